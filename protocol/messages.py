@@ -1,0 +1,360 @@
+"""The bodies of `/api/agent/v1`. Durations are sent, never deadlines; a receiver counts from its own clock."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+EPOCH_HEADER = "Reelkeeper-Epoch"
+NODE_RUN_HEADER = "Reelkeeper-Node-Run"
+OFFSET_HEADER = "Upload-Offset"
+HEAD_BYTES = 4096
+
+Frames = Annotated[int, Field(ge=0)]
+Milliseconds = Annotated[int, Field(ge=0)]
+Bytes = Annotated[int, Field(ge=0)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Message(BaseModel):
+    """A body that is checked, frozen, and refuses what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Wish(StrEnum):
+    """What the controller wants of a job. Only ever rises."""
+
+    RUN = "run"
+    STOP = "stop"
+    CANCEL = "cancel"
+
+
+class Phase(StrEnum):
+    """What a running job is doing."""
+
+    STARTING = "starting"
+    CAPTURING = "capturing"
+    FINISHING = "finishing"
+    UPLOADING = "uploading"
+
+
+class Origin(StrEnum):
+    """How whole the content of a cache file is."""
+
+    NORMAL = "normal"
+    TRUNCATED = "truncated"
+    RECOVERED = "recovered"
+    SALVAGED = "salvaged"
+
+
+class EndReason(StrEnum):
+    """Why a recording ended where it did."""
+
+    STOPPED = "stopped"
+    PLANNED_END = "planned end"
+    NODE_STOPPED = "node stopped"
+    CAPTURE_DIED = "capture died"
+    CANCELLED = "cancelled"
+
+
+# ---- what is recorded ----
+
+
+class CaptureFormat(Message):
+    channels: Annotated[int, Field(ge=1, le=64)]
+    sample_rate_hz: Annotated[int, Field(ge=8_000, le=384_000)]
+    sample_type: Literal["s16", "s24", "s32", "f32"]
+
+
+class InterfaceRef(Message):
+    """One sound input of a node. `name` is stable over restarts and renumbering; never an index, never "default"."""
+
+    backend: Name
+    name: Name
+
+
+class Encoding(Message):
+    """How the rendition is made."""
+
+    codec: Literal["wav"]
+    sample_type: Literal["s16", "s24", "s32", "f32"] | None = None
+    """None keeps the type of the capture."""
+
+
+class JobSettings(Message):
+    """Pinned into a job when it is made; later edits do not change it (J1)."""
+
+    interface: InterfaceRef
+    capture: CaptureFormat
+    channel_map: list[list[float]]
+    """Rows of gains: one row an output, one gain a captured channel."""
+    encoding: Encoding
+    minimum_bytes: Bytes = 128
+    starts_at: datetime | None = None
+    """Also the name of the instant that neighbours share."""
+    ends_at: datetime | None = None
+    duration_ms: Milliseconds | None = None
+
+
+class ClaimedJob(Message):
+    job_id: UUID
+    recording_id: UUID
+    attempt: Annotated[int, Field(ge=1)]
+    epoch: Annotated[int, Field(ge=1)]
+    settings: JobSettings
+    lease_ms: Milliseconds
+    wish: Wish
+    wish_age_ms: Milliseconds
+    """How long ago this wish was made."""
+    requested_age_ms: Milliseconds
+    """How long ago the start was asked for."""
+    starts_in_ms: int | None = None
+    """Negative when `starts_at` is past."""
+    ends_in_ms: int | None = None
+
+
+# ---- joining and being there ----
+
+
+class EnrolRequest(Message):
+    code: Annotated[str, Field(max_length=200)]
+    version: Name
+
+
+class EnrolAnswer(Message):
+    node_id: UUID
+    name: Name
+    token: str
+
+
+class RunRequest(Message):
+    previous_run: Annotated[int, Field(ge=0)]
+    """The run this agent had last, 0 at first; a higher one in the database means a clone."""
+    version: Name
+
+
+class RunAnswer(Message):
+    node_run: int
+    jobs: list[ClaimedJob]
+    """The live leases, which now belong to this run."""
+
+
+class InterfaceReport(Message):
+    backend: Name
+    name: Name
+    label: Name
+    max_channels: Annotated[int, Field(ge=1)]
+    sample_rates_hz: list[int]
+    sample_types: list[Literal["s16", "s24", "s32", "f32"]]
+    default_capture: CaptureFormat
+
+
+class Inventory(Message):
+    node_run: int
+    version: Name
+    interfaces: list[InterfaceReport]
+    spool_free_bytes: Bytes
+    spool_total_bytes: Bytes
+    utc_ns: int
+
+
+class ClaimRequest(Message):
+    claim_id: UUID
+    node_run: int
+    interfaces: list[InterfaceRef]
+
+
+class WakeAnswer(Message):
+    change_no: int
+
+
+class GapReport(Message):
+    """In frames of the recording: frame 0 is its `start_frame`."""
+
+    start_frame: Frames
+    frames: Frames
+    cause: Name
+    uncertainty_frames: Frames = 0
+
+
+class JobReport(Message):
+    job_id: UUID
+    epoch: int
+    phase: Phase
+    frames: Frames
+    """Durable frames of this recording so far."""
+    uploaded_bytes: Bytes
+    start_frame: Frames | None = None
+
+
+class HeartbeatRequest(Message):
+    node_run: int
+    jobs: list[JobReport]
+
+
+class JobStanding(Message):
+    job_id: UUID
+    standing: Literal["renewed", "ended", "superseded"]
+    remaining_ms: Milliseconds
+    wish: Wish
+    wish_age_ms: Milliseconds
+
+
+class HeartbeatAnswer(Message):
+    jobs: list[JobStanding]
+    change_no: int
+
+
+# ---- content ----
+
+PartName = Literal["audio", "waveform", "ledger"]
+HEAD_BYTES_OF: dict[PartName, int] = {"audio": HEAD_BYTES, "waveform": 24, "ledger": 0}
+
+
+class CacheFileRequest(Message):
+    id: UUID
+    job_id: UUID
+    epoch: int
+    node_run: int
+    origin: Origin
+    codec: Literal["wav"]
+
+
+class PartOffsets(Message):
+    """Bytes of each part that are safe on the controller."""
+
+    audio: Bytes = 0
+    waveform: Bytes = 0
+    ledger: Bytes = 0
+
+
+class CacheFileAnswer(Message):
+    id: UUID
+    offsets: PartOffsets
+
+
+class PartSeal(Message):
+    bytes: Bytes
+    head: Annotated[str, Field(max_length=8192)]
+    """Base64 of the final first bytes (HEAD_BYTES_OF the part, or the whole part when it is shorter)."""
+    head_sha256: Sha256
+    body_sha256: Sha256
+    """Of everything after the head."""
+
+
+class ClockPairReport(Message):
+    """In frames of the recording; may lie before its start."""
+
+    frame: int
+    utc_ns: int
+
+
+class SegmentReport(Message):
+    start_frame: Frames
+    frames: Frames
+    sha256: Sha256 | None
+
+
+class ChannelLevel(Message):
+    """None is digital silence (minus infinity dBFS)."""
+
+    peak_dbfs: float | None
+    rms_dbfs: float | None
+
+
+class RecordingFacts(Message):
+    """What a cache file is a recording of. Take frames unless said otherwise."""
+
+    take_id: UUID
+    start_frame: Frames
+    end_frame: Frames
+    capture: CaptureFormat
+    channel_map: list[list[float]]
+    encoding: Encoding
+    encoder_version: Name
+    channels: int
+    sample_rate_hz: int
+    frames: Frames
+    """Length of the recording; gaps are silence inside it."""
+    gaps: list[GapReport]
+    clock_pairs: list[ClockPairReport]
+    segments: list[SegmentReport]
+    levels: list[ChannelLevel]
+    end_reason: EndReason
+
+
+class SealRequest(Message):
+    job_id: UUID
+    epoch: int
+    node_run: int
+    origin: Origin
+    audio: PartSeal
+    waveform: PartSeal
+    ledger: PartSeal
+    facts: RecordingFacts
+
+
+class SealAnswer(Message):
+    recording_id: UUID
+    cache_state: Literal["cached"]
+
+
+class FinishRequest(Message):
+    """An end without content."""
+
+    epoch: int
+    node_run: int
+    outcome: Literal["failed", "cancelled"]
+    reason: Annotated[str, Field(pattern=r"^[a-z_]+$", max_length=60)]
+    message: Annotated[str, Field(min_length=1, max_length=1000)]
+    """In words, ending with what the operator can do."""
+
+
+class EventReport(Message):
+    id: UUID
+    kind: Annotated[str, Field(pattern=r"^[a-z_]+$", max_length=60)]
+    severity: Literal["info", "warning", "critical"]
+    message: Annotated[str, Field(min_length=1, max_length=1000)]
+    age_ms: Milliseconds
+    job_id: UUID | None = None
+    interface: InterfaceRef | None = None
+
+
+class EventsRequest(Message):
+    node_run: int
+    events: list[EventReport]
+
+
+class Problem(BaseModel):
+    """RFC 9457. `code` names the fault for programs; other members are its facts."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+PROBLEM_CODES = Literal[
+    "epoch_superseded",
+    "node_run_superseded",
+    "job_ended",
+    "wrong_offset",
+    "digest_mismatch",
+    "too_large",
+    "not_found",
+    "not_yours",
+    "unauthorised",
+    "forbidden",
+    "invalid",
+    "conflict",
+    "no_space",
+    "unavailable",
+]
+"""What `Problem.code` may say to an agent. 409: *_superseded, job_ended, wrong_offset (member `offset`), conflict; 422: digest_mismatch, invalid."""
