@@ -1,1 +1,14 @@
-//! The audio core of Reelkeeper.
+//! The audio core of Reelkeeper: crash-safe takes and everything that is computed from their samples.
+//!
+//! Time is an argument everywhere; no clock is read. Nothing here panics on bytes that come from outside.
+
+pub mod error;
+pub mod growth;
+pub mod pcm;
+pub mod wav;
+
+#[cfg(feature = "python")]
+mod py;
+
+pub use error::{Error, Result};
+pub use pcm::{PcmFormat, SampleType};
