@@ -341,7 +341,7 @@ class Problem(BaseModel):
     code: str
 
 
-PROBLEM_CODES = Literal[
+ProblemCode = Literal[
     "epoch_superseded",
     "node_run_superseded",
     "job_ended",
@@ -357,4 +357,5 @@ PROBLEM_CODES = Literal[
     "no_space",
     "unavailable",
 ]
-"""What `Problem.code` may say to an agent. 409: *_superseded, job_ended, wrong_offset (member `offset`), conflict; 422: digest_mismatch, invalid."""
+"""What `Problem.code` may say to an agent. 409: `*_superseded`, `job_ended`, `conflict` and `wrong_offset` (which has the
+true `offset`); 422: `digest_mismatch` and `invalid`."""
