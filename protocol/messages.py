@@ -357,5 +357,5 @@ ProblemCode = Literal[
     "no_space",
     "unavailable",
 ]
-"""What `Problem.code` may say to an agent. 409: `*_superseded`, `job_ended`, `conflict` and `wrong_offset` (with the true
-`offset`); 422: `digest_mismatch` and `invalid`."""
+"""What `Problem.code` may say to an agent. 409: `*_superseded`, `job_ended`, `conflict` and `wrong_offset`
+(which has the true `offset`); 422: `digest_mismatch` and `invalid`."""

@@ -1,0 +1,91 @@
+# The verbs of every day. `./just` finds or installs what runs this file.
+
+set shell := ["sh", "-eu", "-c"]
+
+python := ".venv/bin/python"
+# What the demo needs, what the tests need besides: commands, and the Debian packages that bring them.
+build_commands := "cc:build-essential curl:curl"
+test_commands := "sox:sox ffmpeg:ffmpeg flac:flac arecord:alsa-utils openssl:openssl strace:strace"
+
+_list:
+    @just --list --unsorted
+
+# Start Reelkeeper on this machine, with a local recorder that has synthetic inputs
+demo: (_packages build_commands) (_venv "requirements.txt") core _assets
+    exec {{ python }} -m reelkeeper demo
+
+# Everything that must hold: formats, types, layers, unit, integration, acceptance, short fault runs
+test: setup check
+    cargo test --quiet --workspace
+    {{ python }} -m pytest tests/unit -n 2 --dist worksteal
+    {{ python }} -m pytest tests/integration -n 2 --dist worksteal
+    {{ python }} -m pytest tests/acceptance tests/faults
+
+# All that the other recipes need, on a bare Debian or Ubuntu
+setup: (_packages build_commands) (_packages test_commands) (_venv "requirements-dev.txt") core _assets
+
+# Style, types, layers and the stub of the core; warnings are errors
+check: setup
+    .venv/bin/ruff check
+    .venv/bin/ruff format --check
+    .venv/bin/mypy
+    .venv/bin/stubtest core_rs --ignore-disjoint-bases
+    cargo fmt --check
+    cargo clippy --quiet --workspace --all-targets --all-features -- -D warnings
+
+# Mend what can be mended by itself
+fix: setup
+    .venv/bin/ruff check --fix
+    .venv/bin/ruff format
+    cargo fmt
+
+# Build the audio core in place when its source is newer
+core:
+    @if [ -z "$(find core_rs -name '_core*.so' -newer Cargo.lock 2>/dev/null)" ] \
+        || [ -n "$(find core_rs Cargo.toml pyproject.toml -newer "$(find core_rs -name '_core*.so' | head -n 1)" \( -name '*.rs' -o -name '*.toml' \))" ]; then \
+        .venv/bin/maturin develop --release --locked --quiet --skip-install && touch core_rs/_core*.so; \
+    fi
+
+# One file that holds everything: console, agent, core, static files
+wheel: setup
+    .venv/bin/maturin build --release --locked --quiet --out dist
+    @ls dist/*.whl
+
+# Measure the claims, all or one by its file name
+bench NAME="": setup
+    for file in bench/{{ if NAME == "" { "[a-z]*" } else { NAME } }}.py; do \
+        grep -q '__main__' "$file" || continue; echo "== $file"; {{ python }} "$file"; done
+
+# The long fault runs
+faults *ARGS: setup
+    {{ python }} -m pytest tests/faults tests/acceptance -m "long or not long" {{ ARGS }}
+
+# Pin again what the projects need, with hashes
+lock:
+    uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --universal --python-version 3.11 pyproject.toml -o requirements.txt
+    uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --universal --python-version 3.11 pyproject.toml --group dev -o requirements-dev.txt
+    printf 'uv\nrust-just\n' | uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 - -o tools.txt
+    npm update --silent --package-lock-only
+    cargo update --quiet
+
+_packages COMMANDS:
+    @missing=""; \
+    for pair in {{ COMMANDS }}; do command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"; done; \
+    if [ -n "$missing" ]; then \
+        echo "Installing$missing"; \
+        sudo=$([ "$(id -u)" = 0 ] || echo sudo); \
+        $sudo apt-get update -qq; \
+        $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null; \
+    fi
+
+_venv LOCK:
+    @if ! [ -x {{ python }} ]; then uv venv --quiet --python '>=3.11' .venv; fi
+    @pwd > "$({{ python }} -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/reelkeeper.pth"
+    @if ! cmp -s {{ LOCK }} .venv/installed.txt && ! { [ {{ LOCK }} = requirements.txt ] && cmp -s requirements-dev.txt .venv/installed.txt; }; then \
+        uv pip sync --quiet --require-hashes --python {{ python }} {{ LOCK }} && cp {{ LOCK }} .venv/installed.txt; \
+    fi
+
+_assets:
+    @if ! [ -e static/vendor/htmx.min.js ] || [ package-lock.json -nt static/vendor/htmx.min.js ]; then \
+        npm ci --silent && mkdir -p static/vendor && cp node_modules/htmx.org/dist/htmx.min.js static/vendor/ && touch static/vendor/htmx.min.js; \
+    fi
