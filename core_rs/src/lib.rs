@@ -2,10 +2,14 @@
 //!
 //! Time is an argument everywhere; no clock is read. Nothing here panics on bytes that come from outside.
 
+pub mod channels;
+pub mod digest;
 pub mod error;
 pub mod growth;
+pub mod levels;
 pub mod pcm;
 pub mod wav;
+pub mod waveform;
 
 #[cfg(feature = "python")]
 mod py;
