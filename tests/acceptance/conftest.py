@@ -1,0 +1,23 @@
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.system import System, running
+
+
+@pytest.fixture
+def start_system() -> Iterator[Callable[..., System]]:
+    """Starts systems in short folders that every system user can reach; removes them when the test passed or failed."""
+    with ExitStack() as stack:
+
+        def start(**settings: object) -> System:
+            home = Path(tempfile.mkdtemp(prefix="rk-"))
+            home.chmod(0o755)
+            stack.callback(shutil.rmtree, home)
+            return stack.enter_context(running(System(home=home, **settings)))  # type: ignore[arg-type]
+
+        yield start

@@ -1,0 +1,293 @@
+"""A whole Reelkeeper of real processes in a folder of its own, driven through the JSON API, broken by signals."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+
+def wait_for(what: str, probe: Callable[[], T | None], seconds: float = 30.0) -> T:
+    """Asks until the answer is true; the bound is a failure, never a pass."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = probe()
+        if answer:
+            return answer
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def rss_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+
+
+@dataclass
+class System:
+    """Controller (with embedded PostgreSQL) and one agent. `scale` shortens every timeout of the product."""
+
+    home: Path
+    scale: float = 1.0
+    port: int = field(default_factory=free_port)
+    agent_url: str | None = None
+    """Where the agent finds the controller; through a proxy, say."""
+
+    controller: subprocess.Popen[bytes] | None = None
+    agent: subprocess.Popen[bytes] | None = None
+    token: str = ""
+
+    # ---- processes ----
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def environment(self) -> dict[str, str]:
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith("REELKEEPER_")},
+            "REELKEEPER_HOME": str(self.home),
+            "REELKEEPER_PORT": str(self.port),
+            "REELKEEPER_CONTROLLER_URL": self.agent_url or self.url,
+            "REELKEEPER_TIME_SCALE": str(self.scale),
+        }
+
+    def run(self, *arguments: str) -> str:
+        """One command to its end; its output."""
+        done = subprocess.run(
+            [sys.executable, "-m", "reelkeeper", *arguments],
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"{arguments} ended with {done.returncode}: {done.stderr}"
+        return done.stdout.strip()
+
+    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+        (self.home / "log").mkdir(parents=True, exist_ok=True)
+        with (self.home / "log" / f"test-{arguments[0]}.log").open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "reelkeeper", *arguments],
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def start(self) -> None:
+        self.start_controller()
+        self.token = self.run("token", "create", f"test-{uuid.uuid4()}")
+        self.run("agent", "--enrol", self.run("node", "add", "Room"), "--enrol-only")
+        self.start_agent()
+
+    def start_controller(self) -> None:
+        self.controller = self.spawn("controller")
+        wait_for("the controller to be ready", self._ready, 60)
+
+    def _ready(self) -> bool:
+        assert self.controller is not None
+        assert self.controller.poll() is None, f"the controller ended: {self.log_of('controller')[-2000:]}"
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{self.url}/readyz", timeout=5).is_success
+        return False
+
+    def start_agent(self, *, wait: bool = True) -> None:
+        before = self.node()["run"] if wait else 0
+        self.agent = self.spawn("agent")
+        if wait:
+            wait_for("the agent to report", lambda: self.node()["run"] > before and self.node()["interfaces"], 30)
+
+    def log_of(self, name: str) -> str:
+        return (self.home / "log" / f"test-{name}.log").read_text(errors="replace")
+
+    def owners(self) -> list[int]:
+        return self._children_of_home("agent.owner")
+
+    def renderers(self) -> list[int]:
+        return self._children_of_home("agent.renderer")
+
+    def postmaster(self) -> int:
+        return int(self.postmaster_file().read_text().split()[0])
+
+    def postmaster_file(self) -> Path:
+        return next(self.home.rglob("postmaster.pid"))
+
+    def _children_of_home(self, module: str) -> list[int]:
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                    if module in words and str(self.home) in " ".join(words) and is_alive(int(entry.name)):
+                        found.append(int(entry.name))
+        return found
+
+    def stop(self) -> None:
+        """Ends everything that this system started, whatever state it is in."""
+        for process in (self.agent, self.controller):
+            if process and process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for pid in [*self.renderers(), *self.owners()]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        for process in (self.agent, self.controller):
+            if process:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(12)
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+        for pid in [*self.renderers(), *self.owners()]:
+            with contextlib.suppress(AssertionError):
+                wait_for("an owner to end", lambda pid=pid: not is_alive(pid), 8)
+            if is_alive(pid):
+                os.kill(pid, signal.SIGKILL)
+        for file in self.home.rglob("postmaster.pid"):
+            with contextlib.suppress(ProcessLookupError, ValueError, IndexError):
+                os.kill(int(file.read_text().split()[0]), signal.SIGQUIT)
+
+    # ---- the API ----
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
+        return httpx.request(method, f"{self.url}/api/v1{path}", headers=headers, timeout=60, **options)
+
+    def get(self, path: str) -> Json:
+        answer = self.request("GET", path)
+        assert answer.is_success, answer.text
+        body: Json = answer.json()
+        return body
+
+    def post(self, path: str, body: Json | None = None) -> Json:
+        answer = self.request("POST", path, json=body)
+        assert answer.is_success, answer.text
+        made: Json = answer.json()
+        return made
+
+    def node(self) -> Json:
+        nodes: list[Json] = self.get("/nodes")["items"]
+        return self.get(f"/nodes/{nodes[0]['id']}")
+
+    def record(self, interface: str = "counter", **more: Any) -> str:
+        """Starts a recording; its id."""
+        body = {
+            "id": str(uuid.uuid4()),
+            "node": "Room",
+            "interface": {"backend": "synthetic", "name": interface},
+            **more,
+        }
+        identifier: str = self.post("/recordings", body)["id"]
+        return identifier
+
+    def recording(self, identifier: str) -> Json:
+        return self.get(f"/recordings/{identifier}")
+
+    def job_of(self, identifier: str) -> Json:
+        jobs: list[Json] = self.get(f"/jobs?recording={identifier}")["items"]
+        return jobs[-1]
+
+    def wait_capturing(self, identifier: str, frames: int = 1, seconds: float = 20) -> None:
+        wait_for(
+            f"{frames} frames of {identifier}",
+            lambda: (self.job_of(identifier).get("frames") or 0) >= frames,
+            seconds,
+        )
+
+    def stop_recording(self, identifier: str) -> None:
+        self.post(f"/recordings/{identifier}/stop")
+
+    def wait_state(self, identifier: str, state: str, seconds: float = 30) -> Json:
+        def reached() -> Json | None:
+            found = self.recording(identifier)
+            ended = found["state"] in {"completed", "failed", "cancelled"}
+            assert not ended or found["state"] == state, f"{identifier} ended {found['state']}: {found}"
+            return found if found["state"] == state else None
+
+        return wait_for(f"{identifier} to be {state}", reached, seconds)
+
+    def wait_checksum(self, identifier: str, seconds: float = 30) -> str:
+        checksum: str = wait_for("the checksum", lambda: self.recording(identifier)["cache_file"]["checksum"], seconds)
+        return checksum
+
+    def download(self, identifier: str, to: Path) -> Path:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        with (
+            httpx.stream("GET", f"{self.url}/api/v1/recordings/{identifier}/download", headers=headers) as answer,
+            to.open("wb") as file,
+        ):
+            assert answer.status_code == 200
+            for block in answer.iter_bytes():
+                file.write(block)
+        return to
+
+    def ledger(self, identifier: str) -> Json:
+        return self.get(f"/recordings/{identifier}/ledger")
+
+    def job_folder(self, identifier: str) -> Path:
+        for file in (self.home / "node" / "jobs").glob("*/job.json"):
+            if identifier in file.read_text():
+                return file.parent
+        raise AssertionError(f"no job folder of {identifier}")
+
+    def spooled_job(self, identifier: str) -> Json:
+        found: Json = json.loads((self.job_folder(identifier) / "job.json").read_text())
+        return found
+
+
+@contextlib.contextmanager
+def running(system: System) -> Iterator[System]:
+    try:
+        system.start()
+        yield system
+    finally:
+        system.stop()
+
+
+# ---- judging what came out ----
+
+
+def counter_of(path: Path) -> NDArray[np.int64]:
+    """The frame numbers that a recording of `counter` carries; silence reads 0."""
+    pcm, rate = soundfile.read(path, dtype="int16", always_2d=True)
+    assert rate == 48_000
+    unsigned = pcm.astype(np.uint16).astype(np.int64)
+    joined: NDArray[np.int64] = unsigned[:, 0] | unsigned[:, 1] << 16
+    return joined
+
+
+def breaks_of(numbers: NDArray[np.int64]) -> list[int]:
+    """The positions after which the next number is not the successor."""
+    return [int(at) for at in np.flatnonzero(np.diff(numbers) != 1)]

@@ -1,0 +1,237 @@
+"""A sound goes in, a verified file comes out; killing things on the way loses nothing."""
+
+import hashlib
+import os
+import signal
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.acceptance.system import System, breaks_of, counter_of, is_alive, wait_for
+
+Start = Callable[..., System]
+RATE = 48_000
+
+
+def delivered(system: System, recording: str, folder: Path) -> Path:
+    """Downloads a completed recording and holds it against its checksum and its ledger."""
+    checksum = system.wait_checksum(recording)
+    file = system.download(recording, folder / f"{recording}.wav")
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == checksum
+    info = soundfile.info(str(file))
+    assert info.frames == system.ledger(recording)["frames"] == system.recording(recording)["frames"]
+    return file
+
+
+def test_counter_is_delivered_to_the_frame(start_system: Start, tmp_path: Path) -> None:
+    system = start_system()
+    recording = system.record()
+    system.wait_capturing(recording, 3 * RATE)
+    system.stop_recording(recording)
+    stopped = time.monotonic()
+    system.wait_state(recording, "completed")
+    assert time.monotonic() - stopped < 10
+    numbers = counter_of(delivered(system, recording, tmp_path))
+    assert breaks_of(numbers) == []
+    assert numbers[0] >= 1
+    assert len(numbers) >= 3 * RATE
+    assert system.ledger(recording)["gaps"] == []
+
+
+def test_overlapping_recordings_of_one_interface_are_exact_at_both_ends(start_system: Start, tmp_path: Path) -> None:
+    system = start_system()
+    first = system.record()
+    system.wait_capturing(first, RATE)
+    second = system.record()
+    system.wait_capturing(second, RATE)
+    system.stop_recording(first)
+    system.wait_state(first, "completed")
+    system.wait_capturing(second, 2 * RATE)
+    system.stop_recording(second)
+    system.wait_state(second, "completed")
+    assert len(system.owners()) == 1
+    one, two = (counter_of(delivered(system, each, tmp_path)) for each in (first, second))
+    assert breaks_of(one) == breaks_of(two) == []
+    facts = [system.ledger(each) for each in (first, second)]
+    assert facts[0]["take_id"] == facts[1]["take_id"]
+    assert two[0] - one[0] == facts[1]["start_frame"] - facts[0]["start_frame"]
+    assert one[0] < two[0] < one[-1] < two[-1]
+
+
+def test_neighbours_share_the_instant_and_no_frame_is_doubled_or_missing(start_system: Start, tmp_path: Path) -> None:
+    system = start_system()
+    meeting = datetime.now(UTC) + timedelta(seconds=6)
+    first = system.record(ends_at=meeting.isoformat())
+    second = system.record(starts_at=meeting.isoformat(), ends_at=(meeting + timedelta(seconds=3)).isoformat())
+    for each in (first, second):
+        system.wait_state(each, "completed")
+    one, two = (counter_of(delivered(system, each, tmp_path)) for each in (first, second))
+    assert breaks_of(one) == breaks_of(two) == []
+    assert two[0] == one[-1] + 1
+    assert abs(len(two) - 3 * RATE) <= 2
+
+
+def test_agent_killed_in_the_middle_loses_no_frame(start_system: Start, tmp_path: Path) -> None:
+    system = start_system()
+    recording = system.record()
+    system.wait_capturing(recording, RATE)
+    owners, renderers = system.owners(), system.renderers()
+    assert len(owners) == len(renderers) == 1
+    assert system.agent is not None
+    system.agent.kill()
+    system.agent.wait()
+    system.start_agent()
+    assert (system.owners(), system.renderers()) == (owners, renderers)
+    system.wait_capturing(recording, 4 * RATE)
+    system.stop_recording(recording)
+    system.wait_state(recording, "completed")
+    assert breaks_of(counter_of(delivered(system, recording, tmp_path))) == []
+
+
+def test_second_agent_waits_until_the_first_is_gone(start_system: Start) -> None:
+    system = start_system()
+    second = system.spawn("agent")
+    assert second.wait(20) != 0
+    assert system.agent is not None
+    assert system.agent.poll() is None
+
+
+def test_owner_killed_in_the_middle_leaves_one_gap_and_the_rest_exact(start_system: Start, tmp_path: Path) -> None:
+    system = start_system()
+    recording = system.record()
+    system.wait_capturing(recording, 2 * RATE)
+    (owner,) = system.owners()
+    os.kill(owner, signal.SIGKILL)
+    wait_for("a new owner", lambda: [pid for pid in system.owners() if pid != owner], 5)
+    before = system.job_of(recording)["frames"]
+    system.wait_capturing(recording, before + 3 * RATE)
+    system.stop_recording(recording)
+    system.wait_state(recording, "completed")
+    numbers = counter_of(delivered(system, recording, tmp_path))
+    (gap,) = system.ledger(recording)["gaps"]
+    start, end = gap["start_frame"], gap["start_frame"] + gap["frames"]
+    assert not numbers[start:end].any()
+    assert breaks_of(numbers[:start]) == breaks_of(numbers[end:]) == []
+    assert abs(int(numbers[end] - numbers[start - 1] - 1) - gap["frames"]) <= 480
+    assert gap["frames"] < 4 * RATE
+    assert gap["cause"] == "owner_died"
+
+
+def test_controller_away_for_longer_than_a_lease_changes_nothing(start_system: Start, tmp_path: Path) -> None:
+    system = start_system(scale=0.1)
+    recording = system.record()
+    system.wait_capturing(recording, RATE)
+    assert system.controller is not None
+    os.killpg(system.controller.pid, signal.SIGKILL)
+    system.controller.wait()
+    time.sleep(6)
+    system.start_controller()
+    frames = system.job_of(recording)["frames"]
+    system.wait_capturing(recording, frames + 7 * RATE)
+    system.stop_recording(recording)
+    found = system.wait_state(recording, "completed")
+    assert found["mark"] is None
+    numbers = counter_of(delivered(system, recording, tmp_path))
+    assert breaks_of(numbers) == []
+    assert len(numbers) >= 8 * RATE
+
+
+def test_agent_away_for_longer_than_lease_and_grace_fails_the_job_and_keeps_the_audio(start_system: Start) -> None:
+    system = start_system(scale=0.1)
+    recording = system.record()
+    system.wait_capturing(recording, RATE)
+    assert system.agent is not None
+    system.agent.send_signal(signal.SIGSTOP)
+    failed = system.wait_state(recording, "failed", 40)
+    assert "contact" in system.job_of(recording)["reason"]
+    assert failed["cache_file"] is None or failed["cache_file"]["state"] != "cached"
+    system.agent.send_signal(signal.SIGCONT)
+    wait_for("the job to be owed", lambda: system.spooled_job(recording).get("owed"), 20)
+    assert breaks_of(counter_of(system.job_folder(recording) / "audio.wav")) == []
+
+
+def test_postgres_killed_in_the_middle_loses_nothing(start_system: Start, tmp_path: Path) -> None:
+    system = start_system()
+    recording = system.record()
+    system.wait_capturing(recording, RATE)
+    postmaster = system.postmaster()
+    os.kill(postmaster, signal.SIGKILL)
+    wait_for("the database to be started again", lambda: _other_postmaster(system, postmaster), 30)
+    wait_for("the controller to answer again", system._ready, 30)
+    frames = system.job_of(recording)["frames"]
+    system.wait_capturing(recording, frames + 2 * RATE, 40)
+    system.stop_recording(recording)
+    system.wait_state(recording, "completed")
+    assert breaks_of(counter_of(delivered(system, recording, tmp_path))) == []
+
+
+def _other_postmaster(system: System, old: int) -> bool:
+    try:
+        found = system.postmaster()
+    except (StopIteration, FileNotFoundError, IndexError, ValueError):
+        return False
+    return found != old and is_alive(found)
+
+
+def test_ten_identical_starts_make_one_recording_also_after_it_ended(start_system: Start) -> None:
+    system = start_system()
+    body = {
+        "id": str(uuid.uuid4()),
+        "node": "Room",
+        "interface": {"backend": "synthetic", "name": "counter"},
+        "duration_seconds": 2,
+    }
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: system.post("/recordings", body)["id"], range(10)))
+    assert set(answers) == {body["id"]}
+    ended = system.wait_state(str(body["id"]), "completed")
+    assert ended["frames"] == 2 * RATE
+    assert system.post("/recordings", body)["state"] == "completed"
+    assert len(system.get("/jobs")["items"]) == 1
+    other = system.request("POST", "/recordings", json={**body, "duration_seconds": 3})
+    assert other.status_code == 409
+
+
+def test_stop_before_anything_was_captured_is_cancelled_with_a_reason(start_system: Start) -> None:
+    system = start_system()
+    later = datetime.now(UTC) + timedelta(hours=1)
+    recording = system.record(starts_at=later.isoformat())
+    system.stop_recording(recording)
+    system.wait_state(recording, "cancelled")
+    assert system.owners() == [] or not system.renderers()
+
+
+def test_cancel_delivers_nothing_and_keeps_what_was_captured_on_the_node(start_system: Start) -> None:
+    system = start_system()
+    recording = system.record()
+    system.wait_capturing(recording, RATE)
+    system.post(f"/recordings/{recording}/cancel")
+    system.wait_state(recording, "cancelled")
+    assert system.request("GET", f"/recordings/{recording}/download").status_code in (404, 409)
+    takes = list((system.home / "node" / "takes").iterdir())
+    assert any(list(take.glob("*.wav")) for take in takes)
+
+
+@pytest.mark.parametrize("interface", ["tone", "counter-32"])
+def test_other_interfaces_are_delivered_as_they_were_captured(
+    start_system: Start, tmp_path: Path, interface: str
+) -> None:
+    system = start_system()
+    more = {} if interface == "tone" else {"channels": list(range(32))}
+    recording = system.record(interface, duration_seconds=2, **more)
+    system.wait_state(recording, "completed")
+    pcm, _ = soundfile.read(delivered(system, recording, tmp_path), dtype="float64", always_2d=True)
+    assert len(pcm) == 2 * RATE
+    if interface == "tone":
+        rms_dbfs = 20 * np.log10(np.sqrt(np.mean(pcm**2, axis=0)))
+        assert np.allclose(rms_dbfs, -18 - 3.01, atol=0.05)
+    else:
+        assert pcm.shape[1] == 32
+        assert np.abs(np.corrcoef(pcm.T) - np.eye(32)).max() < 0.05
