@@ -1,0 +1,1 @@
+"""The command `reelkeeper`: the only package that knows both the controller and the agent."""

@@ -1,0 +1,3 @@
+from reelkeeper.cli import main
+
+main()

@@ -1,0 +1,99 @@
+"""The command line: one verb a function."""
+
+import asyncio
+import sys
+from typing import Annotated
+
+import structlog
+import typer
+from pydantic import ValidationError
+
+from agent import daemon
+from agent.errors import AgentError
+from agent.settings import AgentSettings
+from reelkeeper.demo import run_demo
+from reelkeeper.errors import CommandError
+from web import local
+from web.domain.errors import ControllerError
+from web.serve import serve
+from web.settings import ControllerSettings
+
+app = typer.Typer(
+    help="Reelkeeper records sound on many machines and never loses it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+token_app = typer.Typer(help="Tokens for the JSON API.", no_args_is_help=True)
+node_app = typer.Typer(help="Recorder nodes.", no_args_is_help=True)
+app.add_typer(token_app, name="token")
+app.add_typer(node_app, name="node")
+
+Name = Annotated[str, typer.Argument(help="A name that people recognise.")]
+
+
+@app.command()
+def demo() -> None:
+    """Everything on this machine, with synthetic inputs. Ctrl-C stops it in order."""
+    controller, agent = ControllerSettings(), AgentSettings()
+    asyncio.run(run_demo(controller, agent))
+
+
+@app.command()
+def controller() -> None:
+    """The controller, with its embedded PostgreSQL unless DATABASE_URL names another."""
+    asyncio.run(serve(ControllerSettings()))
+
+
+@app.command()
+def agent(
+    enrol: Annotated[str | None, typer.Option(help="Join with this one-time code first.")] = None,
+    enrol_only: Annotated[bool, typer.Option(help="Join and leave.")] = False,
+    controller_url: Annotated[str | None, typer.Option(help="Where the controller is.")] = None,
+    drain: Annotated[bool, typer.Option(help="Claim nothing new, finish what is here, then end.")] = False,
+) -> None:
+    """The agent of this node."""
+    settings = AgentSettings()
+    if controller_url:
+        settings = settings.model_copy(update={"controller_url": controller_url})
+    if enrol:
+        asyncio.run(daemon.enrol(settings, enrol))
+    if not enrol_only:
+        asyncio.run(daemon.run(settings, drain=drain))
+
+
+@token_app.command("create")
+def create_token(name: Name) -> None:
+    """Prints a new token of the administrator; it is shown only this once."""
+    print(asyncio.run(local.create_token(ControllerSettings(), name)))
+
+
+@node_app.command("add")
+def add_node(name: Name) -> None:
+    """Prints a one-time code with which an agent joins as this node."""
+    print(asyncio.run(local.create_enrolment_code(ControllerSettings(), name)))
+
+
+def main() -> None:
+    """Runs the command. What a person can mend is one line and exit code 1."""
+    _log_to_stderr()
+    try:
+        app()
+    except (CommandError, AgentError, ControllerError) as error:
+        sys.exit(f"reelkeeper: {error}")
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        sys.exit(f"reelkeeper: a setting is not valid: {faults}")
+
+
+def _log_to_stderr() -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
