@@ -1,6 +1,6 @@
-"""Stop → verified file in the library, by length of the recording, and the memory of every process meanwhile.
+"""Stop → verified file in the library, by length of the recording, and the memory of every process.
 
-Records the stereo counter in real time, all lengths at once from one interface: `stop_to_sealed.py 1 10 60` takes an hour.
+Records the stereo counter in real time, all lengths at once from one interface; `1 10 60` takes an hour.
 """
 
 import argparse
@@ -30,9 +30,7 @@ def main() -> None:
             rows = measure(system, minutes, home)
     finally:
         shutil.rmtree(home)
-    print(
-        f"{'minutes':>8} {'stop→sealed s':>14} {'stop→checksum s':>16} {'frames':>12} {'breaks':>7}  RSS MiB at that minute"
-    )
+    print(f"{'minutes':>8} {'stop→sealed s':>14} {'stop→checksum s':>16} {'frames':>12} {'breaks':>7}  RSS in MiB")
     for row in rows:
         memory = "  ".join(f"{name} {size / 2**20:.1f}" for name, size in row["rss_bytes"].items())
         print(
