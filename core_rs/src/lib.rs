@@ -8,6 +8,8 @@ pub mod error;
 pub mod growth;
 pub mod levels;
 pub mod pcm;
+pub mod rendition;
+pub mod synthetic;
 pub mod wav;
 pub mod waveform;
 
