@@ -1,6 +1,8 @@
 """Every fault of the controller, one class a meaning. The docstring is the message when nobody gave another."""
 
+from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 
 class ControllerError(Exception):
@@ -28,25 +30,62 @@ class ForbiddenError(ControllerError):
 class NotYoursError(ControllerError):
     """This belongs to another node."""
 
+    def __init__(self, job_id: UUID, node_id: UUID) -> None:
+        super().__init__(f"Job {job_id} does not belong to node {node_id}.", job_id=str(job_id))
+
 
 class NotFoundError(ControllerError):
     """There is no such thing, or it is not yours to see."""
+
+    def __init__(self, noun: str, key: object) -> None:
+        super().__init__(f"There is no {noun} {key}, or it is not yours to see.", noun=noun)
 
 
 class ConflictError(ControllerError):
     """The present state does not allow this."""
 
 
+class CapacityError(ConflictError):
+    """The node captures as much at once as it may."""
+
+    def __init__(self, node: str, capacity: int, busy: Sequence[str]) -> None:
+        names = ", ".join(f"“{name}”" for name in busy) or "nothing"
+        super().__init__(
+            f"{node} is busy: it records {names}, and may record {capacity} at once. "
+            "Stop one of these or raise the node's capacity.",
+            capacity=capacity,
+            busy=list(busy),
+        )
+
+
 class EpochSupersededError(ConflictError):
     """The lease on this job went to somebody else; keep the audio and offer it as salvage."""
+
+    def __init__(self, job_id: UUID, epoch: int, current_epoch: int) -> None:
+        super().__init__(
+            f"Epoch {epoch} of job {job_id} was superseded by epoch {current_epoch}; "
+            "keep the audio and offer it as salvage.",
+            current_epoch=current_epoch,
+        )
 
 
 class NodeRunSupersededError(ConflictError):
     """A newer agent runs with the token of this node; if that is a clone, revoke the token and enrol again."""
 
+    def __init__(self, node_run: int, current_run: int) -> None:
+        super().__init__(
+            f"Run {node_run} of this node was superseded by run {current_run}; "
+            "if that is a clone, revoke the token and enrol again.",
+            current_run=current_run,
+        )
+
 
 class JobEndedError(ConflictError):
-    """This job has ended already; keep the audio and offer it as salvage."""
+    """This job has ended already. After a failed end its audio may be offered as salvage."""
+
+    def __init__(self, job_id: UUID, state: str, reason: str | None) -> None:
+        why = f" ({reason})" if reason else ""
+        super().__init__(f"Job {job_id} has ended: {state}{why}.", state=state, reason=reason)
 
 
 class WrongOffsetError(ConflictError):
@@ -72,7 +111,11 @@ class DigestMismatchError(ControllerError):
 
 
 class InvalidError(ControllerError):
-    """The request says something that cannot be."""
+    """The request says something that cannot be. `field` names the input at fault; the text says what would do."""
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message, **({} if field is None else {"field": field}))
+        self.field = field
 
 
 class TooLargeError(ControllerError):
@@ -85,6 +128,13 @@ class NoSpaceError(ControllerError):
 
 class UnavailableError(ControllerError):
     """The controller cannot answer now; ask again."""
+
+
+class DatabaseUnavailableError(UnavailableError):
+    """The database does not answer right now; ask again."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"The database does not answer right now ({cause}); ask again.")
 
 
 class RangeNotSatisfiableError(ControllerError):

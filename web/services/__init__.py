@@ -1,0 +1,14 @@
+"""What a person or an agent can do, one async function per act.
+
+Every function takes `db: Database` first (web.store.database; it carries the Timeouts as `db.timeouts`), then what is
+asked for, then who asks as a keyword: `by: Actor` for people and programs, `node: NodeActor` for agents. Permission
+and scope are checked before any effect. All raise errors of web.domain.errors; DatabaseUnavailableError is one of them.
+Reads that need no rule are in web.store, one module a noun, and take `scope=`.
+
+recordings  start_recording stop_recording cancel_recording
+nodes       create_enrolment_code enrol authenticate_node begin_run update_inventory set_capacity
+            set_capture_format prefer_interface
+jobs        claim_next heartbeat finish_job record_events change_no_of
+cache_files open_cache_file require_append seal set_checksum mark_damaged cached_without_checksum
+tokens      create_token authenticate
+"""

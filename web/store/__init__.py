@@ -1,0 +1,1 @@
+"""The only place with SQL: Piccolo tables, named queries, one module per noun, and the embedded server."""
