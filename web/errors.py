@@ -7,11 +7,14 @@ from uuid import UUID, uuid4
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from protocol.messages import OFFSET_HEADER, Problem
 from web.domain.errors import (
+    CapacityError,
     ConflictError,
     ControllerError,
+    DatabaseUnavailableError,
     DigestMismatchError,
     EpochSupersededError,
     ForbiddenError,
@@ -19,12 +22,13 @@ from web.domain.errors import (
     JobEndedError,
     NodeRunSupersededError,
     NoSpaceError,
+    NotCachedError,
     NotFoundError,
     NotYoursError,
     RangeNotSatisfiableError,
+    StoppingError,
     TooLargeError,
     UnauthorisedError,
-    UnavailableError,
     WrongOffsetError,
 )
 
@@ -36,19 +40,26 @@ _TABLE: dict[type[ControllerError], tuple[HTTPStatus, str]] = {
     NotYoursError: (HTTPStatus.FORBIDDEN, "not_yours"),
     NotFoundError: (HTTPStatus.NOT_FOUND, "not_found"),
     ConflictError: (HTTPStatus.CONFLICT, "conflict"),
+    CapacityError: (HTTPStatus.CONFLICT, "node_busy"),
+    NotCachedError: (HTTPStatus.CONFLICT, "not_cached"),
     EpochSupersededError: (HTTPStatus.CONFLICT, "epoch_superseded"),
     NodeRunSupersededError: (HTTPStatus.CONFLICT, "node_run_superseded"),
     JobEndedError: (HTTPStatus.CONFLICT, "job_ended"),
     WrongOffsetError: (HTTPStatus.CONFLICT, "wrong_offset"),
+    RangeNotSatisfiableError: (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "range_not_satisfiable"),
+    TooLargeError: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large"),
     DigestMismatchError: (HTTPStatus.UNPROCESSABLE_ENTITY, "digest_mismatch"),
     InvalidError: (HTTPStatus.UNPROCESSABLE_ENTITY, "invalid"),
-    TooLargeError: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large"),
+    DatabaseUnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
+    StoppingError: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
     NoSpaceError: (HTTPStatus.INSUFFICIENT_STORAGE, "no_space"),
-    UnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
-    RangeNotSatisfiableError: (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "range_not_satisfiable"),
 }
-
-_RETRY_AFTER_SECONDS: dict[type[ControllerError], int] = {NoSpaceError: 30, UnavailableError: 2}
+_RETRY_AFTER_SECONDS = {HTTPStatus.SERVICE_UNAVAILABLE: 2, HTTPStatus.INSUFFICIENT_STORAGE: 30}
+_CODE_OF_STATUS = {
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "too_large",
+}
 
 
 def status_and_code(fault: type[ControllerError]) -> tuple[HTTPStatus, str]:
@@ -67,7 +78,7 @@ async def problem_response(request: Request, fault: Exception) -> Response:
     match fault:
         case ControllerError():
             status, code = status_and_code(type(fault))
-            return _problem(status, code, str(fault), fault.facts, _headers(fault))
+            return _problem(status, code, str(fault), vars(fault), _headers(status, fault))
         case HTTPException():
             status = HTTPStatus(fault.status_code)
             return _problem(status, _CODE_OF_STATUS.get(status, "invalid"), fault.detail, {}, dict(fault.headers or {}))
@@ -75,23 +86,15 @@ async def problem_response(request: Request, fault: Exception) -> Response:
             return _unforeseen(request, fault)
 
 
-_CODE_OF_STATUS = {
-    HTTPStatus.NOT_FOUND: "not_found",
-    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "too_large",
-}
-
-
-def _headers(fault: ControllerError) -> dict[str, str]:
+def _headers(status: HTTPStatus, fault: ControllerError) -> dict[str, str]:
     headers = {}
-    for kind, seconds in _RETRY_AFTER_SECONDS.items():
-        if isinstance(fault, kind):
-            headers["Retry-After"] = str(seconds)
+    if status in _RETRY_AFTER_SECONDS:
+        headers["Retry-After"] = str(_RETRY_AFTER_SECONDS[status])
     match fault:
         case UnauthorisedError():
             headers["WWW-Authenticate"] = "Bearer"
         case WrongOffsetError():
-            headers["Upload-Offset"] = str(fault.offset)
+            headers[OFFSET_HEADER] = str(fault.offset)
         case RangeNotSatisfiableError():
             headers["Content-Range"] = f"bytes */{fault.file_bytes}"
     return headers
@@ -110,9 +113,9 @@ def _unforeseen(request: Request, fault: Exception) -> Response:
 
 
 def _problem(status: HTTPStatus, code: str, detail: str, facts: dict[str, Any], headers: dict[str, str]) -> Response:
-    body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, "code": code}
-    return JSONResponse(
-        body | facts,
+    problem = Problem(**{**facts, "title": status.phrase, "status": status.value, "detail": detail, "code": code})
+    return Response(
+        problem.model_dump_json(),
         status_code=status,
         headers={"Cache-Control": "no-store", **headers},
         media_type="application/problem+json",

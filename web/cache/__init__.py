@@ -1,0 +1,1 @@
+"""Where the audio of the library lies, and the checks that it is what the agent sealed."""

@@ -1,0 +1,78 @@
+"""What the controller is told from outside. Read once at start, checked, frozen; nothing else reads the environment."""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from protocol.home import default_home, default_run_folder
+from protocol.timeouts import Timeouts
+
+MEBIBYTE = 1024 * 1024
+GIBIBYTE = 1024 * MEBIBYTE
+
+
+class ControllerSettings(BaseSettings):
+    """Every field is the variable `REELKEEPER_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="REELKEEPER_", frozen=True, extra="ignore", populate_by_name=True)
+
+    home: Path = Field(default_factory=default_home)
+    run_folder: Path | None = None
+    """Where sockets lie; short and for this user only."""
+    database_url: Annotated[
+        str | None, Field(validation_alias=AliasChoices("REELKEEPER_DATABASE_URL", "DATABASE_URL"), repr=False)
+    ] = None
+    """Your own PostgreSQL; without it the embedded one is used."""
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8420
+    """0 takes a free one."""
+    plain_http: bool = False
+    """Speak HTTP without TLS beyond this machine, since a proxy in front does it."""
+    time_scale: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Stretches or shrinks every timeout."""
+    upload_request_limit_bytes: Annotated[int, Field(gt=0)] = 16 * GIBIBYTE
+    """The most that one request may append to a part."""
+    cache_file_limit_bytes: Annotated[int, Field(gt=0)] = 1024 * GIBIBYTE
+    """The most that the audio of one recording may take."""
+    disk_reserve_bytes: Annotated[int, Field(ge=0)] = 512 * MEBIBYTE
+    """Uploads are refused once they would leave less than this free."""
+    store_workers: Annotated[int, Field(ge=1, le=64)] = 4
+    """How many reads and writes of the cache store run at once."""
+
+    @model_validator(mode="after")
+    def _keep_plain_http_at_home(self) -> "ControllerSettings":
+        if not (self.plain_http or _is_loopback(self.host)):
+            raise ValueError(
+                f"host {self.host} is reached from other machines, and this is plain HTTP; put a proxy with TLS "
+                "in front and set REELKEEPER_PLAIN_HTTP=true, or keep 127.0.0.1"
+            )
+        return self
+
+    @property
+    def timeouts(self) -> Timeouts:
+        return Timeouts().scaled(self.time_scale)
+
+    @property
+    def sockets_folder(self) -> Path:
+        """The run folder, chosen."""
+        return (self.run_folder or default_run_folder(self.home)).absolute()
+
+    @property
+    def cache_folder(self) -> Path:
+        return self.home / "cache"
+
+    @property
+    def database_folder(self) -> Path:
+        return self.home / "database"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
