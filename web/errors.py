@@ -14,7 +14,6 @@ from web.domain.errors import (
     CapacityError,
     ConflictError,
     ControllerError,
-    DatabaseUnavailableError,
     DigestMismatchError,
     EpochSupersededError,
     ForbiddenError,
@@ -26,9 +25,9 @@ from web.domain.errors import (
     NotFoundError,
     NotYoursError,
     RangeNotSatisfiableError,
-    StoppingError,
     TooLargeError,
     UnauthorisedError,
+    UnavailableError,
     WrongOffsetError,
 )
 
@@ -50,8 +49,7 @@ _TABLE: dict[type[ControllerError], tuple[HTTPStatus, str]] = {
     TooLargeError: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large"),
     DigestMismatchError: (HTTPStatus.UNPROCESSABLE_ENTITY, "digest_mismatch"),
     InvalidError: (HTTPStatus.UNPROCESSABLE_ENTITY, "invalid"),
-    DatabaseUnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
-    StoppingError: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
+    UnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
     NoSpaceError: (HTTPStatus.INSUFFICIENT_STORAGE, "no_space"),
 }
 _RETRY_AFTER_SECONDS = {HTTPStatus.SERVICE_UNAVAILABLE: 2, HTTPStatus.INSUFFICIENT_STORAGE: 30}
@@ -78,7 +76,7 @@ async def problem_response(request: Request, fault: Exception) -> Response:
     match fault:
         case ControllerError():
             status, code = status_and_code(type(fault))
-            return _problem(status, code, str(fault), vars(fault), _headers(status, fault))
+            return _problem(status, code, str(fault), fault.facts, _headers(status, fault))
         case HTTPException():
             status = HTTPStatus(fault.status_code)
             return _problem(status, _CODE_OF_STATUS.get(status, "invalid"), fault.detail, {}, dict(fault.headers or {}))

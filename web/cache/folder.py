@@ -32,7 +32,7 @@ class PartLostError(Exception):
 class BodyDigest(Protocol):
     """SHA-256 of everything behind the head of a part."""
 
-    def update(self, data: bytes | memoryview, /) -> None: ...
+    def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
     def hexdigest(self) -> str: ...
 
 
@@ -121,7 +121,7 @@ class PartWriter:
             raise PartBusyError from busy
         self.offset = os.fstat(self._file).st_size
 
-    def append(self, data: bytes | memoryview, digest: BodyDigest) -> None:
+    def append(self, data: bytes | bytearray, digest: BodyDigest) -> None:
         """Writes all of it and adds what lies behind the head to the digest.
 
         On OSError (a full disk) digest and offset hold exactly what was written.
@@ -134,14 +134,16 @@ class PartWriter:
                 self.offset += written
                 rest = rest[written:]
 
-    def add_to(self, digest: BodyDigest, start: int, stop: int) -> int:
-        """Adds stored bytes from `start` on, at most up to `stop`, to the digest; gives where it ended."""
+    def add_to(self, digest: BodyDigest, start: int, stop: int) -> None:
+        """Adds what is stored from `start` to `stop`, as far as it lies behind the head, to the digest."""
         with self._lock:
             position = max(start, self._head_bytes)
-            while position < stop and (block := os.pread(self._file, min(BLOCK_BYTES, stop - position), position)):
+            while position < stop:
+                block = os.pread(self._file, min(BLOCK_BYTES, stop - position), position)
+                if not block:
+                    raise OSError(errno.EIO, f"{self._path} ends at byte {position}")
                 digest.update(block)
                 position += len(block)
-            return position
 
     def sync(self) -> None:
         """Makes all of it durable. Raises PartLostError, the part emptied: a failed sync is never tried again."""

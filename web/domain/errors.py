@@ -102,10 +102,10 @@ class UploadReplacedError(ConflictError):
 
 
 class DigestMismatchError(ControllerError):
-    """The part is not what the seal says; it was emptied, send it again from `offset`."""
+    """A part is not what the seal says; send it again from `offset`."""
 
     def __init__(self, part: str, message: str, *, offset: int = 0) -> None:
-        super().__init__(f"{message} The part {part} was emptied; send it again.", part=part, offset=offset)
+        super().__init__(f"{message} Send {part} again from byte {offset}.", part=part, offset=offset)
         self.part = part
         self.offset = offset
 
@@ -135,6 +135,13 @@ class DatabaseUnavailableError(UnavailableError):
 
     def __init__(self, cause: str) -> None:
         super().__init__(f"The database does not answer right now ({cause}); ask again.")
+
+
+class NotCachedError(ConflictError):
+    """There is no finished file to give out; `cache_state` says why."""
+
+    def __init__(self, cache_state: str, message: str) -> None:
+        super().__init__(message, cache_state=cache_state)
 
 
 class RangeNotSatisfiableError(ControllerError):
