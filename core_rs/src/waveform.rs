@@ -97,6 +97,27 @@ impl Waveform {
         }
     }
 
+    /// Goes on behind bins that were drawn before, by another drawer of the same stream.
+    pub fn behind(mut self, bins: u64) -> Self {
+        self.bins = bins;
+        self
+    }
+
+    /// As [`push`](Self::push), of frames that are all zero.
+    pub fn push_silence(&mut self, mut frames: u64, out: &mut Vec<u8>) {
+        while frames > 0 {
+            let now = frames.min(u64::from(self.frames_per_bin - self.filled));
+            for (low, high) in self.low.iter_mut().zip(&mut self.high) {
+                (*low, *high) = ((*low).min(0), (*high).max(0));
+            }
+            self.filled += now as u32;
+            if self.filled == self.frames_per_bin {
+                self.close_bin(out);
+            }
+            frames -= now;
+        }
+    }
+
     /// Appends the last, shorter bin, if there is one.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         if self.filled > 0 {
@@ -135,10 +156,10 @@ impl Waveform {
 
     fn widen(&mut self, pcm: &[u8]) {
         match self.format.sample_type() {
-            SampleType::S16 => widen::<Upper16<2>>(pcm, &mut self.low, &mut self.high),
-            SampleType::S24 => widen::<Upper16<3>>(pcm, &mut self.low, &mut self.high),
-            SampleType::S32 => widen::<Upper16<4>>(pcm, &mut self.low, &mut self.high),
-            SampleType::F32 => widen::<Float>(pcm, &mut self.low, &mut self.high),
+            SampleType::S16 => widen::<Drawn16>(pcm, &mut self.low, &mut self.high),
+            SampleType::S24 => widen::<Drawn24>(pcm, &mut self.low, &mut self.high),
+            SampleType::S32 => widen::<Drawn32>(pcm, &mut self.low, &mut self.high),
+            SampleType::F32 => widen::<DrawnFloat>(pcm, &mut self.low, &mut self.high),
         }
     }
 
@@ -183,44 +204,63 @@ pub fn coarser(bins: &[u8], channels: usize, bits: Bits, factor: usize) -> Resul
 
 /// A sample as it is compared: the order of `Key`s is the order of the 16-bit values they end as.
 trait Drawn {
+    type Bytes: Copy;
     type Key: Copy + PartialOrd;
-    const BYTES: usize;
     const LOWEST: Self::Key;
     const HIGHEST: Self::Key;
-    fn key(bytes: &[u8]) -> Self::Key;
+    fn samples(pcm: &[u8]) -> &[Self::Bytes];
+    fn key(sample: Self::Bytes) -> Self::Key;
     fn value(key: Self::Key) -> i16;
 }
 
-struct Upper16<const BYTES: usize>;
+macro_rules! drawn_by_upper_bits {
+    ($name:ident, $bytes:literal, $upper:expr) => {
+        struct $name;
 
-impl<const N: usize> Drawn for Upper16<N> {
-    type Key = i16;
-    const BYTES: usize = N;
-    const LOWEST: i16 = i16::MIN;
-    const HIGHEST: i16 = i16::MAX;
+        impl Drawn for $name {
+            type Bytes = [u8; $bytes];
+            type Key = i16;
+            const LOWEST: i16 = i16::MIN;
+            const HIGHEST: i16 = i16::MAX;
 
-    #[inline(always)]
-    fn key(bytes: &[u8]) -> i16 {
-        i16::from_le_bytes([bytes[N - 2], bytes[N - 1]])
-    }
+            #[inline(always)]
+            fn samples(pcm: &[u8]) -> &[[u8; $bytes]] {
+                pcm.as_chunks().0
+            }
 
-    #[inline(always)]
-    fn value(key: i16) -> i16 {
-        key
-    }
+            #[inline(always)]
+            fn key(sample: [u8; $bytes]) -> i16 {
+                $upper(sample)
+            }
+
+            #[inline(always)]
+            fn value(key: i16) -> i16 {
+                key
+            }
+        }
+    };
 }
 
-struct Float;
+drawn_by_upper_bits!(Drawn16, 2, i16::from_le_bytes);
+drawn_by_upper_bits!(Drawn24, 3, |sample: [u8; 3]| i16::from_le_bytes([sample[1], sample[2]]));
+drawn_by_upper_bits!(Drawn32, 4, |sample| (i32::from_le_bytes(sample) >> 16) as i16);
 
-impl Drawn for Float {
+struct DrawnFloat;
+
+impl Drawn for DrawnFloat {
+    type Bytes = [u8; 4];
     type Key = f32;
-    const BYTES: usize = 4;
     const LOWEST: f32 = f32::NEG_INFINITY;
     const HIGHEST: f32 = f32::INFINITY;
 
     #[inline(always)]
-    fn key(bytes: &[u8]) -> f32 {
-        f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+    fn samples(pcm: &[u8]) -> &[[u8; 4]] {
+        pcm.as_chunks().0
+    }
+
+    #[inline(always)]
+    fn key(sample: [u8; 4]) -> f32 {
+        f32::from_le_bytes(sample)
     }
 
     #[inline(always)]
@@ -236,18 +276,19 @@ const WIDEST_ROW: usize = 64;
 
 fn widen<D: Drawn>(pcm: &[u8], low: &mut [i16], high: &mut [i16]) {
     let channels = low.len();
+    let samples = D::samples(pcm);
     let mut lows = [D::HIGHEST; WIDEST_ROW];
     let mut highs = [D::LOWEST; WIDEST_ROW];
-    if ROW.is_multiple_of(channels) {
-        extend_rows_of_32::<D>(pcm, &mut lows, &mut highs);
+    let width = channels * ROW.div_ceil(channels);
+    if width == ROW {
+        extend_rows_of_32::<D>(samples, &mut lows, &mut highs);
     } else {
-        let width = channels * ROW.div_ceil(channels);
-        for row in pcm.chunks(width * D::BYTES) {
+        for row in samples.chunks(width) {
             extend::<D>(row, &mut lows[..width], &mut highs[..width]);
         }
     }
     for (channel, (low, high)) in low.iter_mut().zip(high).enumerate() {
-        for at in (channel..WIDEST_ROW).step_by(channels) {
+        for at in (channel..width).step_by(channels) {
             *low = D::value(lows[at]).min(*low);
             *high = D::value(highs[at]).max(*high);
         }
@@ -255,14 +296,13 @@ fn widen<D: Drawn>(pcm: &[u8], low: &mut [i16], high: &mut [i16]) {
 }
 
 /// As [`extend`], with a width that lets all of it stay in registers.
-fn extend_rows_of_32<D: Drawn>(pcm: &[u8], lows: &mut [D::Key], highs: &mut [D::Key]) {
+fn extend_rows_of_32<D: Drawn>(samples: &[D::Bytes], lows: &mut [D::Key], highs: &mut [D::Key]) {
     let mut near = [D::HIGHEST; ROW];
     let mut far = [D::LOWEST; ROW];
-    let rows = pcm.chunks_exact(ROW * D::BYTES);
-    let rest = rows.remainder();
+    let (rows, rest) = samples.as_chunks::<ROW>();
     for row in rows {
         for at in 0..ROW {
-            let key = D::key(&row[at * D::BYTES..][..D::BYTES]);
+            let key = D::key(row[at]);
             near[at] = if key < near[at] { key } else { near[at] };
             far[at] = if key > far[at] { key } else { far[at] };
         }
@@ -272,9 +312,9 @@ fn extend_rows_of_32<D: Drawn>(pcm: &[u8], lows: &mut [D::Key], highs: &mut [D::
     highs[..ROW].copy_from_slice(&far);
 }
 
-fn extend<D: Drawn>(row: &[u8], lows: &mut [D::Key], highs: &mut [D::Key]) {
-    for (bytes, (low, high)) in row.chunks_exact(D::BYTES).zip(lows.iter_mut().zip(highs)) {
-        let key = D::key(bytes);
+fn extend<D: Drawn>(row: &[D::Bytes], lows: &mut [D::Key], highs: &mut [D::Key]) {
+    for (sample, (low, high)) in row.iter().zip(lows.iter_mut().zip(highs)) {
+        let key = D::key(*sample);
         *low = if key < *low { key } else { *low };
         *high = if key > *high { key } else { *high };
     }
