@@ -13,9 +13,9 @@ import shutil
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 from uuid import UUID
 
+from core_rs import Digest
 from protocol.messages import HEAD_BYTES_OF, PartName
 
 BLOCK_BYTES = 256 * 1024
@@ -27,13 +27,6 @@ class PartBusyError(Exception):
 
 class PartLostError(Exception):
     """The disk did not take what was written to this part; it was emptied and has to be sent again."""
-
-
-class BodyDigest(Protocol):
-    """SHA-256 of everything behind the head of a part."""
-
-    def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
-    def hexdigest(self) -> str: ...
 
 
 class CacheFolder:
@@ -121,7 +114,7 @@ class PartWriter:
             raise PartBusyError from busy
         self.offset = os.fstat(self._file).st_size
 
-    def append(self, data: bytes | bytearray, digest: BodyDigest) -> None:
+    def append(self, data: bytes | bytearray, digest: Digest) -> None:
         """Writes all of it and adds what lies behind the head to the digest.
 
         On OSError (a full disk) digest and offset hold exactly what was written.
@@ -134,7 +127,7 @@ class PartWriter:
                 self.offset += written
                 rest = rest[written:]
 
-    def add_to(self, digest: BodyDigest, start: int, stop: int) -> None:
+    def add_to(self, digest: Digest, start: int, stop: int) -> None:
         """Adds what is stored from `start` to `stop`, as far as it lies behind the head, to the digest."""
         with self._lock:
             position = max(start, self._head_bytes)

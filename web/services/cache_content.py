@@ -16,9 +16,10 @@ from uuid import UUID
 import anyio
 from anyio import CancelScope, CapacityLimiter, to_thread
 
+from core_rs import Digest
 from protocol.messages import HEAD_BYTES_OF, PartName, PartOffsets, PartSeal, RecordingFacts, SealRequest
 from web.cache.checks import ContentError, check_audio, check_facts, check_ledger, check_waveform
-from web.cache.folder import BodyDigest, CacheFolder, PartBusyError, PartLostError, PartWriter, is_disk_full
+from web.cache.folder import CacheFolder, PartBusyError, PartLostError, PartWriter, is_disk_full
 from web.domain.cache_files import VerifiedPart, VerifiedParts
 from web.domain.errors import (
     ConflictError,
@@ -84,7 +85,7 @@ class CacheContent:
     async def append(
         self, cache_file_id: UUID, part: PartName, start: int, stop: int, blocks: AsyncIterator[bytes]
     ) -> int:
-        """Takes in the bytes from `start` to `stop`; what arrived is durable in the end, also when the sender breaks off.
+        """Takes in the bytes from `start` to `stop`; what arrived is durable in the end, also when the sender stops.
 
         Returns the new offset. A newer call for the same part ends an older one with UploadReplacedError. Raises
         WrongOffsetError, TooLargeError, NoSpaceError, InvalidError for more bytes than announced, UnavailableError.
@@ -157,7 +158,7 @@ class CacheContent:
         writer = await self._work(lambda: self._folder.open_part(cache_file_id, part))
         body = self._bodies.pop(key, None)
         if body is None or body.offset != writer.offset:
-            body = _Body(sha256(), 0)
+            body = _Body(Digest(), 0)
         try:
             yield _Upload(writer, body)
         finally:
@@ -296,7 +297,7 @@ class _Turn:
 class _Body:
     """The digest of what lies behind the head, for a part of `offset` bytes."""
 
-    digest: BodyDigest
+    digest: Digest
     offset: int
 
 
