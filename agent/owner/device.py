@@ -1,0 +1,147 @@
+"""Keeps one device open: opens it, watches that it delivers, opens it again when it does not."""
+
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.owner.clock import boottime_ns
+from agent.owner.sources import Backend, DeviceError, Source
+from agent.owner.takes import Takes
+from core_rs import GrowthGuard
+from protocol.timeouts import Timeouts
+
+log = logging.getLogger(__name__)
+
+_EVENTS_KEPT = 32
+
+
+class DeviceStanding(StrEnum):
+    OPENING = "opening"
+    CAPTURING = "capturing"
+    STALLED = "stalled"
+    LOST = "lost"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True)
+class DeviceEvent:
+    """Something that happened to the device; `number` rises by one."""
+
+    number: int
+    kind: str
+    message: str
+    boottime_ns: int
+
+
+class Device:
+    """Delivers the samples of one device into the takes, over all its failures.
+
+    A loss is known either from the device or, since many say nothing, from the silence of its callbacks.
+    """
+
+    def __init__(self, backend: Backend, takes: Takes, timeouts: Timeouts) -> None:
+        self._backend = backend
+        self._takes = takes
+        self._timeouts = timeouts
+        self._closing = threading.Event()
+        self._opened = threading.Event()
+        self._first_error: DeviceError | None = None
+        self._failure: str | None = None
+        self._delivered_frames = 0
+        self._event_number = 0
+        self._thread = threading.Thread(target=self._run, name="device", daemon=True)
+        self.standing = DeviceStanding.OPENING
+        self.events: deque[DeviceEvent] = deque(maxlen=_EVENTS_KEPT)
+
+    def start(self, *, must_open: bool) -> None:
+        """Begins to open the device, and with `must_open` waits for that. Raises DeviceError when it fails or hangs."""
+        self._thread.start()
+        if not must_open:
+            return
+        # Less than the limit of the start, so that it is this owner that ends, and says why.
+        if not self._opened.wait(self._timeouts.owner_start * 0.6):
+            raise DeviceError("The device does not open. Unplug it and plug it in again.")
+        if self._first_error:
+            raise self._first_error
+
+    def close(self) -> None:
+        """Nothing is delivered any more, unless the device hangs: then it is left behind after a while."""
+        self._closing.set()
+        self._thread.join(self._timeouts.owner_request)
+
+    # ---- the source's side ----
+
+    def captured(self, buffer: bytes, frames: int, boottime_ns: int) -> None:
+        self._takes.captured(buffer, boottime_ns)
+        self._delivered_frames += frames
+        if self.standing is not DeviceStanding.CAPTURING:
+            self._returned(boottime_ns)
+
+    def lost(self, frames: int, cause: str) -> None:
+        self._takes.lost(frames, cause)
+        self._note("device_overrun", f"The device dropped {frames} frames.", boottime_ns())
+
+    def failed(self, cause: str) -> None:
+        self._failure = cause
+
+    # ---- the keeper ----
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            source = self._open()
+            self._opened.set()
+            if source is None:
+                self._closing.wait(self._timeouts.retry_first)
+                continue
+            cause = self._watch()
+            source.close()
+            if cause:
+                self._broke(cause)
+        self.standing = DeviceStanding.CLOSED
+
+    def _open(self) -> Source | None:
+        self._failure = None
+        try:
+            return self._backend.open(self)
+        except (DeviceError, OSError) as error:
+            if not self._opened.is_set():
+                self._first_error = error if isinstance(error, DeviceError) else DeviceError(str(error))
+            if self.standing is not DeviceStanding.LOST:
+                self._broke("device_lost")
+                log.warning("the device cannot be opened: %s", error)
+            return None
+
+    def _watch(self) -> str | None:
+        """Waits until the device fails; the cause, or None when it shall be closed."""
+        guard = GrowthGuard(self._timeouts.growth_quiet, self._timeouts.growth_stalled)
+        tick = self._timeouts.flush / 4
+        awake, before = 0.0, time.monotonic()
+        while not self._closing.wait(tick):
+            now = time.monotonic()
+            # A process that was stopped itself must not blame the device for it.
+            awake, before = awake + min(now - before, 2 * tick), now
+            if self._failure:
+                return self._failure
+            if guard.observe(awake, self._delivered_frames) == "stalled":
+                return "device_stalled"
+        return None
+
+    def _broke(self, cause: str) -> None:
+        self._takes.interrupted(cause)
+        standing = DeviceStanding.STALLED if cause == "device_stalled" else DeviceStanding.LOST
+        if standing is not self.standing:
+            self.standing = standing
+            self._note(cause, "The device delivers nothing; it is being opened again.", boottime_ns())
+
+    def _returned(self, boottime_ns: int) -> None:
+        first = self.standing is DeviceStanding.OPENING
+        self.standing = DeviceStanding.CAPTURING
+        if not first:
+            self._note("device_returned", "The device delivers again.", boottime_ns)
+
+    def _note(self, kind: str, message: str, boottime_ns: int) -> None:
+        self._event_number += 1
+        self.events.append(DeviceEvent(self._event_number, kind, message, boottime_ns))

@@ -1,0 +1,339 @@
+"""The takes of one interface, and which recordings still need them.
+
+The ledger is the only truth: a recording is its marks `start:<id>` and `end:<id>` (or `drop:<id>`). So an owner that
+follows a dead one finds in the takes themselves what is unfinished and what was already begun.
+"""
+
+import json
+import logging
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypedDict
+from uuid import UUID
+
+from agent.owner import clock
+from agent.owner.config import InterfaceLike, OwnerConfig
+from agent.owner.state import boot_id
+from core_rs import AudioError, PcmFormat, Take, TakeClosedError, TakeWriter
+from protocol.ids import new_id
+from protocol.timeouts import Timeouts
+
+log = logging.getLogger(__name__)
+
+_TAKES_LOOKED_AT = 64
+_RECORDINGS_REMEMBERED = 4096
+
+
+class RefusedError(Exception):
+    """A request that cannot be done; `code` says why to programs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A recording inside a take; `end_frame` once it is bound, and then for good."""
+
+    take_id: str
+    start_frame: int
+    end_frame: int | None = None
+
+
+@dataclass(frozen=True)
+class Running:
+    """The take that is being written."""
+
+    take_id: str
+    folder: Path
+    writer: TakeWriter
+
+
+class Takes:
+    """Begins, keeps and closes the takes of one interface. Every method may be called from any thread.
+
+    `captured`, `lost` and `interrupted` belong to the device and never wait; all others may wait for the disk.
+    """
+
+    def __init__(self, config: OwnerConfig, format: PcmFormat) -> None:
+        self._folder = config.takes_folder
+        self._interface = config.interface
+        self._timeouts = config.timeouts
+        self._format = format
+        self._lock = threading.Lock()
+        self._running: Running | None = None
+        self._held_from_frame = 0
+        self._begun: dict[str, Begun] = {}
+        self._needs: set[str] = set()
+        self._unneeded_since = 0.0
+        self._clock_noted_at = 0.0
+        self._shut = False
+
+    # ---- the device's side ----
+
+    def captured(self, buffer: bytes, boottime_ns: int) -> None:
+        running = self._running
+        if running is None:
+            return
+        try:
+            running.writer.push(buffer, boottime_ns)
+        except TakeClosedError:
+            return  # closed between the two lines above: these frames came after the end
+        except OSError:
+            return  # writing failed for good; `fault` says so to whoever asks
+
+    def lost(self, frames: int, cause: str) -> None:
+        if running := self._running:
+            running.writer.lost(frames, cause)
+
+    def interrupted(self, cause: str) -> None:
+        if running := self._running:
+            running.writer.interrupted(cause)
+
+    # ---- what a dead owner left ----
+
+    def recover(self) -> None:
+        """Learns what was begun before; goes on with the take that is still needed, closes those that are not."""
+        for folder in _newest_takes(self._folder):
+            try:
+                self._learn(folder)
+            except (OSError, AudioError, ValueError):
+                log.exception("%s cannot be read and is left as it is", folder)
+
+    def _learn(self, folder: Path) -> None:
+        take = Take.open(folder)
+        facts = json.loads(take.facts)
+        if (facts.get("backend"), facts.get("name")) != (self._interface.backend, self._interface.name):
+            return
+        end_frame = take.end.end_frame if take.end else None
+        found = _begun_in(folder.name, take.marks)
+        self._begun = {**found, **self._begun}
+        if end_frame is not None:
+            return
+        needs = {
+            recording_id
+            for recording_id, begun in found.items()
+            if f"drop:{recording_id}" not in take.marks
+            and (begun.end_frame is None or begun.end_frame > take.durable_frame)
+        }
+        goes_on = needs and self._running is None and facts.get("boot_id") == boot_id() and take.format == self._format
+        writer = TakeWriter.resume(folder, cause="owner_died", **_limits(self._timeouts))
+        if goes_on:
+            self._running, self._needs = Running(folder.name, folder, writer), needs
+            self._held_from_frame = take.held_from_frame
+            log.warning("take %s goes on after its owner died, for %d recordings", folder.name, len(needs))
+        else:
+            writer.close("capture died", self._timeouts.owner_drain)
+            log.warning("take %s was left open by a dead owner and is closed", folder.name)
+
+    # ---- the agent's side ----
+
+    def begin(self, recording_id: str, boottime_ns: int, instant: str | None) -> Begun:
+        """The recording's take and first frame; the same answer however often and late it is asked."""
+        with self._lock:
+            if known := self._begun.get(recording_id):
+                return known
+            if self._shut:
+                raise RefusedError("ending", "This capture is ending. Start it again.")
+            running = self._running or self._create()
+            frame = self._frame_at(running.writer, boottime_ns, instant)
+            start_frame = running.writer.mark(f"start:{recording_id}", frame)
+            self._needs.add(recording_id)
+            return self._remember(recording_id, Begun(running.take_id, start_frame))
+
+    def end(self, recording_id: str, boottime_ns: int | None, frame: int | None, instant: str | None) -> int:
+        """Binds the end, which may lie ahead; the first one stays. The need is over when the take gets there."""
+        with self._lock:
+            begun = self._known(recording_id)
+            if begun.end_frame is not None:
+                return begun.end_frame
+            running = self._running
+            if running is None or begun.take_id != running.take_id:
+                return self._closed_end(recording_id, begun)
+            if frame is None:
+                frame = self._frame_at(
+                    running.writer, clock.boottime_ns() if boottime_ns is None else boottime_ns, instant
+                )
+            end_frame = running.writer.mark(f"end:{recording_id}", max(frame, begun.start_frame))
+            self._remember(recording_id, replace(begun, end_frame=end_frame))
+            return end_frame
+
+    def drop(self, recording_id: str) -> None:
+        """The recording needs its take no longer, and has no end."""
+        with self._lock:
+            if recording_id in self._needs and self._running:
+                writer = self._running.writer
+                writer.mark(f"drop:{recording_id}", writer.next_frame)
+                self._unneed({recording_id})
+
+    def release(self, take_id: str, before_frame: int) -> int:
+        """Unlinks what nobody needs any more. Returns the first frame still held."""
+        with self._lock:
+            if self._running is None or take_id != self._running.take_id:
+                raise RefusedError(
+                    "take_closed", f"Take {take_id} is not being written. Remove its folder under its lock."
+                )
+            starts = [self._begun[recording_id].start_frame for recording_id in self._needs]
+            self._held_from_frame = self._running.writer.release(min([before_frame, *starts]))
+            return self._held_from_frame
+
+    # ---- time goes by ----
+
+    def tick(self, now: float) -> None:
+        """Does what is due at `now` (seconds of CLOCK_BOOTTIME): ends needs, notes the clock, closes the take."""
+        with self._lock:
+            if self._running is None:
+                return
+            writer = self._running.writer
+            self._unneed({name for name in self._needs if _is_past(self._begun[name].end_frame, writer.next_frame)})
+            if now - self._clock_noted_at >= self._timeouts.clock_pair and writer.next_frame:
+                self._note_clock(writer)
+            if not self._needs and now - self._unneeded_since >= self._timeouts.take_linger:
+                self._close("no longer needed", self._timeouts.owner_drain)
+
+    def shut(self, reason: str) -> None:
+        """Closes the take and begins none any more. Raises TimeoutError when the disk does not let go in time."""
+        asked_at = time.monotonic()
+        if not self._lock.acquire(timeout=self._timeouts.owner_drain):
+            raise TimeoutError("The take is busy with a slow disk and was left without an end mark.")
+        try:
+            self._shut = True
+            self._close(reason, asked_at + self._timeouts.owner_drain - time.monotonic())
+        finally:
+            self._lock.release()
+
+    # ---- what is seen from outside ----
+
+    @property
+    def running(self) -> Running | None:
+        """Never waits."""
+        return self._running
+
+    @property
+    def needs(self) -> list[str]:
+        return sorted(self._needs.copy())
+
+    def knows(self, recording_id: str) -> bool:
+        """Whether it was begun before."""
+        return recording_id in self._begun
+
+    def folder_of(self, take_id: str) -> Path:
+        return self._folder / take_id
+
+    # ---- under the lock ----
+
+    def _create(self) -> Running:
+        take_id = str(new_id())
+        facts = json.dumps({"take_id": take_id, **_name(self._interface), "boot_id": boot_id()})
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = self.folder_of(take_id)
+        writer = TakeWriter.create(folder, self._format, facts=facts, **_limits(self._timeouts))
+        self._held_from_frame, self._clock_noted_at = 0, 0.0
+        self._unneeded_since = clock.boottime_ns() / 1e9
+        self._running = Running(take_id, folder, writer)
+        return self._running
+
+    def _frame_at(self, writer: TakeWriter, boottime_ns: int, instant: str | None) -> int:
+        frame = writer.frame_at(boottime_ns) if self._clock_runs(writer, boottime_ns) else 0
+        if instant is not None:
+            frame = writer.mark(f"instant:{instant}", max(frame, self._held_from_frame))
+        return max(frame, self._held_from_frame)
+
+    def _clock_runs(self, writer: TakeWriter, boottime_ns: int) -> bool:
+        """Whether the take knows its clock. An instant that is still to come is worth waiting for the first frame."""
+        give_up_ns = clock.boottime_ns() + int(self._timeouts.growth_quiet * 1e9)
+        while not writer.next_frame and give_up_ns > clock.boottime_ns() < boottime_ns:
+            time.sleep(self._timeouts.device_period / 4)
+        return writer.next_frame > 0
+
+    def _remember(self, recording_id: str, begun: Begun) -> Begun:
+        self._begun[recording_id] = begun
+        if len(self._begun) > _RECORDINGS_REMEMBERED:
+            oldest = next(name for name in self._begun if name not in self._needs)
+            del self._begun[oldest]
+        return begun
+
+    def _known(self, recording_id: str) -> Begun:
+        if begun := self._begun.get(recording_id):
+            return begun
+        raise RefusedError("unknown_recording", f"Recording {recording_id} was never begun here.")
+
+    def _closed_end(self, recording_id: str, begun: Begun) -> int:
+        """A take that closed under a recording ends it."""
+        mark = Take.open(self.folder_of(begun.take_id)).end
+        if mark is None:
+            raise RefusedError(
+                "take_unfinished", f"Take {begun.take_id} has no end. Start its interface again to close it."
+            )
+        self._remember(recording_id, replace(begun, end_frame=mark.end_frame))
+        return mark.end_frame
+
+    def _unneed(self, recordings: set[str]) -> None:
+        if recordings:
+            self._needs -= recordings
+            self._unneeded_since = clock.boottime_ns() / 1e9
+
+    def _note_clock(self, writer: TakeWriter) -> None:
+        boottime_ns, utc_ns = clock.boottime_ns(), time.time_ns()
+        self._clock_noted_at = boottime_ns / 1e9
+        writer.note_clock(boottime_ns, utc_ns)
+
+    def _close(self, reason: str, drain_seconds: float) -> None:
+        running, self._running = self._running, None
+        if running is None:
+            return
+        self._needs.clear()
+        try:
+            self._note_clock(running.writer)
+            mark = running.writer.close(reason, drain_seconds)
+        except OSError:
+            log.exception("%s could not be closed: it keeps what is on disk, without an end mark", running.folder)
+            return
+        log.info("%s closed at frame %d, drained %s: %s", running.folder, mark.end_frame, mark.drained, reason)
+
+
+def _newest_takes(folder: Path) -> list[Path]:
+    """Names sort by when a take was begun."""
+    if not folder.is_dir():
+        return []
+    return sorted((path for path in folder.iterdir() if _is_take(path)), reverse=True)[:_TAKES_LOOKED_AT]
+
+
+def _is_take(path: Path) -> bool:
+    try:
+        return path.is_dir() and str(UUID(path.name)) == path.name
+    except ValueError:
+        return False
+
+
+def _begun_in(take_id: str, marks: dict[str, int]) -> dict[str, Begun]:
+    return {
+        key.removeprefix("start:"): Begun(take_id, frame, marks.get(f"end:{key.removeprefix('start:')}"))
+        for key, frame in marks.items()
+        if key.startswith("start:")
+    }
+
+
+def _is_past(end_frame: int | None, next_frame: int) -> bool:
+    return end_frame is not None and end_frame <= next_frame
+
+
+def _name(interface: InterfaceLike) -> dict[str, str]:
+    return {"backend": interface.backend, "name": interface.name}
+
+
+class _Limits(TypedDict):
+    flush_interval_ms: int
+    segment_seconds: int
+    ring_seconds: int
+
+
+def _limits(timeouts: Timeouts) -> _Limits:
+    return {
+        "flush_interval_ms": round(timeouts.flush * 1000),
+        "segment_seconds": max(1, round(timeouts.segment)),
+        "ring_seconds": max(1, round(timeouts.ring)),
+    }
