@@ -126,22 +126,33 @@ impl ChannelMap {
 
     fn mix<I: Number, O: Number>(&self, pcm: &[u8], mixed: &mut [u8]) {
         let scale = O::FULL_SCALE / I::FULL_SCALE;
-        match self.outputs() {
-            1 => mix_fixed::<I, O, 1>(&self.columns(scale), pcm, mixed),
-            2 => mix_fixed::<I, O, 2>(&self.columns(scale), pcm, mixed),
-            _ => mix_any::<I, O>(&self.columns::<MOST_CHANNELS>(scale), self.outputs(), pcm, mixed),
+        match (self.inputs, self.outputs()) {
+            (2, 1) => mix_small::<I, O, 2, 1>(&self.matrix(scale), pcm, mixed),
+            (2, 2) => mix_small::<I, O, 2, 2>(&self.matrix(scale), pcm, mixed),
+            (_, 1) => mix_dense::<I, O, 1>(&self.columns(scale), pcm, mixed),
+            (_, 2) => mix_dense::<I, O, 2>(&self.columns(scale), pcm, mixed),
+            _ => mix_sparse::<I, O>(&self.terms(scale), self.inputs, pcm, mixed),
         }
     }
 
     /// The gains of each input, a power of two apart from what was asked for so that no sample needs scaling.
+    fn matrix<const INPUTS: usize, const OUTPUTS: usize>(&self, scale: f64) -> [[f64; OUTPUTS]; INPUTS] {
+        std::array::from_fn(|input| std::array::from_fn(|output| self.rows[output][input] * scale))
+    }
+
+    /// As [`Self::matrix`], for any number of inputs.
     fn columns<const OUTPUTS: usize>(&self, scale: f64) -> Vec<[f64; OUTPUTS]> {
-        let mut columns = vec![[0.0; OUTPUTS]; self.inputs];
-        for (output, row) in self.rows.iter().enumerate() {
-            for (column, gain) in columns.iter_mut().zip(row) {
-                column[output] = gain * scale;
-            }
-        }
-        columns
+        let column = |input: usize| std::array::from_fn(|output| self.rows[output][input] * scale);
+        (0..self.inputs).map(column).collect()
+    }
+
+    /// The inputs that each output listens to, with their gains.
+    fn terms(&self, scale: f64) -> Vec<Vec<(usize, f64)>> {
+        let heard = |row: &Vec<f64>| {
+            let gains = row.iter().map(|gain| gain * scale).enumerate();
+            gains.filter(|(_, gain)| *gain != 0.0).collect()
+        };
+        self.rows.iter().map(heard).collect()
     }
 
     /// The input of each output, if all of them are one input with gain 1.
@@ -195,7 +206,24 @@ fn copy_samples<const BYTES: usize>(pcm: &[u8], frame_bytes: usize, channels: &[
     }
 }
 
-fn mix_fixed<I: Number, O: Number, const OUTPUTS: usize>(
+/// As [`mix_dense`], with a shape that the compiler knows and unrolls.
+fn mix_small<I: Number, O: Number, const INPUTS: usize, const OUTPUTS: usize>(
+    columns: &[[f64; OUTPUTS]; INPUTS],
+    pcm: &[u8],
+    mixed: &mut [u8],
+) {
+    let frames = pcm.chunks_exact(INPUTS * I::BYTES);
+    for (frame, result) in frames.zip(mixed.chunks_exact_mut(OUTPUTS * O::BYTES)) {
+        for output in 0..OUTPUTS {
+            let sum = (0..INPUTS).fold(0.0, |sum, input| {
+                sum + I::read(&frame[input * I::BYTES..][..I::BYTES]) * columns[input][output]
+            });
+            O::write(sum, &mut result[output * O::BYTES..][..O::BYTES]);
+        }
+    }
+}
+
+fn mix_dense<I: Number, O: Number, const OUTPUTS: usize>(
     columns: &[[f64; OUTPUTS]],
     pcm: &[u8],
     mixed: &mut [u8],
@@ -217,26 +245,19 @@ fn mix_fixed<I: Number, O: Number, const OUTPUTS: usize>(
     }
 }
 
-fn mix_any<I: Number, O: Number>(
-    columns: &[[f64; MOST_CHANNELS]],
-    outputs: usize,
+fn mix_sparse<I: Number, O: Number>(
+    terms: &[Vec<(usize, f64)>],
+    inputs: usize,
     pcm: &[u8],
     mixed: &mut [u8],
 ) {
-    let mut samples = [0.0; MOST_CHANNELS];
-    let samples = &mut samples[..columns.len()];
-    let frames = pcm.chunks_exact(columns.len() * I::BYTES);
-    for (frame, result) in frames.zip(mixed.chunks_exact_mut(outputs * O::BYTES)) {
-        read_frame::<I>(frame, samples);
-        let mut sums = [0.0; MOST_CHANNELS];
-        let sums = &mut sums[..outputs];
-        for (sample, gains) in samples.iter().zip(columns) {
-            for (sum, gain) in sums.iter_mut().zip(gains) {
-                *sum += sample * gain;
-            }
-        }
-        for (sum, bytes) in sums.iter().zip(result.chunks_exact_mut(O::BYTES)) {
-            O::write(*sum, bytes);
+    let frames = pcm.chunks_exact(inputs * I::BYTES);
+    for (frame, result) in frames.zip(mixed.chunks_exact_mut(terms.len() * O::BYTES)) {
+        for (terms, bytes) in terms.iter().zip(result.chunks_exact_mut(O::BYTES)) {
+            let sum = terms
+                .iter()
+                .fold(0.0, |sum, (input, gain)| sum + I::read(&frame[input * I::BYTES..][..I::BYTES]) * gain);
+            O::write(sum, bytes);
         }
     }
 }
@@ -261,7 +282,7 @@ impl Number for S16 {
 
     #[inline(always)]
     fn read(bytes: &[u8]) -> f64 {
-        f64::from(i16::from_le_bytes([bytes[0], bytes[1]]))
+        f64::from(Self::to_i32(bytes) >> 16)
     }
 
     #[inline(always)]

@@ -128,3 +128,75 @@ fn magnitude<S: Sample>(bytes: &[u8]) -> f32 {
 fn dbfs(amplitude: f64) -> f64 {
     20.0 * amplitude.log10()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pcm::SampleType;
+    use crate::synthetic::tone_pcm;
+
+    const ALL: [SampleType; 4] = [SampleType::S16, SampleType::S24, SampleType::S32, SampleType::F32];
+
+    fn format(channels: u16, sample_type: SampleType) -> PcmFormat {
+        PcmFormat::new(channels, 48_000, sample_type).expect("in range")
+    }
+
+    #[test]
+    fn digital_silence_is_minus_infinity_and_never_full_scale() {
+        for sample_type in ALL {
+            let mut levels = Levels::new(format(3, sample_type));
+            levels.push(&vec![0; format(3, sample_type).frame_bytes() * 1000]);
+            for channel in levels.take() {
+                assert_eq!((channel.peak_dbfs, channel.rms_dbfs), (f64::NEG_INFINITY, f64::NEG_INFINITY));
+                assert_eq!(channel.zero_frames, 1000);
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_scale_sine_has_an_rms_of_minus_3_01() {
+        for sample_type in ALL {
+            for channels in [1, 2, 5, 64] {
+                let format = format(channels, sample_type);
+                let mut levels = Levels::new(format);
+                levels.push(&tone_pcm(0, 48_000, format, 1000.0, 0.0).expect("small"));
+                for channel in levels.take() {
+                    assert!((channel.rms_dbfs + 3.0103).abs() < 0.001, "{sample_type}: {channel:?}");
+                    assert!(channel.peak_dbfs.abs() < 0.001, "{sample_type}: {channel:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn taking_begins_a_new_window_but_a_run_of_zeros_goes_on() {
+        let format = format(2, SampleType::S16);
+        let mut levels = Levels::new(format);
+        let left_only = [1u8, 0, 0, 0].repeat(7);
+        levels.push(&left_only);
+        levels.push(&[0; 4 * 100]);
+        let first = levels.take();
+        assert_eq!((first[0].zero_frames, first[1].zero_frames), (100, 107));
+        assert!(first[0].peak_dbfs > -91.0);
+        levels.push(&[0; 4 * 3]);
+        let second = levels.take();
+        assert_eq!((second[0].zero_frames, second[1].zero_frames), (103, 110));
+        assert_eq!(second[0].peak_dbfs, f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn the_smallest_sample_of_32_bits_is_not_silence() {
+        let mut levels = Levels::new(format(1, SampleType::S32));
+        levels.push(&[1, 0, 0, 0]);
+        let level = levels.take()[0];
+        assert_eq!(level.zero_frames, 0);
+        assert!((level.peak_dbfs + 186.64).abs() < 0.01);
+    }
+
+    #[test]
+    fn what_is_no_number_is_silence() {
+        let mut levels = Levels::new(format(1, SampleType::F32));
+        levels.push(&f32::NAN.to_le_bytes());
+        assert_eq!(levels.take()[0].rms_dbfs, f64::NEG_INFINITY);
+    }
+}
