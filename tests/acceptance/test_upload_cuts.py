@@ -1,0 +1,37 @@
+"""An upload that is cut at random bytes goes on where it stopped."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.acceptance.cutting_proxy import CuttingProxy
+from tests.acceptance.system import System, breaks_of, counter_of, free_port, wait_for
+
+RATE = 48_000
+CUTS = 50
+
+
+def test_upload_cut_fifty_times_sends_nothing_twice_but_what_was_cut(
+    start_system: Callable[..., System], tmp_path: Path
+) -> None:
+    port = free_port()
+    proxy = CuttingProxy(target=port, seed=7, cuts_left=CUTS)
+    try:
+        system = start_system(port=port, agent_url=f"http://127.0.0.1:{proxy.port}", scale=0.1)
+        recording = system.record()
+        wait_for("all cuts", lambda: proxy.cuts_left == 0, 120)
+        system.stop_recording(recording)
+        system.wait_state(recording, "completed", 60)
+        checksum = system.wait_checksum(recording)
+        file = system.download(recording, tmp_path / "one.wav")
+        assert breaks_of(counter_of(file)) == []
+        assert len(checksum) == 64
+        assert sum(append.was_cut for append in proxy.appends) == CUTS
+        for before, after in zip(proxy.appends, proxy.appends[1:], strict=False):
+            end = before.start + before.passed
+            assert before.start <= after.start <= end
+            assert before.was_cut or after.start == end
+        twice = sum(append.passed for append in proxy.appends) - file.stat().st_size
+        assert twice <= sum(append.passed for append in proxy.appends if append.was_cut)
+        print(f"{CUTS} cuts, {file.stat().st_size} bytes, {twice} sent twice")
+    finally:
+        proxy.close()
