@@ -369,6 +369,8 @@ class WavRendition:
         """Reads, maps, writes, hashes and draws in one go. Returns the waveform bytes that became complete."""
     @property
     def frames(self) -> int: ...
+    def levels(self) -> list[ChannelLevels]:
+        """Of the mapped frames since the last asking."""
     def finish(self) -> RenditionSeal:
         """Writes the final head and syncs the file."""
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::channels::ChannelMap;
 use crate::digest::{BLOCK_BYTES, Digest};
 use crate::error::{Error, Result};
+use crate::levels::{ChannelLevels, Levels};
 use crate::pcm::{PcmFormat, SampleType};
 use crate::wav::{self, DataLength};
 use crate::waveform::Waveform;
@@ -55,6 +56,7 @@ pub struct WavRendition {
     format: PcmFormat,
     frames: u64,
     body: Digest,
+    levels: Levels,
     block: Vec<u8>,
     state: State,
 }
@@ -81,6 +83,7 @@ impl WavRendition {
             format,
             frames: 0,
             body: Digest::default(),
+            levels: Levels::new(format),
             block: Vec::with_capacity(BLOCK_BYTES),
             state: State::Open,
         })
@@ -121,6 +124,11 @@ impl WavRendition {
     /// Frames written so far.
     pub fn frames(&self) -> u64 {
         self.frames
+    }
+
+    /// Levels of every channel of the file since the last asking.
+    pub fn levels(&mut self) -> Vec<ChannelLevels> {
+        self.levels.take()
     }
 
     /// Writes the final head and syncs the file. A second call gives the same seal.
@@ -183,6 +191,7 @@ impl WavRendition {
         let at = HEAD_BYTES + self.data_bytes();
         self.file.write_all_at(&self.block, at).map_err(Error::io("write", &self.path))?;
         self.body.update(&self.block);
+        self.levels.push(&self.block);
         self.frames += frames;
         Ok(())
     }
@@ -261,6 +270,18 @@ mod tests {
         file.seek(SeekFrom::End(-40)).expect("long enough");
         file.read_to_end(&mut tail).expect("readable");
         assert_eq!(tail, counter_pcm(1000, 10).expect("small"));
+    }
+
+    #[test]
+    fn levels_are_those_of_the_mapped_frames() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (format, _) = stereo(SampleType::S16);
+        let map = ChannelMap::new(vec![vec![1.0, 0.0], vec![0.0, 0.0]]).expect("plain");
+        let mut rendition = WavRendition::create(&folder.path().join("a.wav"), format).expect("created");
+        rendition.append(&mut Counter, 1, 32_768, &map, None, &mut Vec::new()).expect("appended");
+        let levels = rendition.levels();
+        assert!(levels[0].peak_dbfs > -0.01);
+        assert_eq!(levels[1].peak_dbfs, f64::NEG_INFINITY);
     }
 
     #[test]
