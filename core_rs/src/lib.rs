@@ -1,15 +1,19 @@
 //! The audio core of Reelkeeper: crash-safe takes and everything that is computed from their samples.
 //!
-//! Time is an argument everywhere; no clock is read. Nothing here panics on bytes that come from outside.
+//! Time is an argument everywhere; only the writer's thread paces itself by a clock. Nothing here panics on bytes that come from outside.
 
 pub mod channels;
 pub mod digest;
 pub mod error;
 pub mod growth;
+pub mod ledger;
 pub mod levels;
 pub mod pcm;
 pub mod rendition;
+pub mod segment;
+pub mod sums;
 pub mod synthetic;
+pub mod take;
 pub mod wav;
 pub mod waveform;
 

@@ -24,7 +24,8 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Bytes {
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         let mut view = Box::new(MaybeUninit::<ffi::Py_buffer>::zeroed());
         // SAFETY: the object is alive and the view is writable; PyBUF_SIMPLE asks for contiguous bytes.
-        let status = unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut_ptr(), ffi::PyBUF_SIMPLE) };
+        let status =
+            unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut_ptr(), ffi::PyBUF_SIMPLE) };
         if status != 0 {
             return Err(PyErr::fetch(object.py()));
         }

@@ -1,0 +1,146 @@
+//! The waveform of a take's raw channels, drawn as frames become durable: `waveform.dat`.
+//!
+//! It is derived, so it is not synced with every flush: after a crash the last segments are drawn again from their samples.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::pcm::PcmFormat;
+use crate::take::reader::Take;
+use crate::waveform::{Bits, Waveform};
+
+/// Its name in the take's folder.
+pub const WAVEFORM_NAME: &str = "waveform.dat";
+
+const FRAMES_PER_BIN: u32 = 512;
+const HEADER_BYTES: u64 = 24;
+/// Silence is drawn in parts of this many frames, so that a long gap takes no memory.
+const SILENCE_FRAMES: u64 = 1 << 20;
+
+/// Draws into the file.
+pub struct Drawing {
+    file: File,
+    path: PathBuf,
+    waveform: Waveform,
+    bins: Vec<u8>,
+    end_byte: u64,
+}
+
+impl Drawing {
+    /// Begins the file.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn create(folder: &Path, format: PcmFormat) -> Result<Self> {
+        let path = folder.join(WAVEFORM_NAME);
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(Error::io("create", &path))?;
+        let waveform = Waveform::new(format, FRAMES_PER_BIN, Bits::Eight)?;
+        Ok(Self { file, path, waveform, bins: Vec::new(), end_byte: HEADER_BYTES })
+    }
+
+    /// Goes on up to the end of a recovered take; what may not have reached the disk is drawn again.
+    ///
+    /// # Errors
+    /// `Io`, and what reading the take returns.
+    pub fn resume(folder: &Path, take: &Take) -> Result<Self> {
+        let mut drawing = Self::create(folder, take.format())?;
+        let length = drawing.file.metadata().map_err(Error::io("read", &drawing.path))?.len();
+        let bin_bytes = 2 * take.format().channels() as u64;
+        let drawn_bins = length.saturating_sub(HEADER_BYTES) / bin_bytes;
+        let kept_bins = drawn_bins.min(trusted_frame(take) / u64::from(FRAMES_PER_BIN));
+        drawing.waveform = drawing.waveform.behind(kept_bins);
+        drawing.end_byte = HEADER_BYTES + kept_bins * bin_bytes;
+        drawing.draw_again(take, kept_bins * u64::from(FRAMES_PER_BIN))?;
+        drawing.save()?;
+        Ok(drawing)
+    }
+
+    /// Draws whole frames.
+    pub fn push(&mut self, pcm: &[u8]) {
+        self.waveform.push(pcm, &mut self.bins);
+    }
+
+    /// Draws missing frames.
+    ///
+    /// # Errors
+    /// `Io`, since much silence is written as it is drawn.
+    pub fn push_silence(&mut self, frames: u64) -> Result<()> {
+        let mut left = frames;
+        while left > 0 {
+            let now = left.min(SILENCE_FRAMES);
+            self.waveform.push_silence(now, &mut self.bins);
+            self.save_bins()?;
+            left -= now;
+        }
+        Ok(())
+    }
+
+    /// Writes the complete bins and a head that is true for them.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn save(&mut self) -> Result<()> {
+        if self.bins.is_empty() {
+            return Ok(());
+        }
+        self.save_bins()?;
+        self.file.write_all_at(&self.waveform.header(), 0).map_err(Error::io("write", &self.path))
+    }
+
+    /// Makes what was saved durable.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(Error::io("sync", &self.path))
+    }
+
+    /// Writes the last bin and ends the file there.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn finish(mut self) -> Result<()> {
+        self.waveform.finish(&mut self.bins);
+        self.save_bins()?;
+        self.file.write_all_at(&self.waveform.header(), 0).map_err(Error::io("write", &self.path))?;
+        self.file.set_len(self.end_byte).map_err(Error::io("shorten", &self.path))?;
+        self.sync()
+    }
+
+    fn save_bins(&mut self) -> Result<()> {
+        self.file.write_all_at(&self.bins, self.end_byte).map_err(Error::io("write", &self.path))?;
+        self.end_byte += self.bins.len() as u64;
+        self.bins.clear();
+        Ok(())
+    }
+
+    fn draw_again(&mut self, take: &Take, from_frame: u64) -> Result<()> {
+        const READ_FRAMES: u64 = 1 << 14;
+        let (mut frame, end_frame) = (from_frame, take.durable_frame());
+        let lost_frames = take.held_from_frame().min(end_frame).saturating_sub(frame);
+        self.push_silence(lost_frames)?;
+        frame += lost_frames;
+        let mut pcm = Vec::new();
+        while frame < end_frame {
+            let now = (end_frame - frame).min(READ_FRAMES);
+            pcm.clear();
+            take.read_into(frame, frame + now, &mut pcm)?;
+            self.push(&pcm);
+            self.save_bins()?;
+            frame += now;
+        }
+        Ok(())
+    }
+}
+
+/// The file is synced after each closing of a segment, so the last two may not be on disk.
+fn trusted_frame(take: &Take) -> u64 {
+    take.segments().iter().rev().nth(1).map_or(0, |segment| segment.start_frame)
+}

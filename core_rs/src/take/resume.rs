@@ -1,0 +1,181 @@
+//! Goes on after a crash: moves what is torn aside, closes what is good, and knows where the timeline stands.
+//!
+//! A crash in the middle of this leaves a take on which it can be done again.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::ledger::{Entry, LEDGER_NAME, LedgerWriter, Tear};
+use crate::segment::{DATA_OFFSET, close_recovered, forget_sums, sync_folder};
+use crate::take::clock_map::frames_to_ns;
+use crate::take::reader::{Take, file_length, first_bad_block};
+use crate::take::scribe::{Book, ClosedSpan};
+
+/// A take that can be written on.
+pub struct Recovered {
+    /// As it stands now, without torn ends.
+    pub take: Take,
+    /// What is written on.
+    pub book: Book,
+    /// The index of the next segment.
+    pub next_index: u64,
+    /// Frames in gaps so far.
+    pub gap_frames: u64,
+    /// A frame and its boot time, if the machine still runs since then.
+    pub instant: Option<(u64, i64)>,
+    /// A frame and its UTC time.
+    pub utc: Option<(u64, i64)>,
+}
+
+impl Recovered {
+    /// # Errors
+    /// `TakeClosed` when there is an end mark, `CorruptSegment` when the ledger is damaged before its end, `Io`.
+    pub fn from(folder: &Path, checksums: bool) -> Result<Self> {
+        let torn = Take::open(folder)?;
+        if let Some(end) = torn.end() {
+            return Err(Error::TakeClosed { folder: folder.to_path_buf(), reason: end.reason.clone() });
+        }
+        let is_same_run = torn.history().boot_id == boot_id();
+        let ledger = recover(folder, &torn, checksums)?;
+        let take = Take::open(folder)?;
+        let history = take.history();
+        let book = Book {
+            ledger,
+            marks: history.marks.clone(),
+            closed: history.closed_spans(folder),
+            held_from_frame: history.held_from_frame,
+            end: None,
+        };
+        Ok(Self {
+            book,
+            next_index: history.next_index,
+            gap_frames: take.gaps().iter().map(|gap| gap.frames).sum(),
+            instant: history.last_instant.filter(|_| is_same_run),
+            utc: history.clock_pairs.last().map(|pair| (pair.frame, pair.utc_ns)),
+            take,
+        })
+    }
+}
+
+/// Which run of the machine this is; boot-time instants of another one mean nothing here.
+pub fn boot_id() -> String {
+    // A system without it gives no name: then every run looks like the same one, as on a machine that never restarts.
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .unwrap_or_default()
+}
+
+fn recover(folder: &Path, take: &Take, checksums: bool) -> Result<LedgerWriter> {
+    let mut entries = Vec::new();
+    if let Some(tear) = take.torn_ledger() {
+        let path = folder.join(LEDGER_NAME);
+        copy_aside(&path, tear.byte, OpenOptions::new().append(true).create(true))?;
+        entries.push(Entry::Torn(tear.clone()));
+    }
+    let mut ledger = LedgerWriter::resume(folder, take.good_ledger_bytes())?;
+    let mut history = take.history().clone();
+    let mut closed_path = None;
+    if let Some(segment) = history.open_segment_mut() {
+        let path = folder.join(&segment.file);
+        let good = GoodPart::of(&path, take.format().frame_bytes() as u64, segment.frames)?;
+        segment.frames = good.frames;
+        entries.extend(good.move_tail_aside(&path, &segment.file)?.map(Entry::Torn));
+        let (index, start_frame) = (segment.index, segment.start_frame);
+        let (bytes, sha256, torn) = if good.frames == 0 {
+            (0, None, Some("nothing in it was durable".into()))
+        } else {
+            let data_bytes = good.data_bytes;
+            let closed = close_recovered(&path, &take.format(), data_bytes, checksums)?;
+            (closed.bytes, closed.sha256, None)
+        };
+        let end_frame = history.durable_frame().max(start_frame);
+        let boottime_ns = boottime_of(take, end_frame);
+        entries.push(Entry::SegmentClosed { index, frames: good.frames, bytes, sha256, boottime_ns, torn });
+        closed_path = Some(path);
+    }
+    entries.push(Entry::Resumed { frame: history.durable_frame(), boot_id: boot_id() });
+    sync_folder(folder)?;
+    ledger.append(&entries)?;
+    ledger.sync()?;
+    if let Some(path) = closed_path {
+        forget_sums(&path)?;
+    }
+    Ok(ledger)
+}
+
+/// What counts in a segment that a crash left open.
+struct GoodPart {
+    frames: u64,
+    data_bytes: u64,
+    reason: &'static str,
+}
+
+impl GoodPart {
+    /// All frames that the sums and the length of the file allow, up to the first block with a wrong sum.
+    fn of(path: &Path, frame_bytes: u64, frames: u64) -> Result<Self> {
+        let data_bytes = frames * frame_bytes;
+        Ok(match first_bad_block(path, data_bytes)? {
+            Some(byte) => {
+                let frames = (byte - DATA_OFFSET) / frame_bytes;
+                Self { frames, data_bytes: frames * frame_bytes, reason: "not the sum of its flush" }
+            }
+            None => Self { frames, data_bytes, reason: "behind the last whole frame of the last flush" },
+        })
+    }
+
+    /// The tail keeps existing beside the segment. A head alone is no loss, and a file without frames is moved as a whole.
+    fn move_tail_aside(&self, path: &Path, file: &str) -> Result<Option<Tear>> {
+        let byte = if self.frames == 0 { 0 } else { DATA_OFFSET + self.data_bytes };
+        let length = file_length(path)?;
+        if length > byte {
+            copy_aside(path, byte, OpenOptions::new().write(true).create(true).truncate(true))?;
+        }
+        if self.frames == 0 && length > 0 {
+            std::fs::remove_file(path).map_err(Error::io("remove", path))?;
+        }
+        let is_torn = length > byte.max(DATA_OFFSET) || torn_path(path).exists();
+        Ok(is_torn.then(|| Tear {
+            file: file.to_owned(),
+            byte,
+            reason: format!("{}; moved aside", self.reason),
+        }))
+    }
+}
+
+fn copy_aside(path: &Path, from_byte: u64, options: &OpenOptions) -> Result<()> {
+    let torn_path = torn_path(path);
+    let mut source = File::open(path).map_err(Error::io("open", path))?;
+    source.seek(SeekFrom::Start(from_byte)).map_err(Error::io("read", path))?;
+    let mut torn = options.open(&torn_path).map_err(Error::io("create", &torn_path))?;
+    std::io::copy(&mut source.by_ref(), &mut torn).map_err(Error::io("write", &torn_path))?;
+    torn.sync_all().map_err(Error::io("sync", &torn_path))?;
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
+fn torn_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".torn");
+    name.into()
+}
+
+fn boottime_of(take: &Take, frame: u64) -> i64 {
+    let rate_hz = take.format().sample_rate_hz();
+    take.history().last_instant.map_or(0, |(known_frame, boottime_ns)| {
+        let ns = |frame| frames_to_ns(frame, rate_hz);
+        boottime_ns.saturating_add(ns(frame)).saturating_sub(ns(known_frame))
+    })
+}
+
+impl crate::take::history::History {
+    fn closed_spans(&self, folder: &Path) -> std::collections::VecDeque<ClosedSpan> {
+        let closed = self.segments.iter().enumerate().filter(|(_, segment)| segment.closed.is_some());
+        closed
+            .map(|(at, segment)| ClosedSpan {
+                path: folder.join(&segment.file),
+                end_frame: self.end_of_segment(at),
+            })
+            .collect()
+    }
+}
