@@ -77,7 +77,7 @@ def not_measured(what: str, goal: str, missing: str) -> Claim:
 
 
 def report(name: str, claims: Sequence[Claim], figures: Mapping[str, object]) -> None:
-    """Prints the table and writes `bench/results/NAME.json`. `figures` are context: absolute numbers of this machine."""
+    """Prints the table and writes `bench/results/NAME.json`; `figures` are context, absolute numbers."""
     width = max(len(claim.what) for claim in claims)
     print(f"{name}\n{'claim':<{width}}  {'measured':>10}  {'goal':<10}  met")
     for claim in claims:
