@@ -24,8 +24,8 @@ pub trait FrameSource {
     ///
     /// # Errors
     /// When the source does not hold the range, or cannot read it.
-    fn read_into(
-        &mut self,
+    fn read_mapped(
+        &self,
         start_frame: u64,
         end_frame: u64,
         map: &ChannelMap,
@@ -98,7 +98,7 @@ impl WavRendition {
     /// [`Error::InvalidArgument`] once finished, [`Error::Io`], and what the source says.
     pub fn append(
         &mut self,
-        source: &mut impl FrameSource,
+        source: &impl FrameSource,
         start_frame: u64,
         end_frame: u64,
         map: &ChannelMap,
@@ -106,12 +106,15 @@ impl WavRendition {
         bins: &mut Vec<u8>,
     ) -> Result<()> {
         self.check(map, waveform.as_deref())?;
+        if end_frame < start_frame {
+            return Err(Error::mismatch(format!("frames {start_frame} to {end_frame} run backwards")));
+        }
         let block_frames = (BLOCK_BYTES / self.format.frame_bytes()) as u64;
         let mut frame = start_frame;
         while frame < end_frame {
             let block_end = end_frame.min(frame.saturating_add(block_frames));
             self.block.clear();
-            source.read_into(frame, block_end, map, self.format.sample_type(), &mut self.block)?;
+            source.read_mapped(frame, block_end, map, self.format.sample_type(), &mut self.block)?;
             self.write_block(block_end - frame)?;
             if let Some(waveform) = waveform.as_deref_mut() {
                 waveform.push(&self.block, bins);
@@ -215,8 +218,8 @@ mod tests {
     struct Counter;
 
     impl FrameSource for Counter {
-        fn read_into(
-            &mut self,
+        fn read_mapped(
+            &self,
             start_frame: u64,
             end_frame: u64,
             map: &ChannelMap,
@@ -240,7 +243,7 @@ mod tests {
             let mut rendition = WavRendition::create(&folder.path().join(name), format).expect("created");
             for range in cuts.windows(2) {
                 rendition
-                    .append(&mut Counter, range[0], range[1], &map, None, &mut Vec::new())
+                    .append(&Counter, range[0], range[1], &map, None, &mut Vec::new())
                     .expect("appended");
             }
             (rendition.finish().expect("finished"), std::fs::read(folder.path().join(name)).expect("there"))
@@ -259,7 +262,7 @@ mod tests {
         let (format, map) = stereo(SampleType::S16);
         let mut rendition = WavRendition::create(&path, format).expect("created");
         rendition.frames = 1 << 30; // A hole of 4 GiB stands for what came before.
-        rendition.append(&mut Counter, 1000, 1010, &map, None, &mut Vec::new()).expect("appended");
+        rendition.append(&Counter, 1000, 1010, &map, None, &mut Vec::new()).expect("appended");
         let seal = rendition.finish().expect("finished");
         assert_eq!(&seal.head[..4], b"RF64");
 
@@ -278,7 +281,7 @@ mod tests {
         let (format, _) = stereo(SampleType::S16);
         let map = ChannelMap::new(vec![vec![1.0, 0.0], vec![0.0, 0.0]]).expect("plain");
         let mut rendition = WavRendition::create(&folder.path().join("a.wav"), format).expect("created");
-        rendition.append(&mut Counter, 1, 32_768, &map, None, &mut Vec::new()).expect("appended");
+        rendition.append(&Counter, 1, 32_768, &map, None, &mut Vec::new()).expect("appended");
         let levels = rendition.levels();
         assert!(levels[0].peak_dbfs > -0.01);
         assert_eq!(levels[1].peak_dbfs, f64::NEG_INFINITY);
@@ -291,7 +294,7 @@ mod tests {
         let mut rendition = WavRendition::create(&folder.path().join("a.wav"), format).expect("created");
         let seal = rendition.finish().expect("finished");
         assert_eq!((seal.frames, seal.bytes), (0, HEAD_BYTES));
-        assert!(rendition.append(&mut Counter, 1, 2, &map, None, &mut Vec::new()).is_err());
+        assert!(rendition.append(&Counter, 1, 2, &map, None, &mut Vec::new()).is_err());
         assert_eq!(rendition.finish().expect("again"), seal);
     }
 }

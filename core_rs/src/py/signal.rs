@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::buffer::Bytes;
-use super::take::PcmFormat;
+use super::take::{ChannelLevels, PcmFormat, Take};
 use crate::waveform::Bits;
 use crate::{channels, digest, growth, rendition, synthetic, waveform};
 
@@ -276,9 +276,32 @@ impl WavRendition {
         Ok(Self(py.detach(|| rendition::WavRendition::create(&path, format.0))?))
     }
 
+    #[pyo3(signature = (take, start_frame, end_frame, channel_map, waveform = None))]
+    fn append<'py>(
+        &mut self,
+        py: Python<'py>,
+        take: &Bound<'py, Take>,
+        start_frame: u64,
+        end_frame: u64,
+        channel_map: &Bound<'py, ChannelMap>,
+        waveform: Option<PyRefMut<'py, Waveform>>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let (take, map) = (take.get(), &channel_map.get().0);
+        let mut waveform = waveform;
+        let drawing = waveform.as_deref_mut().map(|waveform| &mut waveform.0);
+        let rendition = &mut self.0;
+        let mut bins = Vec::new();
+        py.detach(|| rendition.append(&*take.lock(), start_frame, end_frame, map, drawing, &mut bins))?;
+        Ok(PyBytes::new(py, &bins))
+    }
+
     #[getter]
     fn frames(&self) -> u64 {
         self.0.frames()
+    }
+
+    fn levels(&mut self) -> Vec<ChannelLevels> {
+        self.0.levels().into_iter().map(ChannelLevels::from).collect()
     }
 
     fn finish(&mut self, py: Python<'_>) -> PyResult<RenditionSeal> {

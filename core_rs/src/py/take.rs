@@ -151,7 +151,7 @@ impl EndMark {
 
 #[pyclass(frozen, eq, get_all, module = "core_rs")]
 #[derive(PartialEq)]
-struct ChannelLevels {
+pub struct ChannelLevels {
     peak_dbfs: f64,
     rms_dbfs: f64,
     zero_frames: u64,

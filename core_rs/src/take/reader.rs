@@ -333,8 +333,8 @@ impl Take {
 }
 
 impl FrameSource for Take {
-    fn read_into(
-        &mut self,
+    fn read_mapped(
+        &self,
         start_frame: u64,
         end_frame: u64,
         map: &ChannelMap,
