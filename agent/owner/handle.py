@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import agent
 from agent.errors import AgentError
 from agent.owner.config import Capture, Interface, OwnerConfig
 from agent.owner.socket import LENGTH_BYTES, Fields, FrameError, body_bytes, decode, encode
@@ -50,7 +49,7 @@ __all__ = [
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 """All that an owner finds in its environment."""
-_PACKAGES = Path(agent.__file__).parents[1]
+_PACKAGES = Path(__file__).parents[2]
 _POLL_SECONDS = 0.02
 
 

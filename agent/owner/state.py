@@ -94,7 +94,7 @@ def read_state(folder: Path) -> OwnerState | None:
             capture=Capture(**fields["capture"]),
         )
         _check(state)
-    except (ValueError, KeyError, TypeError) as cause:
+    except (ValueError, KeyError, TypeError, RecursionError) as cause:
         raise StateError(f"{path} is not the state of an owner.") from cause
     return state
 

@@ -14,8 +14,7 @@ from typing import TypedDict
 from uuid import UUID
 
 from agent.owner import clock
-from agent.owner.config import InterfaceLike, OwnerConfig
-from agent.owner.state import boot_id
+from agent.owner.config import OwnerConfig, interface_fields
 from core_rs import AudioError, PcmFormat, Take, TakeClosedError, TakeWriter
 from protocol.ids import new_id
 from protocol.timeouts import Timeouts
@@ -119,9 +118,9 @@ class Takes:
             if f"drop:{recording_id}" not in take.marks
             and (begun.end_frame is None or begun.end_frame > take.durable_frame)
         }
-        goes_on = needs and self._running is None and facts.get("boot_id") == boot_id() and take.format == self._format
         writer = TakeWriter.resume(folder, cause="owner_died", **_limits(self._timeouts))
-        if goes_on:
+        self._note_clock(writer)  # before the first frame: after a restart of the machine only UTC can measure the gap
+        if needs and self._running is None and take.format == self._format:
             self._running, self._needs = Running(folder.name, folder, writer), needs
             self._held_from_frame = take.held_from_frame
             log.warning("take %s goes on after its owner died, for %d recordings", folder.name, len(needs))
@@ -227,7 +226,7 @@ class Takes:
 
     def _create(self) -> Running:
         take_id = str(new_id())
-        facts = json.dumps({"take_id": take_id, **_name(self._interface), "boot_id": boot_id()})
+        facts = json.dumps({"take_id": take_id, **interface_fields(self._interface)})
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = self.folder_of(take_id)
         writer = TakeWriter.create(folder, self._format, facts=facts, **_limits(self._timeouts))
@@ -282,7 +281,7 @@ class Takes:
         writer.note_clock(boottime_ns, utc_ns)
 
     def _close(self, reason: str, drain_seconds: float) -> None:
-        running, self._running = self._running, None
+        running = self._running
         if running is None:
             return
         self._needs.clear()
@@ -292,6 +291,8 @@ class Takes:
         except OSError:
             log.exception("%s could not be closed: it keeps what is on disk, without an end mark", running.folder)
             return
+        finally:
+            self._running = None  # not before: who sees no take must find the end mark of the last one
         log.info("%s closed at frame %d, drained %s: %s", running.folder, mark.end_frame, mark.drained, reason)
 
 
@@ -319,10 +320,6 @@ def _begun_in(take_id: str, marks: dict[str, int]) -> dict[str, Begun]:
 
 def _is_past(end_frame: int | None, next_frame: int) -> bool:
     return end_frame is not None and end_frame <= next_frame
-
-
-def _name(interface: InterfaceLike) -> dict[str, str]:
-    return {"backend": interface.backend, "name": interface.name}
 
 
 class _Limits(TypedDict):

@@ -21,6 +21,7 @@ ALLOWED = {
     "web.settings": {"web.settings", "protocol"},
     "web": {"web", "protocol"},
     "agent.owner": {"agent.owner", "protocol", "core_rs"},
+    "agent.owner.handle": {"agent.owner", "agent.errors", "protocol"},
     "agent": {"agent", "protocol", "core_rs"},
     "reelkeeper": {"reelkeeper", "web", "agent", "protocol"},
 }

@@ -1,0 +1,214 @@
+"""The takes of an interface, driven by hand: no device, no process, time as an argument."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.owner.clock import boottime_ns
+from agent.owner.config import Capture, Interface, OwnerConfig
+from agent.owner.takes import RefusedError, Takes
+from core_rs import PcmFormat, Take, counter_pcm
+from protocol.timeouts import Timeouts
+
+RATE = 48_000
+TIMEOUTS = Timeouts()
+
+
+class Bench:
+    """Takes that are fed with a counter whose frame 1 was captured at `epoch_ns`."""
+
+    def __init__(self, folder: Path, interface: str = "counter") -> None:
+        self.folder = folder
+        self.config = OwnerConfig(
+            Interface("synthetic", interface), Capture(2, RATE, "s16"), folder, folder / "takes", folder, TIMEOUTS
+        )
+        self.takes = Takes(self.config, PcmFormat(2, RATE, "s16"))
+        self.epoch_ns = boottime_ns() - 10_000_000_000
+        self.counter = 1
+
+    def feed(self, frames: int) -> None:
+        self.takes.captured(counter_pcm(self.counter, frames), self.instant(self.counter))
+        self.counter += frames
+
+    def instant(self, counter: int) -> int:
+        return self.epoch_ns + (counter - 1) * 1_000_000_000 // RATE
+
+    def successor(self) -> "Bench":
+        """The owner after this one has died."""
+        follower = Bench(self.folder)
+        follower.epoch_ns, follower.counter = self.epoch_ns, self.counter
+        follower.takes.recover()
+        return follower
+
+    def tick_after(self, seconds: float) -> None:
+        self.takes.tick(boottime_ns() / 1e9 + seconds)
+
+    def take(self, take_id: str) -> Take:
+        return Take.open(self.folder / "takes" / take_id)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_nothing_is_written_before_a_recording_needs_it(bench: Bench) -> None:
+    bench.feed(1024)
+    assert bench.takes.running is None
+    assert not (bench.folder / "takes").exists()
+
+
+def test_first_recording_begins_a_take_at_the_next_frame(bench: Bench) -> None:
+    bench.feed(1024)
+    begun = bench.takes.begin("a", bench.instant(500), None)
+    bench.feed(1024)
+    assert begun.start_frame == 0
+    bench.takes.shut("node stopped")
+    take = bench.take(begun.take_id)
+    assert take.read(0, 1024) == counter_pcm(1025, 1024)
+    assert take.marks["start:a"] == 0
+    assert take.end
+    assert (take.end.reason, take.end.end_frame) == ("node stopped", 1024)
+
+
+def test_second_recording_begins_at_its_instant_in_the_same_take(bench: Bench) -> None:
+    first = bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(4800)
+    second = bench.takes.begin("b", bench.instant(2401), None)
+    assert second.take_id == first.take_id
+    assert second.start_frame == 2400
+
+
+def test_start_before_the_take_begins_with_it(bench: Bench) -> None:
+    bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(1024)
+    assert bench.takes.begin("b", bench.instant(1) - 5_000_000_000, None).start_frame == 0
+
+
+def test_begin_gives_the_same_answer_ever_after(bench: Bench) -> None:
+    first = bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(4800)
+    assert bench.takes.begin("a", bench.instant(3000), None) == first
+    bench.takes.end("a", None, 4800, None)
+    again = bench.takes.begin("a", bench.instant(4000), None)
+    assert (again.take_id, again.start_frame) == (first.take_id, first.start_frame)
+    bench.takes.shut("node stopped")
+    late = bench.successor().takes.begin("a", bench.instant(4000), None)
+    assert (late.take_id, late.start_frame) == (first.take_id, first.start_frame)
+
+
+def test_first_end_stays(bench: Bench) -> None:
+    bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(4800)
+    assert bench.takes.end("a", bench.instant(2401), None, None) == 2400
+    assert bench.takes.end("a", None, 4000, None) == 2400
+
+
+def test_end_before_the_start_is_an_empty_recording(bench: Bench) -> None:
+    bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(4800)
+    bench.takes.begin("b", bench.instant(2401), None)
+    assert bench.takes.end("b", bench.instant(1), None, None) == 2400
+
+
+def test_neighbours_that_meet_at_an_instant_share_its_frame(bench: Bench) -> None:
+    bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(4800)
+    end_frame = bench.takes.end("a", bench.instant(2401), None, "2026-01-01T00:00:00.000000Z")
+    begun = bench.takes.begin("b", bench.instant(2450), "2026-01-01T00:00:00.000000Z")
+    assert begun.start_frame == end_frame == 2400
+
+
+def test_end_ahead_keeps_the_need_until_the_take_gets_there(bench: Bench) -> None:
+    bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(1024)
+    assert bench.takes.end("a", None, 2000, None) == 2000
+    bench.tick_after(0)
+    assert bench.takes.needs == ["a"]
+    bench.feed(1024)
+    bench.tick_after(0)
+    assert bench.takes.needs == []
+
+
+def test_unneeded_take_lingers_and_then_closes(bench: Bench) -> None:
+    begun = bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(1024)
+    bench.takes.end("a", None, 1024, None)
+    bench.tick_after(0)
+    bench.tick_after(TIMEOUTS.take_linger - 1)
+    assert bench.takes.running
+    bench.tick_after(TIMEOUTS.take_linger + 1)
+    assert bench.takes.running is None
+    end = bench.take(begun.take_id).end
+    assert end
+    assert end.reason == "no longer needed"
+
+
+def test_recording_that_begins_while_the_take_lingers_keeps_it(bench: Bench) -> None:
+    first = bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(1024)
+    bench.takes.end("a", None, 1024, None)
+    bench.tick_after(0)
+    second = bench.takes.begin("b", bench.instant(1025), None)
+    bench.tick_after(TIMEOUTS.take_linger + 1)
+    assert bench.takes.running
+    assert second.take_id == first.take_id
+
+
+def test_dropped_recording_needs_nothing_and_has_no_end(bench: Bench) -> None:
+    begun = bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(1024)
+    bench.takes.drop("a")
+    bench.takes.drop("a")
+    bench.takes.drop("never begun")
+    assert bench.takes.needs == []
+    bench.takes.shut("node stopped")
+    assert "end:a" not in bench.take(begun.take_id).marks
+
+
+def test_end_of_what_was_never_begun_is_refused(bench: Bench) -> None:
+    with pytest.raises(RefusedError) as refusal:
+        bench.takes.end("a", None, None, None)
+    assert refusal.value.code == "unknown_recording"
+
+
+def test_take_that_closes_under_a_recording_ends_it(bench: Bench) -> None:
+    bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(1024)
+    bench.takes.shut("node stopped")
+    assert bench.takes.end("a", None, None, None) == 1024
+
+
+def test_no_take_begins_after_the_end_was_asked_for(bench: Bench) -> None:
+    bench.takes.shut("node stopped")
+    with pytest.raises(RefusedError) as refusal:
+        bench.takes.begin("a", bench.instant(1), None)
+    assert refusal.value.code == "ending"
+
+
+def test_take_notes_the_clock_at_start_and_end_and_in_between(bench: Bench) -> None:
+    begun = bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(1024)
+    bench.tick_after(0)
+    bench.tick_after(1)
+    bench.tick_after(TIMEOUTS.clock_pair + 1)
+    bench.takes.shut("node stopped")
+    assert len(bench.take(begun.take_id).clock_pairs) == 3
+
+
+def test_release_keeps_what_a_recording_still_needs(bench: Bench) -> None:
+    begun = bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(4800)
+    assert bench.takes.release(begun.take_id, 4800) == 0
+    with pytest.raises(RefusedError) as refusal:
+        bench.takes.release("another", 0)
+    assert refusal.value.code == "take_closed"
+
+
+def test_sealed_take_of_another_interface_is_left_alone(bench: Bench) -> None:
+    bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(1024)
+    bench.takes.shut("node stopped")
+    other = Bench(bench.folder, "tone")
+    other.takes.recover()
+    assert not other.takes.knows("a")
