@@ -1,11 +1,12 @@
 """Cache files: a rendition as the controller holds it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from protocol.messages import Origin, PartName, RecordingFacts
+from protocol.messages import Origin, PartName, PartSeal, RecordingFacts, SealRequest
+from web.domain.errors import DigestMismatchError
 from web.domain.states import CacheState
 
 
@@ -41,3 +42,29 @@ class CacheFile:
     """As sealed; None before."""
     created_at: datetime
     cached_at: datetime | None
+
+
+def first_frame_at(facts: RecordingFacts) -> datetime | None:
+    """The instant of the recording's first frame, by the clock pair nearest to it."""
+    if not facts.clock_pairs:
+        return None
+    pair = min(facts.clock_pairs, key=lambda pair: abs(pair.frame))
+    microseconds = (pair.utc_ns - pair.frame * 1_000_000_000 // facts.sample_rate_hz) // 1000
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+
+def duration_ms(facts: RecordingFacts) -> int:
+    """From the frame count; gaps are part of it."""
+    return facts.frames * 1000 // facts.sample_rate_hz
+
+
+def require_same(request: SealRequest, verified: VerifiedParts) -> None:
+    """Raises DigestMismatchError for the first part of which something else was stored than the request says."""
+    claimed: dict[PartName, PartSeal] = {
+        "audio": request.audio,
+        "waveform": request.waveform,
+        "ledger": request.ledger,
+    }
+    for part, seal in claimed.items():
+        if verified[part] != VerifiedPart(seal.bytes, seal.head_sha256, seal.body_sha256):
+            raise DigestMismatchError(part, "What is stored differs from what was sealed.")

@@ -10,7 +10,6 @@ from protocol.messages import EndReason, InterfaceRef, Origin, RecordingFacts
 from web.domain.states import Health, JobState, Severity
 
 _AS_HEALTH = {Severity.INFO: Health.HEALTHY, Severity.WARNING: Health.WARNING, Severity.CRITICAL: Health.CRITICAL}
-_RANK = {Health.HEALTHY: 0, Health.WARNING: 1, Health.CRITICAL: 2}
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def health_of_end(state: JobState, *, was_asked: bool, severities: Iterable[Seve
         by_end = Health.CRITICAL
     elif state is JobState.CANCELLED and not was_asked:
         by_end = Health.WARNING
-    return max([by_end, *(_AS_HEALTH[severity] for severity in severities)], key=_RANK.__getitem__)
+    return max([by_end, *(_AS_HEALTH[severity] for severity in severities)], key=list(Health).index)
 
 
 def findings_in(facts: RecordingFacts, origin: Origin) -> list[Finding]:

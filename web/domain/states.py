@@ -64,3 +64,7 @@ class Health(StrEnum):
     HEALTHY = "healthy"
     WARNING = "warning"
     CRITICAL = "critical"
+
+    def is_worse_than(self, other: "Health") -> bool:
+        order = list(Health)
+        return order.index(self) > order.index(other)

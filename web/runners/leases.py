@@ -6,14 +6,39 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
-from web.store.database import Database
+from protocol.messages import Phase, Wish
+from web.domain.leases import LostJob, UnclaimedJob
+from web.domain.states import JobState
+from web.services.endings import end_without_content
+from web.store import jobs
+from web.store.database import Database, Session
+
+_ACTOR = "lease runner"
+_MISSED_PERIODS = 3.0
+_DOING = {
+    Phase.STARTING: "before it captured anything",
+    Phase.CAPTURING: "while it captured",
+    Phase.FINISHING: "while it finished the file",
+    Phase.UPLOADING: "while it uploaded",
+}
 
 
 class OutageWatch:
     """Knows since when agents could have reached us: a silence of ours must not fail their jobs. One a controller."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        raise NotImplementedError
+        """`clock` answers seconds that never go back."""
+        self._clock = clock
+        self._since: float | None = None
+        self._last = 0.0
+
+    def database_answered(self, period: float) -> float:
+        """For how many seconds it has answered without a break; called about every `period`."""
+        now = self._clock()
+        if self._since is None or now - self._last > _MISSED_PERIODS * period:
+            self._since = now
+        self._last = now
+        return now - self._since
 
 
 async def tick(db: Database, watch: OutageWatch) -> list[UUID]:
@@ -21,4 +46,56 @@ async def tick(db: Database, watch: OutageWatch) -> list[UUID]:
 
     After an outage of controller or database it waits one lease first. Raises DatabaseUnavailableError.
     """
-    raise NotImplementedError
+    async with db.transaction() as session:
+        uptime = await jobs.uptime_seconds(session)
+        reachable = min(uptime, watch.database_answered(db.timeouts.rescue_period))
+        if reachable < db.timeouts.lease or not await jobs.take_rescue_turn(session):
+            return []
+        ended = []
+        for lost in await jobs.lost(session, db.timeouts):
+            await _end_lost(session, lost)
+            ended.append(lost.id)
+        for unclaimed in await jobs.unclaimed(session, db.timeouts):
+            await _end_unclaimed(session, unclaimed, db.timeouts.unclaimed)
+            ended.append(unclaimed.id)
+        return ended
+
+
+async def _end_lost(session: Session, job: LostJob) -> None:
+    is_cancel = job.wish is Wish.CANCEL
+    await end_without_content(
+        session,
+        job.id,
+        job.recording_id,
+        epoch=job.epoch,
+        state=JobState.CANCELLED if is_cancel else JobState.FAILED,
+        reason="contact_lost",
+        message=(
+            f"Contact with {job.node_name} was lost {_DOING[job.phase]}; it was last heard of this job at "
+            f"{job.last_renewed_at:%Y-%m-%d %H:%M:%S} UTC. What it captured stays there and is delivered as salvage "
+            "when it comes back. Check its power and network."
+        ),
+        was_asked=is_cancel,
+        actor=_ACTOR,
+        supersede=True,
+    )
+
+
+async def _end_unclaimed(session: Session, job: UnclaimedJob, unclaimed: float) -> None:
+    if job.is_node_seen:
+        reason = "not_claimed"
+        why = f"{job.node_name} is there but did not take it; its input is absent or it captures as much as it may."
+    else:
+        reason = "node_did_not_answer"
+        why = f"{job.node_name} did not answer. Check its power and network."
+    await end_without_content(
+        session,
+        job.id,
+        job.recording_id,
+        epoch=job.epoch,
+        state=JobState.FAILED,
+        reason=reason,
+        message=f"Nothing was captured: within {unclaimed:.0f} s of the start {why}",
+        was_asked=False,
+        actor=_ACTOR,
+    )

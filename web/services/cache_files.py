@@ -2,10 +2,15 @@
 
 from uuid import UUID
 
-from protocol.messages import CacheFileRequest, SealAnswer, SealRequest
-from web.domain.access import NodeActor
-from web.domain.cache_files import CacheFile, VerifiedParts
-from web.store.database import Database
+from protocol.messages import CacheFileRequest, EndReason, Origin, SealAnswer, SealRequest
+from web.domain.access import EVERYTHING, NodeActor
+from web.domain.cache_files import CacheFile, VerifiedParts, duration_ms, first_frame_at, require_same
+from web.domain.errors import ConflictError, NotFoundError
+from web.domain.health import Finding, findings_in, health_of_end
+from web.domain.leases import HeldJob, is_salvage, require_own, require_run
+from web.domain.states import CacheState, JobState, Mark, Severity
+from web.store import cache_files, health_events, jobs, nodes, recordings
+from web.store.database import Database, Session
 
 
 async def open_cache_file(db: Database, request: CacheFileRequest, *, node: NodeActor) -> CacheFile:
@@ -14,7 +19,20 @@ async def open_cache_file(db: Database, request: CacheFileRequest, *, node: Node
     Raises NotFoundError, NotYoursError, NodeRunSupersededError, EpochSupersededError, JobEndedError, and ConflictError
     when the id is used for something else or the recording is to be cancelled.
     """
-    raise NotImplementedError
+    async with db.transaction() as session:
+        require_run(request.node_run, await nodes.share_run(session, node.node_id))
+        job = await jobs.lock(session, request.job_id)
+        require_own(job, node.node_id)
+        existing = await cache_files.lock(session, request.id)
+        if existing is not None and (existing.job_id, existing.codec) != (request.job_id, request.codec):
+            raise ConflictError(f"The id {request.id} is used for another cache file; take a new one.")
+        if existing is not None and existing.state is CacheState.CACHED:
+            return existing
+        is_salvage(job, epoch=request.epoch, origin=request.origin)
+        if existing is None:
+            return await cache_files.add(session, request, recording_id=job.recording_id)
+        _require_growing(existing)
+        return await cache_files.reopen(session, existing.id, epoch=request.epoch, origin=request.origin)
 
 
 async def require_append(db: Database, cache_file_id: UUID, *, epoch: int, node_run: int, node: NodeActor) -> CacheFile:
@@ -22,7 +40,12 @@ async def require_append(db: Database, cache_file_id: UUID, *, epoch: int, node_
 
     Raises as open_cache_file, and ConflictError once it is sealed.
     """
-    raise NotImplementedError
+    cache_file, job, current_run = await cache_files.with_standing(db, cache_file_id)
+    require_own(job, node.node_id)
+    require_run(node_run, current_run)
+    is_salvage(job, epoch=epoch, origin=cache_file.origin)
+    _require_growing(cache_file)
+    return cache_file
 
 
 async def seal(
@@ -33,19 +56,94 @@ async def seal(
     `verified` is what the controller found in its stored files, durable under their final names.
     Raises DigestMismatchError when that differs from the request, and as open_cache_file.
     """
-    raise NotImplementedError
+    require_same(request, verified)
+    async with db.transaction() as session:
+        require_run(request.node_run, await nodes.share_run(session, node.node_id))
+        job = await jobs.lock(session, request.job_id)
+        require_own(job, node.node_id)
+        cache_file = await cache_files.lock(session, cache_file_id)
+        if cache_file is None or cache_file.job_id != job.id:
+            raise NotFoundError("cache file", cache_file_id)
+        if cache_file.state is CacheState.CACHED and cache_file.parts == verified:
+            return SealAnswer(recording_id=job.recording_id, cache_state="cached")
+        salvaged = is_salvage(job, epoch=request.epoch, origin=request.origin)
+        _require_growing(cache_file)
+        await cache_files.seal(session, cache_file, request, verified)
+        for finding in findings_in(request.facts, request.origin):
+            await health_events.add(session, finding, node_id=job.node_id, job_id=job.id)
+        if salvaged:
+            await _salvage(session, job, request, node)
+        else:
+            await _complete(session, job, request, node)
+        await cache_files.queue_uploads(session, cache_file)
+        await recordings.tell(session, job.recording_id)
+    return SealAnswer(recording_id=job.recording_id, cache_state="cached")
 
 
 async def set_checksum(db: Database, cache_file_id: UUID, sha256: str) -> None:
-    """Keep the SHA-256 of the whole stored audio. Only a cached file takes one."""
-    raise NotImplementedError
+    """Keep the SHA-256 of the whole stored audio. Raises ConflictError unless it is cached and has no other one."""
+    async with db.transaction() as session:
+        recording_id = await cache_files.set_checksum(session, cache_file_id, sha256)
+        if recording_id is None:
+            raise ConflictError(f"The cache file {cache_file_id} is not cached, or has another checksum.")
+        await recordings.tell(session, recording_id)
 
 
 async def mark_damaged(db: Database, cache_file_id: UUID, message: str) -> None:
     """What is stored is no longer what was sealed: never served again; a critical health event says `message`."""
-    raise NotImplementedError
+    async with db.transaction() as session:
+        found = await cache_files.mark_damaged(session, cache_file_id)
+        if found is None:
+            return
+        recording_id, job_id = found
+        cache_file = await cache_files.get(session, cache_file_id, scope=EVERYTHING)
+        finding = Finding("cache_file_damaged", Severity.CRITICAL, message)
+        await health_events.add(session, finding, node_id=cache_file.node_id, job_id=job_id)
+        severities = await recordings.severities(session, recording_id)
+        health = health_of_end(JobState.COMPLETED, was_asked=True, severities=severities)
+        await recordings.set_health(session, recording_id, health)
+        await recordings.tell(session, recording_id)
 
 
 async def cached_without_checksum(db: Database, limit: int = 100) -> list[CacheFile]:
     """Sealed files whose stored bytes were not read back yet, oldest first."""
-    raise NotImplementedError
+    return await cache_files.cached_without_checksum(db, limit)
+
+
+def _require_growing(cache_file: CacheFile) -> None:
+    if cache_file.state is not CacheState.RECEIVING:
+        raise ConflictError(f"The cache file {cache_file.id} is {cache_file.state} already; nothing of it changes.")
+
+
+async def _complete(session: Session, job: HeldJob, request: SealRequest, node: NodeActor) -> None:
+    await jobs.end(
+        session,
+        job.id,
+        JobState.COMPLETED,
+        epoch=job.epoch,
+        reason=request.facts.end_reason.replace(" ", "_"),
+        message=None,
+        actor=node.name,
+    )
+    was_asked = job.was_asked_to_end or request.facts.end_reason is EndReason.PLANNED_END
+    severities = await recordings.severities(session, job.recording_id)
+    await recordings.complete(
+        session,
+        job.recording_id,
+        mark=None if request.origin is Origin.NORMAL else Mark(request.origin.value),
+        health=health_of_end(JobState.COMPLETED, was_asked=was_asked, severities=severities),
+        duration_ms=duration_ms(request.facts),
+        started_at=first_frame_at(request.facts),
+    )
+
+
+async def _salvage(session: Session, job: HeldJob, request: SealRequest, node: NodeActor) -> None:
+    await jobs.add_event(session, job.id, epoch=request.epoch, kind="salvaged", actor=node.name)
+    severities = await recordings.severities(session, job.recording_id)
+    await recordings.salvage(
+        session,
+        job.recording_id,
+        health=health_of_end(JobState.FAILED, was_asked=False, severities=severities),
+        duration_ms=duration_ms(request.facts),
+        started_at=first_frame_at(request.facts),
+    )

@@ -2,9 +2,22 @@
 
 from uuid import UUID
 
-from protocol.messages import ClaimedJob, ClaimRequest, EventsRequest, FinishRequest, HeartbeatAnswer, HeartbeatRequest
+from protocol.messages import (
+    ClaimedJob,
+    ClaimRequest,
+    EventsRequest,
+    FinishRequest,
+    HeartbeatAnswer,
+    HeartbeatRequest,
+    JobStanding,
+)
 from web.domain.access import NodeActor
-from web.store.database import Database
+from web.domain.health import health_of_end
+from web.domain.leases import recording_state_in, require_live, require_own, require_run
+from web.domain.states import JobState
+from web.services.endings import end_without_content
+from web.store import health_events, jobs, nodes, recordings
+from web.store.database import Database, Session
 
 
 async def claim_next(db: Database, request: ClaimRequest, *, node: NodeActor) -> ClaimedJob | None:
@@ -12,7 +25,25 @@ async def claim_next(db: Database, request: ClaimRequest, *, node: NodeActor) ->
 
     Raises NodeRunSupersededError.
     """
-    raise NotImplementedError
+    async with db.transaction() as session:
+        locked = await nodes.lock(session, node.node_id)
+        require_run(request.node_run, locked.node_run)
+        was_claimed, job = await jobs.was_claimed(session, request.claim_id, node_id=node.node_id)
+        if was_claimed:
+            return job
+        if not await jobs.claim(
+            session,
+            request.claim_id,
+            node_id=node.node_id,
+            node_run=request.node_run,
+            capacity=locked.capacity,
+            interfaces=request.interfaces,
+            lease=db.timeouts.lease,
+            actor=node.name,
+        ):
+            return None
+        _, job = await jobs.was_claimed(session, request.claim_id, node_id=node.node_id)
+        return job
 
 
 async def heartbeat(db: Database, request: HeartbeatRequest, *, node: NodeActor) -> HeartbeatAnswer:
@@ -20,7 +51,28 @@ async def heartbeat(db: Database, request: HeartbeatRequest, *, node: NodeActor)
 
     Raises NodeRunSupersededError; a single job that ended or was superseded only reads so in the answer.
     """
-    raise NotImplementedError
+    async with db.transaction() as session:
+        await jobs.let_go_late(session)
+        node_run, change_no = await nodes.numbers(session, node.node_id)
+        require_run(request.node_run, node_run)
+        await nodes.see(session, node.node_id)
+        renewals = await jobs.renew(
+            session, request.jobs, node_id=node.node_id, node_run=node_run, lease=db.timeouts.lease
+        )
+        for renewal in renewals:
+            await _follow(session, renewal)
+    lease_ms = round(db.timeouts.lease * 1000)
+    standings = [
+        JobStanding(
+            job_id=renewal.job_id,
+            standing=renewal.standing,
+            remaining_ms=lease_ms if renewal.standing == "renewed" else 0,
+            wish=renewal.wish,
+            wish_age_ms=renewal.wish_age_ms,
+        )
+        for renewal in renewals
+    ]
+    return HeartbeatAnswer(jobs=standings, change_no=change_no)
 
 
 async def finish_job(db: Database, job_id: UUID, request: FinishRequest, *, node: NodeActor) -> None:
@@ -28,19 +80,64 @@ async def finish_job(db: Database, job_id: UUID, request: FinishRequest, *, node
 
     Raises NotFoundError, NotYoursError, NodeRunSupersededError, EpochSupersededError, JobEndedError.
     """
-    raise NotImplementedError
+    async with db.transaction() as session:
+        require_run(request.node_run, await nodes.share_run(session, node.node_id))
+        job = await jobs.lock(session, job_id)
+        require_own(job, node.node_id)
+        if (job.state, job.reason, job.epoch) == (request.outcome, request.reason, request.epoch):
+            return
+        require_live(job, epoch=request.epoch)
+        await end_without_content(
+            session,
+            job.id,
+            job.recording_id,
+            epoch=job.epoch,
+            state=JobState(request.outcome),
+            reason=request.reason,
+            message=request.message,
+            was_asked=job.was_asked_to_end,
+            actor=node.name,
+        )
 
 
 async def record_events(db: Database, request: EventsRequest, *, node: NodeActor) -> None:
-    """Keep health events, each once by its id. Raises NodeRunSupersededError."""
-    raise NotImplementedError
+    """Keep health events, each once by its id. Raises NodeRunSupersededError.
+
+    One that comes late still counts in the health of its recording.
+    """
+    async with db.transaction() as session:
+        require_run(request.node_run, await nodes.share_run(session, node.node_id))
+        added = [await health_events.add_report(session, event, node_id=node.node_id) for event in request.events]
+        for recording_id in sorted({recording_id for is_new, recording_id in added if is_new and recording_id}):
+            await _sync_late(session, recording_id)
 
 
 async def change_no_of(db: Database, *, node: NodeActor) -> int:
     """Raised in every transaction that creates, stops or cancels something of this node."""
-    raise NotImplementedError
+    _, change_no = await nodes.numbers(db, node.node_id)
+    return change_no
 
 
 async def change_nos_of(db: Database, node_ids: list[UUID]) -> dict[UUID, int]:
     """The same for many nodes in one query, for the periodic look after lost notifications."""
-    raise NotImplementedError
+    return await nodes.change_nos(db, node_ids)
+
+
+async def _follow(session: Session, renewal: jobs.Renewal) -> None:
+    if not renewal.has_new_phase or renewal.phase is None or renewal.recording_id is None:
+        return
+    if await recordings.follow_phase(session, renewal.recording_id, recording_state_in(renewal.phase)):
+        await jobs.must_last(session)
+        await recordings.tell(session, renewal.recording_id)
+
+
+async def _sync_late(session: Session, recording_id: UUID) -> None:
+    _, health = await recordings.lock_health(session, recording_id)
+    if health is None:
+        return
+    found = health_of_end(
+        JobState.COMPLETED, was_asked=True, severities=await recordings.severities(session, recording_id)
+    )
+    if found.is_worse_than(health):
+        await recordings.set_health(session, recording_id, found)
+        await recordings.tell(session, recording_id)

@@ -1,50 +1,169 @@
 """Nodes join, start, and say what they have; people set what they may do."""
 
+import hmac
 from uuid import UUID
 
-from protocol.messages import CaptureFormat, EnrolAnswer, EnrolRequest, InterfaceRef, Inventory, RunAnswer, RunRequest
-from web.domain.access import Actor, NodeActor
-from web.domain.nodes import EnrolmentCode
-from web.store.database import Database
+from protocol.ids import new_id, new_token, token_digest, token_id
+from protocol.messages import (
+    CaptureFormat,
+    EnrolAnswer,
+    EnrolRequest,
+    InterfaceRef,
+    Inventory,
+    RunAnswer,
+    RunRequest,
+)
+from web.domain.access import Actor, NodeActor, Permission
+from web.domain.errors import ConflictError, InvalidError, NotFoundError, UnauthorisedError
+from web.domain.health import Finding
+from web.domain.leases import require_run
+from web.domain.nodes import EnrolmentCode, Interface
+from web.domain.states import Severity
+from web.store import health_events, jobs, nodes, secrets
+from web.store.database import Database, Session
+
+_CODE_SECONDS = 900.0
+_FIRST_CAPACITY = 4
 
 
 async def create_enrolment_code(db: Database, name: str, *, by: Actor) -> EnrolmentCode:
     """A code that makes one node of this name within 15 minutes. Raises ConflictError when the name is taken."""
-    raise NotImplementedError
+    by.require(Permission.NODE_MANAGE)
+    code_id = new_id()
+    code = new_token("code", code_id)
+    async with db.transaction() as session:
+        if await nodes.is_name_taken(session, name):
+            raise _name_is_taken(name)
+        expires_at = await secrets.add_enrolment_code(
+            session, code_id, name, digest=token_digest(code), created_by=by.name, valid_seconds=_CODE_SECONDS
+        )
+    return EnrolmentCode(code, name, expires_at)
 
 
 async def enrol(db: Database, request: EnrolRequest) -> EnrolAnswer:
-    """Use up a code and make its node. Raises UnauthorisedError for a code unknown, used or too old."""
-    raise NotImplementedError
+    """Use up a code and make its node.
+
+    Raises UnauthorisedError for a code unknown, used or too old, ConflictError when the name was taken meanwhile.
+    """
+    code_id = token_id("code", request.code)
+    if code_id is None:
+        raise _bad_code()
+    node_id = new_id()
+    token = new_token("node", node_id)
+    async with db.transaction() as session:
+        name = await secrets.use_enrolment_code(session, code_id, digest=token_digest(request.code))
+        if name is None:
+            raise _bad_code()
+        if not await nodes.add(
+            session,
+            node_id,
+            name,
+            token_digest=token_digest(token),
+            capacity=_FIRST_CAPACITY,
+            version=request.version,
+        ):
+            raise _name_is_taken(name)
+        await nodes.tell(session, node_id)
+    return EnrolAnswer(node_id=node_id, name=name, token=token)
 
 
 async def authenticate_node(db: Database, token: str) -> NodeActor:
     """Raises UnauthorisedError."""
-    raise NotImplementedError
+    node_id = token_id("node", token)
+    found = None if node_id is None else await nodes.name_and_token_digest(db, node_id)
+    if node_id is None or found is None or not hmac.compare_digest(found[1], token_digest(token)):
+        raise UnauthorisedError("This node token is not valid; enrol the node again.")
+    return NodeActor(node_id, found[0])
 
 
 async def begin_run(db: Database, request: RunRequest, *, node: NodeActor) -> RunAnswer:
     """A new run of the node's agent: older runs are refused from now on, live leases move to this one."""
-    raise NotImplementedError
+    async with db.transaction() as session:
+        before = await nodes.lock(session, node.node_id)
+        node_run = await nodes.begin_run(
+            session, node.node_id, previous_run=request.previous_run, version=request.version
+        )
+        if before.node_run > request.previous_run:
+            await health_events.add(session, _unknown_run(before.node_run), node_id=node.node_id, job_id=None)
+        await nodes.move_leases(session, node.node_id, node_run=node_run, lease=db.timeouts.lease)
+        await nodes.see(session, node.node_id)
+        await nodes.tell(session, node.node_id)
+        return RunAnswer(node_run=node_run, jobs=await jobs.leased_of(session, node.node_id))
 
 
 async def update_inventory(db: Database, inventory: Inventory, *, node: NodeActor) -> None:
-    """Keep what the node has; interfaces that are no longer listed stay, marked absent. Raises NodeRunSupersededError."""
-    raise NotImplementedError
+    """Keep what the node has; an interface that is no longer listed is marked absent. Raises NodeRunSupersededError."""
+    async with db.transaction() as session:
+        require_run(inventory.node_run, (await nodes.lock(session, node.node_id)).node_run)
+        await nodes.keep_inventory(session, node.node_id, inventory)
+        await nodes.see(session, node.node_id)
+        await nodes.tell(session, node.node_id)
 
 
 async def set_capacity(db: Database, node_id: UUID, capacity: int, *, by: Actor) -> None:
-    """How many recordings may capture at once on this node."""
-    raise NotImplementedError
+    """How many recordings may capture at once on this node, 1 to 64."""
+    if not 1 <= capacity <= 64:
+        raise InvalidError("A node may capture 1 to 64 recordings at once.", field="capacity")
+    async with db.transaction() as session:
+        await _require_manage(session, node_id, by)
+        await nodes.set_capacity(session, node_id, capacity)
+        await nodes.raise_change_no(session, node_id)
+        await nodes.tell(session, node_id)
 
 
 async def set_capture_format(
     db: Database, node_id: UUID, interface: InterfaceRef, capture: CaptureFormat | None, *, by: Actor
 ) -> None:
     """The format from the next take on; None follows the default. Raises InvalidError for what it cannot do."""
-    raise NotImplementedError
+    async with db.transaction() as session:
+        await _require_manage(session, node_id, by)
+        found = [one for one in await nodes.interfaces_of(session, node_id, scope=by.scope) if one.ref == interface]
+        if not found:
+            raise NotFoundError("interface", interface.name)
+        if capture is not None:
+            _require_able(found[0], capture)
+        await nodes.set_capture(session, node_id, interface, capture)
+        await nodes.tell(session, node_id)
 
 
 async def prefer_interface(db: Database, node_id: UUID, interface: InterfaceRef, *, by: Actor) -> None:
     """The interface that is taken when a start names none."""
-    raise NotImplementedError
+    async with db.transaction() as session:
+        await _require_manage(session, node_id, by)
+        if not await nodes.prefer(session, node_id, interface):
+            raise NotFoundError("interface", interface.name)
+        await nodes.tell(session, node_id)
+
+
+async def _require_manage(session: Session, node_id: UUID, by: Actor) -> None:
+    by.require(Permission.NODE_MANAGE)
+    if not by.scope.covers(node_id):
+        raise NotFoundError("node", node_id)
+    await nodes.lock(session, node_id)
+
+
+def _require_able(interface: Interface, capture: CaptureFormat) -> None:
+    if capture.channels > interface.max_channels:
+        raise InvalidError(f"“{interface.label}” has {interface.max_channels} channels.", field="channels")
+    if capture.sample_rate_hz not in interface.sample_rates_hz:
+        rates = ", ".join(str(rate) for rate in interface.sample_rates_hz)
+        raise InvalidError(f"“{interface.label}” does {rates} Hz.", field="sample_rate_hz")
+    if capture.sample_type not in interface.sample_types:
+        raise InvalidError(f"“{interface.label}” does {', '.join(interface.sample_types)}.", field="sample_type")
+
+
+def _unknown_run(node_run: int) -> Finding:
+    return Finding(
+        "unknown_run",
+        Severity.WARNING,
+        f"Run {node_run} of this node is unknown to the agent that has just started: an answer was lost, or a copy of "
+        "the node's folder runs elsewhere. If it does, end it there.",
+    )
+
+
+def _bad_code() -> UnauthorisedError:
+    return UnauthorisedError("This enrolment code is unknown, used or too old; make a new one.")
+
+
+def _name_is_taken(name: str) -> ConflictError:
+    return ConflictError(f"There is a node “{name}” already; choose another name.")

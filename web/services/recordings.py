@@ -2,26 +2,150 @@
 
 from uuid import UUID
 
-from web.domain.access import Actor
+from protocol.ids import new_id
+from protocol.messages import JobSettings, Wish
+from web.domain.access import Actor, Permission
+from web.domain.channels import channel_map
+from web.domain.errors import CapacityError, ConflictError, InvalidError
+from web.domain.leases import rises
+from web.domain.nodes import Interface
+from web.domain.profiles import Profile
 from web.domain.recordings import Recording, StartRecording
-from web.store.database import Database
+from web.domain.states import JobState
+from web.services.endings import end_without_content
+from web.store import jobs, nodes, profiles, recordings
+from web.store.database import Database, Session
+
+_LEAD_SECONDS = 10.0
+"""A job may be claimed so long before its start: no request stands between the instant and the first sample."""
 
 
 async def start_recording(db: Database, request: StartRecording, *, by: Actor) -> Recording:
     """Make a recording and its first job, once per `request.id`, however often it is asked for.
 
     Raises NotFoundError (node, profile or interface not known to the actor), InvalidError (no preferred interface,
-    channels beyond the capture format, a format that the codec cannot carry, a window that is over), CapacityError
+    channels beyond the capture format, an input that is not connected, a window that is over), CapacityError
     when the node is busy, ConflictError when the id was used for another request.
     """
-    raise NotImplementedError
+    by.require(Permission.RECORDING_CREATE)
+    async with db.transaction() as session:
+        if await _is_known(session, request):
+            return await recordings.get(session, request.id, scope=by.scope)
+        node = await nodes.get(session, request.node_id, scope=by.scope, seen_within=db.timeouts.node_not_seen)
+        by.require(Permission.RECORDING_CREATE, node)
+        profile = await profiles.get(session, request.profile_id)
+        settings = _settings(request, profile, await _interface(session, request, node.name, by))
+        await _check(session, request)
+        await nodes.lock(session, node.id)
+        if not await _is_known(session, request):
+            await _require_capacity(session, request, node.name, node.capacity)
+            await _make(session, request, settings, profile.id, by)
+        return await recordings.get(session, request.id, scope=by.scope)
 
 
 async def stop_recording(db: Database, recording_id: UUID, *, by: Actor) -> Recording:
     """Wish for the end: what was captured until now is delivered. Twice is once; before the claim it cancels."""
-    raise NotImplementedError
+    return await _wish(db, recording_id, Wish.STOP, by)
 
 
 async def cancel_recording(db: Database, recording_id: UUID, *, by: Actor) -> Recording:
     """Wish for the end without delivering. After the end nothing changes."""
-    raise NotImplementedError
+    return await _wish(db, recording_id, Wish.CANCEL, by)
+
+
+async def _is_known(session: Session, request: StartRecording) -> bool:
+    digest = await recordings.request_digest(session, request.id)
+    if digest is not None and digest != request.digest():
+        raise ConflictError(f"The id {request.id} was used for another request; take a new one.")
+    return digest is not None
+
+
+async def _interface(session: Session, request: StartRecording, node_name: str, by: Actor) -> Interface:
+    all_of_node = await nodes.interfaces_of(session, request.node_id, scope=by.scope)
+    names = ", ".join(f"“{interface.ref.name}”" for interface in all_of_node) or "none"
+    if request.interface is None:
+        found = next((interface for interface in all_of_node if interface.is_preferred), None)
+        lacking = f"{node_name} has no preferred input; choose one of: {names}."
+    else:
+        found = next((interface for interface in all_of_node if interface.ref == request.interface), None)
+        lacking = f"{node_name} has no input “{request.interface.name}”; it has: {names}."
+    if found is None:
+        raise InvalidError(lacking, field="interface")
+    if not found.is_present and request.starts_at is None:
+        raise InvalidError(
+            f"“{found.ref.name}” is not connected to {node_name} now; connect it or choose another.", field="interface"
+        )
+    return found
+
+
+def _settings(request: StartRecording, profile: Profile, interface: Interface) -> JobSettings:
+    return JobSettings(
+        interface=interface.ref,
+        capture=interface.capture,
+        channel_map=channel_map(request.channels, request.output, interface.capture.channels, interface.label),
+        encoding=profile.encoding,
+        minimum_bytes=profile.minimum_bytes,
+        starts_at=request.starts_at,
+        ends_at=request.ends_at,
+        duration_ms=request.duration_ms,
+    )
+
+
+async def _check(session: Session, request: StartRecording) -> None:
+    if request.ends_at is not None and await jobs.is_over(session, request.ends_at):
+        raise InvalidError("This window is over; choose a later end.", field="ends_at")
+    if unknown := await profiles.unknown_upload_policies(session, request.upload_policy_ids):
+        raise InvalidError(f"There is no upload policy {unknown[0]}.", field="upload_policy_ids")
+
+
+async def _require_capacity(session: Session, request: StartRecording, node_name: str, capacity: int) -> None:
+    if request.starts_at is not None and not await jobs.is_over(session, request.starts_at):
+        return
+    busy = await jobs.busy_recordings(session, request.node_id)
+    if len(busy) >= capacity:
+        raise CapacityError(node_name, capacity, busy)
+
+
+async def _make(session: Session, request: StartRecording, settings: JobSettings, profile_id: UUID, by: Actor) -> None:
+    if not await recordings.add(session, request, profile_id=profile_id, created_by=by.name):
+        await _is_known(session, request)  # by a start on another node, which must have another body
+        return
+    job_id = new_id()
+    await jobs.add(
+        session,
+        job_id,
+        recording_id=request.id,
+        node_id=request.node_id,
+        settings=settings,
+        lead=_LEAD_SECONDS,
+    )
+    await jobs.add_event(session, job_id, epoch=0, kind="created", actor=by.name)
+    await nodes.raise_change_no(session, request.node_id)
+    await recordings.tell(session, request.id)
+
+
+async def _wish(db: Database, recording_id: UUID, wish: Wish, by: Actor) -> Recording:
+    by.require(Permission.RECORDING_CONTROL)
+    async with db.transaction() as session:
+        by.require(Permission.RECORDING_CONTROL, await recordings.get(session, recording_id, scope=by.scope))
+        job_id, node_id = await jobs.newest_of(session, recording_id)
+        await nodes.lock(session, node_id)
+        job = await jobs.lock(session, job_id)
+        if not job.state.is_terminal and rises(job.wish, wish):
+            await jobs.raise_wish(session, job_id, wish)
+            await jobs.add_event(session, job_id, epoch=job.epoch, kind=f"{wish}_wished", actor=by.name)
+            if job.state is JobState.QUEUED:
+                await end_without_content(
+                    session,
+                    job_id,
+                    recording_id,
+                    epoch=job.epoch,
+                    state=JobState.CANCELLED,
+                    reason="ended_before_start",
+                    message="It was ended before the node had taken it, so nothing was captured.",
+                    was_asked=True,
+                    actor=by.name,
+                )
+            await nodes.raise_change_no(session, node_id)
+            await recordings.tell(session, recording_id)
+        return await recordings.get(session, recording_id, scope=by.scope)

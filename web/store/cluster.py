@@ -77,8 +77,8 @@ class Place:
 def find_place(data_folder: Path, socket_folder: Path) -> Place:
     """Find or make account, programs and folders.
 
-    Root cannot run the server, so it runs as `reelkeeper`, in folders which that account can reach: those that were asked
-    for when it can, else ones below /var/lib and /run. No mode of a folder that is not the server's own is changed.
+    Root cannot run the server, so it runs as `reelkeeper`, in folders that this account can reach: those asked for
+    when it can, else ones below /var/lib and /run. No mode of a folder that is not the server's own is changed.
     """
     account = _account()
     data = _own_folder(data_folder.absolute(), _SYSTEM_FOLDER / "clusters", account)

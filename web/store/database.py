@@ -29,11 +29,11 @@ _UNAVAILABLE = (
 class Session(Protocol):
     """Where a query runs: the database, each query by itself, or one transaction."""
 
-    async def rows(self, name: str, **values: object) -> list[Row]:
+    async def rows(self, name: str, /, **values: object) -> list[Row]:
         """Run the named query of queries.sql and answer every row."""
         ...
 
-    async def row(self, name: str, **values: object) -> Row | None:
+    async def row(self, name: str, /, **values: object) -> Row | None:
         """Run the named query and answer its first row."""
         ...
 
@@ -73,11 +73,11 @@ class Database:
             pool, self._pool = self._pool, None
             pool.terminate()
 
-    async def rows(self, name: str, **values: object) -> list[Row]:
+    async def rows(self, name: str, /, **values: object) -> list[Row]:
         async with self._connection() as connection:
             return await _Connection(connection, self._queries).rows(name, **values)
 
-    async def row(self, name: str, **values: object) -> Row | None:
+    async def row(self, name: str, /, **values: object) -> Row | None:
         return next(iter(await self.rows(name, **values)), None)
 
     async def run(self, query: Query[Any, Any]) -> list[Row]:
@@ -114,11 +114,11 @@ class _Connection:
         self._connection = connection
         self._queries = queries
 
-    async def rows(self, name: str, **values: object) -> list[Row]:
+    async def rows(self, name: str, /, **values: object) -> list[Row]:
         query = self._queries[name]
         return [dict(row) for row in await self._connection.fetch(query.sql, *query.arguments(values))]
 
-    async def row(self, name: str, **values: object) -> Row | None:
+    async def row(self, name: str, /, **values: object) -> Row | None:
         return next(iter(await self.rows(name, **values)), None)
 
     async def run(self, query: Query[Any, Any]) -> list[Row]:

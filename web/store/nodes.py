@@ -1,22 +1,196 @@
 """Nodes and their interfaces."""
 
+from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
+from protocol.ids import new_id
+from protocol.messages import CaptureFormat, InterfaceRef, InterfaceReport, Inventory
 from web.domain.access import Scope
+from web.domain.errors import NotFoundError
 from web.domain.nodes import Interface, Node
-from web.store.database import Session
+from web.store import tables
+from web.store.database import Row, Session
+
+
+@dataclass(frozen=True)
+class LockedNode:
+    """A node whose work nobody else changes until the transaction ends."""
+
+    id: UUID
+    name: str
+    capacity: int
+    node_run: int
+    change_no: int
 
 
 async def get(session: Session, node_id: UUID, *, scope: Scope, seen_within: float) -> Node:
     """`seen_within` in seconds decides `is_seen`. Raises NotFoundError, also for one outside the scope."""
-    raise NotImplementedError
+    rows = await _nodes(session, node_id, scope=scope, seen_within=seen_within)
+    if not rows:
+        raise NotFoundError("node", node_id)
+    return rows[0]
 
 
 async def by_name(session: Session, *, scope: Scope, seen_within: float) -> list[Node]:
     """All nodes of the scope, in the order of their names."""
-    raise NotImplementedError
+    return await _nodes(session, None, scope=scope, seen_within=seen_within)
 
 
 async def interfaces_of(session: Session, node_id: UUID, *, scope: Scope) -> list[Interface]:
     """In the order of their names; empty for a node outside the scope."""
-    raise NotImplementedError
+    if not scope.covers(node_id):
+        return []
+    table = tables.Interface
+    return [
+        _interface(row)
+        for row in await session.run(table.select().where(table.node_id == node_id).order_by(table.backend, table.name))
+    ]
+
+
+async def lock(session: Session, node_id: UUID) -> LockedNode:
+    """Raises NotFoundError."""
+    row = await session.row("lock_node", node_id=node_id)
+    if row is None:
+        raise NotFoundError("node", node_id)
+    return LockedNode(**row)
+
+
+async def share_run(session: Session, node_id: UUID) -> int:
+    """The node's current run, which stays so until the transaction ends. Raises NotFoundError."""
+    row = await session.row("share_node", node_id=node_id)
+    if row is None:
+        raise NotFoundError("node", node_id)
+    return int(row["node_run"])
+
+
+async def numbers(session: Session, node_id: UUID) -> tuple[int, int]:
+    """Current run and change number. Raises NotFoundError."""
+    row = await session.row("node_numbers", node_id=node_id)
+    if row is None:
+        raise NotFoundError("node", node_id)
+    return row["node_run"], row["change_no"]
+
+
+async def raise_change_no(session: Session, node_id: UUID) -> None:
+    await session.rows("raise_change_no", node_id=node_id)
+
+
+async def change_nos(session: Session, node_ids: list[UUID]) -> dict[UUID, int]:
+    return {row["id"]: row["change_no"] for row in await session.rows("change_nos", node_ids=node_ids)}
+
+
+async def see(session: Session, node_id: UUID) -> None:
+    await session.rows("see_node", node_id=node_id)
+
+
+async def add(session: Session, node_id: UUID, name: str, *, token_digest: str, capacity: int, version: str) -> bool:
+    """False when the name is taken."""
+    row = await session.row(
+        "add_node", node_id=node_id, name=name, token_digest=token_digest, capacity=capacity, version=version
+    )
+    return row is not None
+
+
+async def is_name_taken(session: Session, name: str) -> bool:
+    return bool(await session.run(tables.Node.select(tables.Node.id).where(tables.Node.name == name)))
+
+
+async def name_and_token_digest(session: Session, node_id: UUID) -> tuple[str, str] | None:
+    table = tables.Node
+    for row in await session.run(table.select(table.name, table.token_digest).where(table.id == node_id)):
+        return row["name"], row["token_digest"]
+    return None
+
+
+async def begin_run(session: Session, node_id: UUID, *, previous_run: int, version: str) -> int:
+    row = await session.row("begin_run", node_id=node_id, previous_run=previous_run, version=version)
+    if row is None:
+        raise NotFoundError("node", node_id)
+    return int(row["node_run"])
+
+
+async def move_leases(session: Session, node_id: UUID, *, node_run: int, lease: float) -> None:
+    await session.rows("move_leases", node_id=node_id, node_run=node_run, lease=timedelta(seconds=lease))
+
+
+async def keep_inventory(session: Session, node_id: UUID, inventory: Inventory) -> None:
+    await session.rows(
+        "keep_inventory",
+        node_id=node_id,
+        version=inventory.version,
+        spool_free_bytes=inventory.spool_free_bytes,
+        spool_total_bytes=inventory.spool_total_bytes,
+        utc_ns=inventory.utc_ns,
+    )
+    await session.rows("mark_interfaces_absent", node_id=node_id)
+    for interface in inventory.interfaces:
+        await _keep_interface(session, node_id, interface)
+
+
+async def set_capacity(session: Session, node_id: UUID, capacity: int) -> None:
+    table = tables.Node
+    await session.run(table.update({table.capacity: capacity}).where(table.id == node_id))
+
+
+async def set_capture(session: Session, node_id: UUID, ref: InterfaceRef, capture: CaptureFormat | None) -> None:
+    await session.rows(
+        "set_capture",
+        node_id=node_id,
+        backend=ref.backend,
+        name=ref.name,
+        capture=None if capture is None else capture.model_dump(mode="json"),
+    )
+
+
+async def prefer(session: Session, node_id: UUID, ref: InterfaceRef) -> bool:
+    """False when the node has no such interface."""
+    await session.rows("prefer_no_interface", node_id=node_id)
+    return await session.row("prefer_interface", node_id=node_id, backend=ref.backend, name=ref.name) is not None
+
+
+async def tell(session: Session, node_id: UUID) -> None:
+    """Pages that show it hear of it once the transaction commits."""
+    await session.rows("tell_pages", noun="node", id=node_id)
+
+
+async def _nodes(session: Session, node_id: UUID | None, *, scope: Scope, seen_within: float) -> list[Node]:
+    rows = await session.rows(
+        "nodes", node_id=node_id, scope=scope.node_ids, seen_within=timedelta(seconds=seen_within)
+    )
+    return [_node(row) for row in rows]
+
+
+async def _keep_interface(session: Session, node_id: UUID, report: InterfaceReport) -> None:
+    await session.rows(
+        "keep_interface",
+        id=new_id(),
+        node_id=node_id,
+        backend=report.backend,
+        name=report.name,
+        label=report.label,
+        max_channels=report.max_channels,
+        sample_rates_hz=report.sample_rates_hz,
+        sample_types=report.sample_types,
+        default_capture=report.default_capture.model_dump(mode="json"),
+    )
+
+
+def _node(row: Row) -> Node:
+    return Node(**{name: value for name, value in row.items() if name != "token_digest"})
+
+
+def _interface(row: Row) -> Interface:
+    chosen = row["chosen_capture"]
+    return Interface(
+        node_id=row["node_id"],
+        ref=InterfaceRef(backend=row["backend"], name=row["name"]),
+        label=row["label"],
+        max_channels=row["max_channels"],
+        sample_rates_hz=row["sample_rates_hz"],
+        sample_types=row["sample_types"],
+        default_capture=CaptureFormat(**row["default_capture"]),
+        chosen_capture=None if chosen is None else CaptureFormat(**chosen),
+        is_preferred=row["is_preferred"],
+        is_present=row["is_present"],
+    )

@@ -1,16 +1,37 @@
-"""Encode presets."""
+"""Encode presets, and upload policies as far as a start names them."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
+from protocol.messages import Encoding
+from web.domain.errors import NotFoundError
 from web.domain.profiles import Profile
-from web.store.database import Session
+from web.store import tables
+from web.store.database import Row, Session
 
 
 async def get(session: Session, profile_id: UUID | None) -> Profile:
     """None is the default profile. Raises NotFoundError."""
-    raise NotImplementedError
+    table = tables.Profile
+    condition = table.is_default.eq(True) if profile_id is None else table.id == profile_id
+    for row in await session.run(table.select().where(condition)):
+        return _profile(row)
+    raise NotFoundError("profile", profile_id or "by default")
 
 
 async def by_name(session: Session) -> list[Profile]:
     """All of them, in the order of their names."""
-    raise NotImplementedError
+    return [_profile(row) for row in await session.run(tables.Profile.select().order_by(tables.Profile.name))]
+
+
+async def unknown_upload_policies(session: Session, policy_ids: Sequence[UUID]) -> list[UUID]:
+    """Those of the ids that are no upload policy's."""
+    if not policy_ids:
+        return []
+    table = tables.UploadPolicy
+    known = {row["id"] for row in await session.run(table.select(table.id).where(table.id.is_in(list(policy_ids))))}
+    return [policy_id for policy_id in policy_ids if policy_id not in known]
+
+
+def _profile(row: Row) -> Profile:
+    return Profile(row["id"], row["name"], Encoding(**row["encoding"]), row["minimum_bytes"], row["is_default"])

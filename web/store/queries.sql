@@ -1,0 +1,441 @@
+-- Statements that must decide by themselves. A value is written {name}. Locks are taken in the order
+-- node, job, lease, recording, cache file. Instants are clock_timestamp(): now() stands still in a transaction.
+
+-- lock_node --
+-- Serialises what changes the work of one node. The claim counts leases in a later statement, since one statement
+-- would count by a snapshot from before it waited for this lock.
+SELECT id, name, capacity, node_run, change_no FROM node WHERE id = {node_id} FOR UPDATE;
+
+-- share_node --
+-- Keeps a newer run from beginning until this transaction ends.
+SELECT node_run FROM node WHERE id = {node_id} FOR SHARE;
+
+-- raise_change_no --
+-- Tells waiting agents of this node, once the transaction commits.
+WITH raised AS (UPDATE node SET change_no = change_no + 1 WHERE id = {node_id} RETURNING id)
+SELECT pg_notify('reelkeeper_node', id::text) FROM raised;
+
+-- tell_pages --
+-- Tells controllers that something on pages has changed, once the transaction commits.
+SELECT pg_notify('reelkeeper_page', json_build_object('noun', {noun}::text, 'id', {id}::uuid)::text);
+
+-- change_nos --
+-- The change numbers of nodes for which requests are held.
+SELECT id, change_no FROM node WHERE id = ANY({node_ids}::uuid[]);
+
+-- see_node --
+-- Notes a sign of life.
+INSERT INTO node_seen (node_id, last_seen_at) VALUES ({node_id}, clock_timestamp())
+ON CONFLICT (node_id) DO UPDATE SET last_seen_at = excluded.last_seen_at;
+
+-- nodes --
+-- Nodes of a scope, all or one.
+SELECT n.*, s.last_seen_at,
+       coalesce(s.last_seen_at > clock_timestamp() - {seen_within}::interval, false) AS is_seen
+FROM node n
+LEFT JOIN node_seen s ON s.node_id = n.id
+WHERE ({node_id}::uuid IS NULL OR n.id = {node_id})
+  AND ({scope}::uuid[] IS NULL OR n.id = ANY({scope}))
+ORDER BY n.name;
+
+-- add_node --
+-- Makes a node, unless its name is taken.
+INSERT INTO node (id, name, token_digest, capacity, node_run, change_no, version)
+VALUES ({node_id}, {name}, {token_digest}, {capacity}, 0, 0, {version})
+ON CONFLICT (name) DO NOTHING
+RETURNING id;
+
+-- begin_run --
+-- The next run of a node; never one that its agent has had already.
+UPDATE node SET node_run = greatest(node_run, {previous_run}) + 1, version = {version} WHERE id = {node_id}
+RETURNING node_run;
+
+-- move_leases --
+-- Hands the node's live leases to its current run.
+UPDATE lease SET node_run = {node_run}, expires_at = clock_timestamp() + {lease}::interval WHERE node_id = {node_id};
+
+-- keep_inventory --
+-- What a node says of itself.
+UPDATE node SET version = {version}, spool_free_bytes = {spool_free_bytes}, spool_total_bytes = {spool_total_bytes},
+    clock_offset_ms = {utc_ns}::bigint / 1000000 - floor(1000 * extract(epoch FROM clock_timestamp()))::bigint
+WHERE id = {node_id};
+
+-- keep_interface --
+-- What a node says of an input; what people set stays.
+INSERT INTO interface (id, node_id, backend, name, label, max_channels, sample_rates_hz, sample_types, default_capture,
+                       is_present)
+VALUES ({id}, {node_id}, {backend}, {name}, {label}, {max_channels}, {sample_rates_hz}, {sample_types},
+        {default_capture}, true)
+ON CONFLICT (node_id, backend, name) DO UPDATE
+SET label = excluded.label, max_channels = excluded.max_channels, sample_rates_hz = excluded.sample_rates_hz,
+    sample_types = excluded.sample_types, default_capture = excluded.default_capture, is_present = true;
+
+-- mark_interfaces_absent --
+-- Before an inventory is kept: what it does not list is absent.
+UPDATE interface SET is_present = false WHERE node_id = {node_id} AND is_present;
+
+-- set_capture --
+-- The capture format that somebody chose for an input.
+UPDATE interface SET chosen_capture = {capture} WHERE node_id = {node_id} AND backend = {backend} AND name = {name};
+
+-- prefer_interface --
+-- Moves the preference to one input of the node.
+UPDATE interface SET is_preferred = true WHERE node_id = {node_id} AND backend = {backend} AND name = {name}
+RETURNING id;
+
+-- prefer_no_interface --
+-- Takes the preference away, since only one may have it at any moment.
+UPDATE interface SET is_preferred = false WHERE node_id = {node_id} AND is_preferred;
+
+-- add_enrolment_code --
+-- Keeps the digest of a code.
+INSERT INTO enrolment_code (id, node_name, digest, created_by, expires_at)
+VALUES ({id}, {node_name}, {digest}, {created_by}, clock_timestamp() + {valid}::interval)
+RETURNING expires_at;
+
+-- use_enrolment_code --
+-- Uses a code up, if it is good.
+UPDATE enrolment_code SET used_at = clock_timestamp()
+WHERE id = {id} AND digest = {digest} AND used_at IS NULL AND expires_at > clock_timestamp()
+RETURNING node_name;
+
+-- add_access_token --
+-- Keeps the digest of a token.
+INSERT INTO access_token (id, name, digest, created_by) VALUES ({id}, {name}, {digest}, {created_by});
+
+-- recording_cards --
+-- Recordings as their pages show them: one of a scope.
+SELECT * FROM recording_card
+WHERE id = {recording_id} AND ({scope}::uuid[] IS NULL OR node_id = ANY({scope}));
+
+-- newest_recording_cards --
+-- Recordings as their pages show them: the newest of a scope, or those behind one of them.
+SELECT * FROM recording_card
+WHERE ({scope}::uuid[] IS NULL OR node_id = ANY({scope}))
+  AND ({before}::uuid IS NULL OR (created_at, id) < (SELECT created_at, id FROM recording WHERE id = {before}))
+ORDER BY created_at DESC, id DESC
+LIMIT {limit};
+
+-- job_cards --
+-- Jobs as their pages show them: one of a scope.
+SELECT j.*, l.phase, l.frames, l.uploaded_bytes
+FROM job j
+LEFT JOIN lease l ON l.job_id = j.id
+WHERE j.id = {job_id} AND ({scope}::uuid[] IS NULL OR j.node_id = ANY({scope}));
+
+-- newest_job_cards --
+-- Jobs as their pages show them: the newest of a scope, or those behind one of them.
+SELECT j.*, l.phase, l.frames, l.uploaded_bytes
+FROM job j
+LEFT JOIN lease l ON l.job_id = j.id
+WHERE ({scope}::uuid[] IS NULL OR j.node_id = ANY({scope}))
+  AND ({before}::uuid IS NULL OR (j.created_at, j.id) < (SELECT created_at, id FROM job WHERE id = {before}))
+ORDER BY j.created_at DESC, j.id DESC
+LIMIT {limit};
+
+-- request_digest --
+-- What an id was first used for.
+SELECT request_digest FROM recording WHERE id = {recording_id};
+
+-- busy_recordings --
+-- What occupies a node: due or capturing, and not asked to end.
+SELECT r.name
+FROM job j
+JOIN recording r ON r.id = j.recording_id
+LEFT JOIN lease l ON l.job_id = j.id
+WHERE j.node_id = {node_id} AND j.wish = 'run' AND (j.ends_at IS NULL OR j.ends_at > clock_timestamp())
+  AND (j.state = 'queued' AND j.run_at <= clock_timestamp() OR l.phase IN ('starting', 'capturing'))
+ORDER BY r.created_at;
+
+-- add_recording --
+-- Makes a recording, unless its id exists.
+INSERT INTO recording (id, request_digest, name, node_id, profile_id, upload_policy_ids, state, created_by)
+VALUES ({id}, {request_digest}, {name}, {node_id}, {profile_id}, {upload_policy_ids}, 'queued', {created_by})
+ON CONFLICT (id) DO NOTHING
+RETURNING id;
+
+-- add_job --
+-- Makes a job that is due a little before its start.
+INSERT INTO job (id, recording_id, attempt, node_id, backend, interface, settings, state, wish, epoch, run_at, ends_at)
+VALUES ({id}, {recording_id}, {attempt}, {node_id}, {backend}, {interface}, {settings}, 'queued', 'run', 0,
+        coalesce({starts_at}::timestamptz - {lead}::interval, clock_timestamp()), {ends_at}::timestamptz);
+
+-- add_job_event --
+-- Appends to the history of a job.
+INSERT INTO job_event (job_id, epoch, kind, actor) VALUES ({job_id}, {epoch}, {kind}, {actor});
+
+-- is_over --
+-- Whether an instant is past by the database's clock.
+SELECT {instant}::timestamptz <= clock_timestamp() AS is_over;
+
+-- leased_by_claim --
+-- The job that an earlier request with this claim id got. No row: the id is new; no lease_ms: that job has ended.
+SELECT j.id AS job_id, l.*
+FROM job j
+LEFT JOIN LATERAL (SELECT * FROM leased_job WHERE leased_job.job_id = j.id) l ON true
+WHERE j.claim_id = {claim_id} AND j.node_id = {node_id};
+
+-- claim_job --
+-- Leases the first due job of a node that is locked, if it may capture one more.
+WITH capturing AS (
+    SELECT count(*) AS jobs
+    FROM lease l
+    JOIN job j ON j.id = l.job_id
+    WHERE l.node_id = {node_id} AND l.phase IN ('starting', 'capturing')
+      AND j.wish = 'run' AND (j.ends_at IS NULL OR j.ends_at > clock_timestamp())
+), due AS (
+    SELECT j.id
+    FROM job j
+    JOIN unnest({backends}::text[], {interfaces}::text[]) AS present (backend, interface)
+      ON present.backend = j.backend AND present.interface = j.interface
+    WHERE j.node_id = {node_id} AND j.state = 'queued' AND j.wish = 'run' AND j.run_at <= clock_timestamp()
+      AND (SELECT jobs FROM capturing) < {capacity}
+    ORDER BY j.run_at, j.id
+    LIMIT 1
+    FOR UPDATE OF j SKIP LOCKED
+), claimed AS (
+    UPDATE job SET state = 'running', epoch = job.epoch + 1, claim_id = {claim_id}
+    FROM due WHERE job.id = due.id
+    RETURNING job.id, job.epoch
+), noted AS (
+    INSERT INTO job_event (job_id, epoch, kind, actor) SELECT id, epoch, 'claimed', {actor} FROM claimed
+)
+INSERT INTO lease (job_id, node_id, node_run, epoch, expires_at, phase)
+SELECT id, {node_id}, {node_run}, epoch, clock_timestamp() + {lease}::interval, 'starting' FROM claimed
+RETURNING job_id;
+
+-- leased_of_node --
+-- Everything that a node holds.
+SELECT * FROM leased_job WHERE node_id = {node_id} ORDER BY job_id;
+
+-- let_go_late --
+-- A crash may forget this transaction: it only shortens leases, and the rescuer waits after a restart.
+SET LOCAL synchronous_commit = off;
+
+-- must_last --
+-- Undoes let_go_late.
+SET LOCAL synchronous_commit = on;
+
+-- node_numbers --
+-- What every heartbeat is answered with and checked against.
+SELECT node_run, change_no FROM node WHERE id = {node_id};
+
+-- renew_leases --
+-- Renews what this run still holds, expired or not, and answers every reported job. Late duplicates take nothing back.
+WITH reported AS (
+    SELECT * FROM unnest({job_ids}::uuid[], {epochs}::integer[], {phases}::text[], {frames}::bigint[],
+                         {uploaded_bytes}::bigint[]) AS r (job_id, epoch, phase, frames, uploaded_bytes)
+), held AS (
+    SELECT l.job_id, l.phase AS phase_before, r.frames, r.uploaded_bytes,
+           CASE WHEN array_position(p.phases, r.phase) > array_position(p.phases, l.phase) THEN r.phase ELSE l.phase END
+               AS phase
+    FROM lease l
+    JOIN reported r ON r.job_id = l.job_id AND r.epoch = l.epoch
+    CROSS JOIN (SELECT ARRAY ['starting', 'capturing', 'finishing', 'uploading'] AS phases) p
+    WHERE l.node_id = {node_id} AND l.node_run = {node_run}
+    ORDER BY l.job_id
+    FOR UPDATE OF l
+), renewed AS (
+    UPDATE lease l
+    SET expires_at = clock_timestamp() + {lease}::interval, phase = h.phase, frames = greatest(l.frames, h.frames),
+        uploaded_bytes = greatest(l.uploaded_bytes, h.uploaded_bytes),
+        progress_at = CASE WHEN h.uploaded_bytes > l.uploaded_bytes OR h.phase <> l.phase
+                           THEN clock_timestamp() ELSE l.progress_at END
+    FROM held h WHERE l.job_id = h.job_id
+    RETURNING l.job_id, l.phase, h.phase_before
+)
+SELECT r.job_id, j.recording_id, coalesce(j.wish, 'run') AS wish,
+       coalesce(greatest(0, floor(1000 * extract(epoch FROM clock_timestamp() - j.wish_at))), 0)::bigint AS wish_age_ms,
+       renewed.phase, renewed.phase_before,
+       CASE WHEN renewed.job_id IS NOT NULL THEN 'renewed'
+            WHEN j.state IN ('queued', 'running') THEN 'superseded'
+            ELSE 'ended' END AS standing
+FROM reported r
+LEFT JOIN job j ON j.id = r.job_id AND j.node_id = {node_id}
+LEFT JOIN renewed ON renewed.job_id = r.job_id
+ORDER BY r.job_id;
+
+-- follow_phase --
+-- The recording's state follows what its job is doing, forward only.
+UPDATE recording
+SET state = {state}, started_at = coalesce(started_at, clock_timestamp())
+WHERE id = {recording_id} AND state IN ('queued', 'recording') AND state <> {state}
+RETURNING id;
+
+-- lock_job --
+-- A job as it stands, until this transaction ends.
+SELECT id, recording_id, node_id, state, wish, epoch, reason FROM job WHERE id = {job_id} FOR UPDATE;
+
+-- newest_job --
+-- The attempt that acts on a recording are meant for.
+SELECT id, node_id FROM job WHERE recording_id = {recording_id} ORDER BY attempt DESC LIMIT 1;
+
+-- raise_wish --
+-- A new wish for a job that is locked.
+UPDATE job SET wish = {wish}, wish_at = clock_timestamp() WHERE id = {job_id};
+
+-- end_job --
+-- The end of a job, once. `superseded_by` above 0 takes the epoch from whoever held it.
+WITH ended AS (
+    UPDATE job
+    SET state = {state}, reason = {reason}, message = {message}, ended_at = clock_timestamp(),
+        epoch = epoch + {superseded_by}::integer
+    WHERE id = {job_id} AND epoch = {epoch} AND state IN ('queued', 'running')
+    RETURNING id, epoch
+), left_behind AS (
+    DELETE FROM lease USING ended WHERE lease.job_id = ended.id
+)
+INSERT INTO job_event (job_id, epoch, kind, actor) SELECT id, epoch, {state}, {actor} FROM ended
+RETURNING job_id;
+
+-- end_recording --
+-- The end of a recording without content.
+UPDATE recording SET state = {state}, health = {health}, ended_at = clock_timestamp()
+WHERE id = {recording_id} AND state IN ('queued', 'recording', 'finishing');
+
+-- complete_recording --
+-- The end of a recording with content.
+UPDATE recording
+SET state = 'completed', mark = {mark}, health = {health}, duration_ms = {duration_ms},
+    started_at = coalesce({started_at}::timestamptz, started_at), ended_at = clock_timestamp()
+WHERE id = {recording_id};
+
+-- salvage_recording --
+-- Content for a recording that ended without: its state stays what it was.
+UPDATE recording
+SET mark = 'salvaged', health = {health}, duration_ms = {duration_ms},
+    started_at = coalesce({started_at}::timestamptz, started_at)
+WHERE id = {recording_id};
+
+-- severities --
+-- How bad the events of a recording are.
+SELECT DISTINCT severity FROM health_event WHERE recording_id = {recording_id};
+
+-- add_health_event --
+-- Keeps an event, once.
+INSERT INTO health_event (id, node_id, recording_id, job_id, backend, interface, kind, severity, message, state,
+                          happened_at)
+SELECT {id}, {node_id}, j.recording_id, j.id, {backend}::text, {interface}::text, {kind}, {severity}, {message}, 'open',
+       clock_timestamp() - {age}::interval
+FROM (SELECT) one
+LEFT JOIN job j ON j.id = {job_id}::uuid AND j.node_id = {node_id}
+ON CONFLICT (id) DO NOTHING
+RETURNING id, recording_id;
+
+-- recording_state --
+-- Where a recording stands in its health.
+SELECT state, health FROM recording WHERE id = {recording_id} FOR UPDATE;
+
+-- set_health --
+-- What late events make of a recording that has ended.
+UPDATE recording SET health = {health} WHERE id = {recording_id};
+
+-- cache_file --
+-- A cache file of a scope, by its id.
+SELECT c.*, r.node_id FROM cache_file c JOIN recording r ON r.id = c.recording_id
+WHERE c.id = {cache_file_id} AND ({scope}::uuid[] IS NULL OR r.node_id = ANY({scope}));
+
+-- current_cache_file --
+-- The cache file that stands for a recording.
+SELECT c.*, r.node_id FROM cache_file c JOIN recording r ON r.id = c.recording_id
+WHERE c.recording_id = {recording_id} AND c.is_current AND ({scope}::uuid[] IS NULL OR r.node_id = ANY({scope}));
+
+-- lock_cache_file --
+-- A cache file as it stands, until this transaction ends.
+SELECT c.*, j.node_id FROM cache_file c JOIN job j ON j.id = c.job_id WHERE c.id = {cache_file_id} FOR UPDATE OF c;
+
+-- stand_back --
+-- Whatever stood for a recording makes room, unless it is good content.
+UPDATE cache_file SET is_current = false
+WHERE recording_id = {recording_id} AND is_current AND state <> 'cached' AND id <> {cache_file_id};
+
+-- add_cache_file --
+-- A cache file that is about to grow. It stands for the recording unless good content does.
+INSERT INTO cache_file (id, recording_id, job_id, epoch, origin, codec, state, is_current)
+VALUES ({cache_file_id}, {recording_id}, {job_id}, {epoch}, {origin}, {codec}, 'receiving',
+        NOT EXISTS (SELECT FROM cache_file WHERE recording_id = {recording_id} AND is_current));
+
+-- reopen_cache_file --
+-- A growing cache file goes on under another epoch or origin.
+UPDATE cache_file SET epoch = {epoch}, origin = {origin} WHERE id = {cache_file_id};
+
+-- append_standing --
+-- All that decides whether bytes may be appended, in one read.
+SELECT c.*, j.node_id, n.node_run AS current_run, j.state AS job_state, j.epoch AS job_epoch, j.wish AS job_wish,
+       j.reason AS job_reason
+FROM cache_file c
+JOIN job j ON j.id = c.job_id
+JOIN node n ON n.id = j.node_id
+WHERE c.id = {cache_file_id};
+
+-- seal_cache_file --
+-- The cache file is whole. It stands for the recording unless other good content does.
+UPDATE cache_file c
+SET state = 'cached', origin = {origin}, parts = {parts}, facts = {facts}, cached_at = clock_timestamp(),
+    is_current = NOT EXISTS (SELECT FROM cache_file o
+                             WHERE o.recording_id = c.recording_id AND o.is_current AND o.id <> c.id)
+WHERE c.id = {cache_file_id};
+
+-- queue_uploads --
+-- One upload item a policy of the recording that wants its content as soon as it is cached.
+INSERT INTO upload_item (id, recording_id, cache_file_id, upload_policy_id, state)
+SELECT gen_random_uuid(), r.id, {cache_file_id}, p.id, 'queued'
+FROM recording r
+JOIN upload_policy p ON p.id = ANY(r.upload_policy_ids) AND p.trigger = 'on_recording_cached'
+WHERE r.id = {recording_id}
+ON CONFLICT (cache_file_id, upload_policy_id) DO NOTHING;
+
+-- set_checksum --
+-- The SHA-256 of a cached file, once.
+UPDATE cache_file SET sha256 = {sha256}
+WHERE id = {cache_file_id} AND state = 'cached' AND (sha256 IS NULL OR sha256 = {sha256})
+RETURNING recording_id;
+
+-- mark_damaged --
+-- A cached file that is no longer what was sealed.
+UPDATE cache_file SET state = 'damaged' WHERE id = {cache_file_id} AND state = 'cached'
+RETURNING recording_id, job_id;
+
+-- cached_without_checksum --
+-- Sealed files that were not read back yet.
+SELECT c.*, r.node_id FROM cache_file c JOIN recording r ON r.id = c.recording_id
+WHERE c.state = 'cached' AND c.sha256 IS NULL
+ORDER BY c.cached_at
+LIMIT {limit};
+
+-- server_uptime --
+-- How long agents could have reached this database at most.
+SELECT clock_timestamp() - pg_postmaster_start_time() AS uptime;
+
+-- take_turn --
+-- Whether this controller is the one that rescues now; until its transaction ends.
+SELECT pg_try_advisory_xact_lock({key}) AS is_ours;
+
+-- lost_jobs --
+-- Leases that ran out longer ago than the grace of their phase. Locked rows are being renewed or ended: not lost.
+SELECT j.id, j.recording_id, j.epoch, j.wish, l.phase, l.expires_at - {lease}::interval AS last_renewed_at,
+       n.id AS node_id, n.name AS node_name
+FROM lease l
+JOIN job j ON j.id = l.job_id
+JOIN node n ON n.id = j.node_id
+WHERE CASE l.phase
+          WHEN 'starting' THEN l.expires_at < clock_timestamp() - {grace_starting}::interval
+          WHEN 'uploading' THEN l.expires_at < clock_timestamp()
+                                AND l.progress_at < clock_timestamp() - {grace_uploading}::interval
+          ELSE l.expires_at < clock_timestamp() - {grace_capturing}::interval
+      END
+ORDER BY j.id
+LIMIT {limit}
+FOR UPDATE OF j, l SKIP LOCKED;
+
+-- unclaimed_jobs --
+-- Due starts that no node took.
+SELECT j.id, j.recording_id, j.epoch, n.id AS node_id, n.name AS node_name,
+       coalesce(s.last_seen_at > clock_timestamp() - {node_not_seen}::interval, false) AS is_node_seen
+FROM job j
+JOIN node n ON n.id = j.node_id
+LEFT JOIN node_seen s ON s.node_id = n.id
+WHERE j.state = 'queued' AND j.run_at < clock_timestamp() - {unclaimed}::interval
+ORDER BY j.id
+LIMIT {limit}
+FOR UPDATE OF j SKIP LOCKED;

@@ -1,17 +1,135 @@
-"""Recordings, read."""
+"""Recordings."""
 
+from datetime import datetime
 from uuid import UUID
 
+from protocol.messages import InterfaceRef, Wish
 from web.domain.access import Scope
-from web.domain.recordings import Recording
-from web.store.database import Session
+from web.domain.errors import NotFoundError
+from web.domain.recordings import Recording, StartRecording
+from web.domain.states import CacheState, Health, Mark, RecordingState, Severity, UploadStatus
+from web.store.database import Row, Session
 
 
 async def get(session: Session, recording_id: UUID, *, scope: Scope) -> Recording:
     """Raises NotFoundError, also for one outside the scope."""
-    raise NotImplementedError
+    row = await session.row("recording_cards", recording_id=recording_id, scope=scope.node_ids)
+    if row is None:
+        raise NotFoundError("recording", recording_id)
+    return _recording(row)
 
 
-async def latest(session: Session, *, scope: Scope, limit: int = 50) -> list[Recording]:
-    """Newest first."""
-    raise NotImplementedError
+async def latest(session: Session, *, scope: Scope, limit: int = 50, before: UUID | None = None) -> list[Recording]:
+    """Newest first; those behind the recording `before`, if one is named."""
+    rows = await session.rows("newest_recording_cards", scope=scope.node_ids, limit=limit, before=before)
+    return [_recording(row) for row in rows]
+
+
+async def request_digest(session: Session, recording_id: UUID) -> str | None:
+    """What the id was first used for; None when it was not used."""
+    row = await session.row("request_digest", recording_id=recording_id)
+    return None if row is None else str(row["request_digest"])
+
+
+async def add(session: Session, request: StartRecording, *, profile_id: UUID, created_by: str) -> bool:
+    """False when the id exists."""
+    row = await session.row(
+        "add_recording",
+        id=request.id,
+        request_digest=request.digest(),
+        name=request.name,
+        node_id=request.node_id,
+        profile_id=profile_id,
+        upload_policy_ids=request.upload_policy_ids,
+        created_by=created_by,
+    )
+    return row is not None
+
+
+async def follow_phase(session: Session, recording_id: UUID, state: RecordingState) -> bool:
+    """Move on to the state that the job's phase implies; False when that changes nothing."""
+    return await session.row("follow_phase", recording_id=recording_id, state=state) is not None
+
+
+async def end(session: Session, recording_id: UUID, state: RecordingState, health: Health) -> None:
+    await session.rows("end_recording", recording_id=recording_id, state=state, health=health)
+
+
+async def complete(
+    session: Session,
+    recording_id: UUID,
+    *,
+    mark: Mark | None,
+    health: Health,
+    duration_ms: int,
+    started_at: datetime | None,
+) -> None:
+    await session.rows(
+        "complete_recording",
+        recording_id=recording_id,
+        mark=mark,
+        health=health,
+        duration_ms=duration_ms,
+        started_at=started_at,
+    )
+
+
+async def salvage(
+    session: Session, recording_id: UUID, *, health: Health, duration_ms: int, started_at: datetime | None
+) -> None:
+    await session.rows(
+        "salvage_recording",
+        recording_id=recording_id,
+        health=health,
+        duration_ms=duration_ms,
+        started_at=started_at,
+    )
+
+
+async def severities(session: Session, recording_id: UUID) -> list[Severity]:
+    """Of the recording's own health events."""
+    return [Severity(row["severity"]) for row in await session.rows("severities", recording_id=recording_id)]
+
+
+async def lock_health(session: Session, recording_id: UUID) -> tuple[RecordingState, Health | None]:
+    """Where it stands, until the transaction ends. Raises NotFoundError."""
+    row = await session.row("recording_state", recording_id=recording_id)
+    if row is None:
+        raise NotFoundError("recording", recording_id)
+    return RecordingState(row["state"]), None if row["health"] is None else Health(row["health"])
+
+
+async def set_health(session: Session, recording_id: UUID, health: Health) -> None:
+    await session.rows("set_health", recording_id=recording_id, health=health)
+
+
+async def tell(session: Session, recording_id: UUID) -> None:
+    """Pages that show it hear of it once the transaction commits."""
+    await session.rows("tell_pages", noun="recording", id=recording_id)
+
+
+def _recording(row: Row) -> Recording:
+    return Recording(
+        id=row["id"],
+        name=row["name"],
+        node_id=row["node_id"],
+        node_name=row["node_name"],
+        interface=InterfaceRef(backend=row["backend"], name=row["interface"]),
+        profile_id=row["profile_id"],
+        state=RecordingState(row["state"]),
+        mark=None if row["mark"] is None else Mark(row["mark"]),
+        health=None if row["health"] is None else Health(row["health"]),
+        wish=Wish(row["wish"]),
+        reason=row["reason"],
+        message=row["message"],
+        job_id=row["job_id"],
+        attempt=row["attempt"],
+        created_by=row["created_by"],
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        duration_ms=row["duration_ms"],
+        cache_state=CacheState(row["cache_state"]),
+        cache_file_id=row["cache_file_id"],
+        upload_status=UploadStatus(row["upload_status"]),
+    )

@@ -1,0 +1,229 @@
+"""Jobs, their leases and their history."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+from protocol.messages import ClaimedJob, InterfaceRef, JobReport, JobSettings, Phase, Wish
+from protocol.timeouts import Timeouts
+from web.domain.errors import NotFoundError
+from web.domain.leases import HeldJob, LostJob, UnclaimedJob
+from web.domain.states import JobState
+from web.store.database import Row, Session
+
+_RESCUE_KEY = 7_233_502
+_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """What a heartbeat did to one reported job."""
+
+    job_id: UUID
+    recording_id: UUID | None
+    standing: Literal["renewed", "ended", "superseded"]
+    wish: Wish
+    wish_age_ms: int
+    phase: Phase | None
+    has_new_phase: bool
+
+
+async def busy_recordings(session: Session, node_id: UUID) -> list[str]:
+    """The names of what is due or capturing on this node and was not asked to end."""
+    return [row["name"] for row in await session.rows("busy_recordings", node_id=node_id)]
+
+
+async def is_over(session: Session, instant: datetime) -> bool:
+    """Whether an instant is past by the database's clock."""
+    row = await session.row("is_over", instant=instant)
+    return row is not None and bool(row["is_over"])
+
+
+async def add(
+    session: Session, job_id: UUID, *, recording_id: UUID, node_id: UUID, settings: JobSettings, lead: float
+) -> None:
+    """The first attempt; due `lead` seconds before its start, at once when it has none."""
+    await session.rows(
+        "add_job",
+        id=job_id,
+        recording_id=recording_id,
+        attempt=1,
+        node_id=node_id,
+        backend=settings.interface.backend,
+        interface=settings.interface.name,
+        settings=settings.model_dump(mode="json"),
+        starts_at=settings.starts_at,
+        ends_at=settings.ends_at,
+        lead=timedelta(seconds=lead),
+    )
+
+
+async def add_event(session: Session, job_id: UUID, *, epoch: int, kind: str, actor: str) -> None:
+    await session.rows("add_job_event", job_id=job_id, epoch=epoch, kind=kind, actor=actor)
+
+
+async def newest_of(session: Session, recording_id: UUID) -> tuple[UUID, UUID]:
+    """Job and node of the newest attempt. Raises NotFoundError."""
+    row = await session.row("newest_job", recording_id=recording_id)
+    if row is None:
+        raise NotFoundError("recording", recording_id)
+    return row["id"], row["node_id"]
+
+
+async def lock(session: Session, job_id: UUID) -> HeldJob:
+    """Raises NotFoundError."""
+    row = await session.row("lock_job", job_id=job_id)
+    if row is None:
+        raise NotFoundError("job", job_id)
+    return HeldJob(**{**row, "state": JobState(row["state"]), "wish": Wish(row["wish"])})
+
+
+async def raise_wish(session: Session, job_id: UUID, wish: Wish) -> None:
+    await session.rows("raise_wish", job_id=job_id, wish=wish)
+
+
+async def end(
+    session: Session,
+    job_id: UUID,
+    state: JobState,
+    *,
+    epoch: int,
+    reason: str | None,
+    message: str | None,
+    actor: str,
+    supersede: bool = False,
+) -> bool:
+    """End a live job of this epoch: state, event, no lease. False when it was not live or has another epoch."""
+    row = await session.row(
+        "end_job",
+        job_id=job_id,
+        state=state,
+        epoch=epoch,
+        reason=reason,
+        message=message,
+        actor=actor,
+        superseded_by=int(supersede),
+    )
+    return row is not None
+
+
+async def was_claimed(session: Session, claim_id: UUID, *, node_id: UUID) -> tuple[bool, ClaimedJob | None]:
+    """Whether this claim id took a job, and that job while it is leased."""
+    row = await session.row("leased_by_claim", claim_id=claim_id, node_id=node_id)
+    if row is None or row["lease_ms"] is None:
+        return row is not None, None
+    return True, _claimed(row)
+
+
+async def claim(
+    session: Session,
+    claim_id: UUID,
+    *,
+    node_id: UUID,
+    node_run: int,
+    capacity: int,
+    interfaces: Sequence[InterfaceRef],
+    lease: float,
+    actor: str,
+) -> bool:
+    """Lease the first due job of a locked node; False when there is none or no capacity."""
+    row = await session.row(
+        "claim_job",
+        claim_id=claim_id,
+        node_id=node_id,
+        node_run=node_run,
+        capacity=capacity,
+        backends=[interface.backend for interface in interfaces],
+        interfaces=[interface.name for interface in interfaces],
+        lease=timedelta(seconds=lease),
+        actor=actor,
+    )
+    return row is not None
+
+
+async def leased_of(session: Session, node_id: UUID) -> list[ClaimedJob]:
+    """Everything that a node holds."""
+    return [_claimed(row) for row in await session.rows("leased_of_node", node_id=node_id)]
+
+
+async def let_go_late(session: Session) -> None:
+    """A database crash may forget this transaction."""
+    await session.rows("let_go_late")
+
+
+async def must_last(session: Session) -> None:
+    """Undo let_go_late."""
+    await session.rows("must_last")
+
+
+async def renew(
+    session: Session, reports: Sequence[JobReport], *, node_id: UUID, node_run: int, lease: float
+) -> list[Renewal]:
+    """Renew what this run still holds, expired or not. Answers every report."""
+    rows = await session.rows(
+        "renew_leases",
+        job_ids=[report.job_id for report in reports],
+        epochs=[report.epoch for report in reports],
+        phases=[report.phase for report in reports],
+        frames=[report.frames for report in reports],
+        uploaded_bytes=[report.uploaded_bytes for report in reports],
+        node_id=node_id,
+        node_run=node_run,
+        lease=timedelta(seconds=lease),
+    )
+    return [_renewal(row) for row in rows]
+
+
+async def uptime_seconds(session: Session) -> float:
+    """How long agents could have reached this database at most."""
+    row = await session.row("server_uptime")
+    return 0.0 if row is None else float(row["uptime"].total_seconds())
+
+
+async def take_rescue_turn(session: Session) -> bool:
+    """Whether this transaction is the one that rescues now."""
+    row = await session.row("take_turn", key=_RESCUE_KEY)
+    return row is not None and bool(row["is_ours"])
+
+
+async def lost(session: Session, timeouts: Timeouts) -> list[LostJob]:
+    """Locked until the transaction ends; at most a batch."""
+    rows = await session.rows(
+        "lost_jobs",
+        lease=timedelta(seconds=timeouts.lease),
+        grace_starting=timedelta(seconds=timeouts.grace_starting),
+        grace_capturing=timedelta(seconds=timeouts.grace_capturing),
+        grace_uploading=timedelta(seconds=timeouts.grace_uploading),
+        limit=_BATCH,
+    )
+    return [LostJob(**{**row, "wish": Wish(row["wish"]), "phase": Phase(row["phase"])}) for row in rows]
+
+
+async def unclaimed(session: Session, timeouts: Timeouts) -> list[UnclaimedJob]:
+    """Locked until the transaction ends; at most a batch."""
+    rows = await session.rows(
+        "unclaimed_jobs",
+        unclaimed=timedelta(seconds=timeouts.unclaimed),
+        node_not_seen=timedelta(seconds=timeouts.node_not_seen),
+        limit=_BATCH,
+    )
+    return [UnclaimedJob(**row) for row in rows]
+
+
+def _claimed(row: Row) -> ClaimedJob:
+    return ClaimedJob(**{name: row[name] for name in ClaimedJob.model_fields})
+
+
+def _renewal(row: Row) -> Renewal:
+    phase = None if row["phase"] is None else Phase(row["phase"])
+    return Renewal(
+        job_id=row["job_id"],
+        recording_id=row["recording_id"],
+        standing=row["standing"],
+        wish=Wish(row["wish"]),
+        wish_age_ms=row["wish_age_ms"],
+        phase=phase,
+        has_new_phase=phase is not None and row["phase_before"] != phase,
+    )

@@ -1,0 +1,222 @@
+"""The tables as Piccolo knows them: for building queries, never for running them. Migrations make them."""
+
+from typing import Any, NoReturn
+
+from piccolo.columns import (
+    JSONB,
+    UUID,
+    Array,
+    BigInt,
+    Boolean,
+    ForeignKey,
+    Integer,
+    Text,
+    Timestamptz,
+)
+from piccolo.columns.base import OnDelete
+from piccolo.columns.column_types import BigSerial
+from piccolo.engine.postgres import PostgresEngine
+from piccolo.table import Table
+
+
+class _Dialect(PostgresEngine):
+    """Tells Piccolo to write PostgreSQL's SQL. It has no connection; `Database.run` runs what was built."""
+
+    def __init__(self) -> None:
+        self.engine_type = "postgres"
+
+    async def run_querystring(self, *_: Any, **__: Any) -> NoReturn:
+        raise RuntimeError("queries are run by Database.run")
+
+    async def run_ddl(self, *_: Any, **__: Any) -> NoReturn:
+        raise RuntimeError("the schema is changed by migrations")
+
+
+_DIALECT = _Dialect()
+
+
+def _to(table: type[Table], *, null: bool = False) -> ForeignKey[Any]:
+    return ForeignKey(table, null=null, default=None, on_delete=OnDelete.no_action)
+
+
+class Node(Table, tablename="node", db=_DIALECT):
+    id = UUID(primary_key=True)
+    name = Text(unique=True)
+    token_digest = Text()
+    capacity = Integer()
+    node_run = Integer()
+    change_no = BigInt()
+    version = Text()
+    spool_free_bytes = BigInt(null=True)
+    spool_total_bytes = BigInt(null=True)
+    clock_offset_ms = BigInt(null=True)
+    created_at = Timestamptz()
+
+
+class NodeSeen(Table, tablename="node_seen", db=_DIALECT):
+    node_id = UUID(primary_key=True)
+    last_seen_at = Timestamptz()
+
+
+class Interface(Table, tablename="interface", db=_DIALECT):
+    id = UUID(primary_key=True)
+    node_id = _to(Node)
+    backend = Text()
+    name = Text()
+    label = Text()
+    max_channels = Integer()
+    sample_rates_hz = Array(base_column=Integer())
+    sample_types = Array(base_column=Text())
+    default_capture = JSONB()
+    chosen_capture = JSONB(null=True)
+    is_preferred = Boolean()
+    is_present = Boolean()
+
+
+class Profile(Table, tablename="profile", db=_DIALECT):
+    id = UUID(primary_key=True)
+    name = Text(unique=True)
+    encoding = JSONB()
+    minimum_bytes = BigInt()
+    is_default = Boolean()
+
+
+class UploadPolicy(Table, tablename="upload_policy", db=_DIALECT):
+    id = UUID(primary_key=True)
+    name = Text(unique=True)
+    trigger = Text()
+
+
+class Recording(Table, tablename="recording", db=_DIALECT):
+    id = UUID(primary_key=True)
+    request_digest = Text()
+    name = Text()
+    node_id = _to(Node)
+    profile_id = _to(Profile)
+    upload_policy_ids = Array(base_column=UUID())
+    state = Text()
+    mark = Text(null=True)
+    health = Text(null=True)
+    created_by = Text()
+    created_at = Timestamptz()
+    started_at = Timestamptz(null=True)
+    ended_at = Timestamptz(null=True)
+    duration_ms = BigInt(null=True)
+
+
+class Job(Table, tablename="job", db=_DIALECT):
+    id = UUID(primary_key=True)
+    recording_id = _to(Recording)
+    attempt = Integer()
+    node_id = _to(Node)
+    backend = Text()
+    interface = Text()
+    settings = JSONB()
+    state = Text()
+    wish = Text()
+    wish_at = Timestamptz()
+    epoch = Integer()
+    claim_id = UUID(null=True, unique=True)
+    run_at = Timestamptz()
+    ends_at = Timestamptz(null=True)
+    created_at = Timestamptz()
+    ended_at = Timestamptz(null=True)
+    reason = Text(null=True)
+    message = Text(null=True)
+
+
+class Lease(Table, tablename="lease", db=_DIALECT):
+    job_id = UUID(primary_key=True)
+    node_id = _to(Node)
+    node_run = Integer()
+    epoch = Integer()
+    expires_at = Timestamptz()
+    phase = Text()
+    frames = BigInt()
+    uploaded_bytes = BigInt()
+    progress_at = Timestamptz()
+
+
+class JobEvent(Table, tablename="job_event", db=_DIALECT):
+    id = BigSerial(primary_key=True)
+    job_id = _to(Job)
+    epoch = Integer()
+    kind = Text()
+    actor = Text()
+    at = Timestamptz()
+
+
+class CacheFile(Table, tablename="cache_file", db=_DIALECT):
+    id = UUID(primary_key=True)
+    recording_id = _to(Recording)
+    job_id = _to(Job)
+    epoch = Integer()
+    origin = Text()
+    codec = Text()
+    state = Text()
+    is_current = Boolean()
+    sha256 = Text(null=True)
+    parts = JSONB(null=True)
+    facts = JSONB(null=True)
+    created_at = Timestamptz()
+    cached_at = Timestamptz(null=True)
+
+
+class UploadItem(Table, tablename="upload_item", db=_DIALECT):
+    id = UUID(primary_key=True)
+    recording_id = _to(Recording)
+    cache_file_id = _to(CacheFile)
+    upload_policy_id = _to(UploadPolicy)
+    state = Text()
+    created_at = Timestamptz()
+
+
+class HealthEvent(Table, tablename="health_event", db=_DIALECT):
+    id = UUID(primary_key=True)
+    node_id = _to(Node)
+    recording_id = _to(Recording, null=True)
+    job_id = _to(Job, null=True)
+    backend = Text(null=True)
+    interface = Text(null=True)
+    kind = Text()
+    severity = Text()
+    message = Text()
+    state = Text()
+    happened_at = Timestamptz()
+
+
+class AccessToken(Table, tablename="access_token", db=_DIALECT):
+    id = UUID(primary_key=True)
+    name = Text()
+    digest = Text()
+    created_by = Text()
+    created_at = Timestamptz()
+
+
+class EnrolmentCode(Table, tablename="enrolment_code", db=_DIALECT):
+    id = UUID(primary_key=True)
+    node_name = Text()
+    digest = Text()
+    created_by = Text()
+    created_at = Timestamptz()
+    expires_at = Timestamptz()
+    used_at = Timestamptz(null=True)
+
+
+ALL_TABLES: tuple[type[Table], ...] = (
+    Node,
+    NodeSeen,
+    Interface,
+    Profile,
+    UploadPolicy,
+    Recording,
+    Job,
+    Lease,
+    JobEvent,
+    CacheFile,
+    UploadItem,
+    HealthEvent,
+    AccessToken,
+    EnrolmentCode,
+)
+"""In an order in which they can be made."""
