@@ -1,0 +1,163 @@
+"""Starts the loops of the agent and stops them in order. Captures and renderers go on without it."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+
+import structlog
+
+from agent.control import Control
+from agent.controller_client import ControllerClient
+from agent.devices import Owners, agent_version
+from agent.errors import AgentError, NodeRunSupersededError, NotEnrolledError
+from agent.files import write_model
+from agent.health import Health
+from agent.job_folder import JobFolder
+from agent.jobs import Jobs, Means
+from agent.patience import go_on_for_ever, run_together
+from agent.renderer.handle import Renderers, stop_renderer
+from agent.settings import AgentSettings, child_environment
+from agent.spool import Spool
+from agent.states import NodeIdentity, Stage
+from agent.takes import Takes
+from agent.upload import Uploads
+from protocol.messages import EndReason, EnrolRequest
+
+log = structlog.get_logger()
+
+EXIT_OK = 0
+EXIT_CANNOT_RUN = 2
+EXIT_SUPERSEDED = 3
+"""Another agent took this node's place: do not start this one again by itself."""
+_DRAIN_LOOK_SECONDS = 1.0
+_LAST_RESORT = 0.8
+"""Of the time that a stop may take."""
+
+
+def main(settings: AgentSettings, *, drain: bool = False) -> int:
+    """Runs the agent as this process; its exit code."""
+    try:
+        return asyncio.run(run(settings, drain=drain))
+    except AgentError as fault:
+        log.error("the agent cannot run", fault=str(fault))
+        return EXIT_CANNOT_RUN
+
+
+async def run(settings: AgentSettings, *, drain: bool = False) -> int:
+    """The agent until SIGTERM or SIGINT; an exit code. A signal ends the process within `Timeouts.agent_stop`.
+
+    With `drain` it takes on nothing new, delivers what it has, ends its owners and returns.
+    Raises SpoolBusyError, NotEnrolledError, RunFolderError or InsecureControllerError when it cannot run at all.
+    """
+    with _stop_by_signal(settings) as stop, contextlib.closing(Spool.open(settings.node_folder)) as spool:
+        node = spool.node
+        owners = Owners(settings)
+        url = settings.controller_url or node.controller_url
+        async with ControllerClient(url, node.token, settings.timeouts) as client:
+            await owners.attach_all()
+            return await _run_loops(settings, spool, client, owners, stop, drain=drain)
+
+
+async def enrol(settings: AgentSettings, code: str) -> NodeIdentity:
+    """Makes this node one of a controller's, by a one-time code. Its token is kept readable for this user only."""
+    if settings.controller_url is None:
+        raise NotEnrolledError("No controller is named. Set REELKEEPER_CONTROLLER_URL to its address.")
+    async with ControllerClient(settings.controller_url, None, settings.timeouts) as client:
+        answer = await client.enrol(EnrolRequest(code=code, version=agent_version()))
+    identity = NodeIdentity(
+        node_id=answer.node_id, name=answer.name, token=answer.token, controller_url=settings.controller_url
+    )
+    settings.node_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    await asyncio.to_thread(write_model, settings.node_folder / "node.json", identity)
+    return identity
+
+
+async def stop_owners(settings: AgentSettings, reason: str = EndReason.NODE_STOPPED) -> None:
+    """Ends every capture and every renderer of this node, for when the node itself stops. Nothing captured is lost."""
+    try:
+        async with asyncio.timeout(settings.timeouts.owner_drain + 2 * settings.timeouts.owner_request):
+            await Owners(settings).disarm_all(str(reason))
+    except TimeoutError:
+        log.error("an owner did not end in time and was left behind")
+    await asyncio.to_thread(_stop_renderers, settings)
+
+
+async def _run_loops(
+    settings: AgentSettings, spool: Spool, client: ControllerClient, owners: Owners, stop: asyncio.Event, *, drain: bool
+) -> int:
+    timeouts = settings.timeouts
+    health = Health(spool, timeouts)
+    takes = Takes(spool, owners, timeouts)
+    means = Means(settings, spool, client, owners, Renderers(child_environment()), takes, health)
+    control = Control(settings, spool, client, health, drain=drain)
+    uploads = Uploads(settings, spool, client, health)
+    try:
+        await run_together(
+            _until_stopped(spool, stop, drain=drain),
+            go_on_for_ever("control", control.run, timeouts),
+            go_on_for_ever("uploads", uploads.run, timeouts),
+            go_on_for_ever("events", lambda: health.run(client), timeouts),
+            go_on_for_ever("jobs", Jobs(means).run, timeouts),
+            go_on_for_ever("takes", takes.run, timeouts),
+        )
+    except NodeRunSupersededError as fenced:
+        log.critical(
+            "another agent runs as this node; this one ends and does not register again. "
+            "Find the clone, then enrol one of the two anew.",
+            alarm="node_run_superseded",
+            fault=str(fenced),
+        )
+        return EXIT_SUPERSEDED
+    if drain and not stop.is_set():
+        await owners.disarm_all("drained")
+    return EXIT_OK
+
+
+async def _until_stopped(spool: Spool, stop: asyncio.Event, *, drain: bool) -> None:
+    """Until a signal came, or everything is delivered that was to be drained."""
+    if not drain:
+        await stop.wait()
+        return
+    with spool.listening() as listener:
+        while not stop.is_set() and not (spool.registered.is_set() and _is_drained(spool)):
+            await listener.wait(_DRAIN_LOOK_SECONDS)
+
+
+def _is_drained(spool: Spool) -> bool:
+    """Whether nothing is left to do. What the controller refuses to take stays here and is not waited for."""
+    return all(
+        state.stage is Stage.KEPT or (state.owed is not None and state.stage is Stage.UPLOADING)
+        for state in spool.jobs.values()
+    )
+
+
+@contextlib.contextmanager
+def _stop_by_signal(settings: AgentSettings) -> Iterator[asyncio.Event]:
+    """Set by SIGTERM and SIGINT. What does not end by itself after one, such as a hanging disk, is left behind."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    last_resort = threading.Timer(settings.timeouts.agent_stop * _LAST_RESORT, os._exit, (EXIT_OK,))
+    last_resort.daemon = True
+
+    def ask() -> None:
+        if not stop.is_set():
+            stop.set()
+            last_resort.start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask)
+    yield stop
+
+
+def _stop_renderers(settings: AgentSettings) -> None:
+    """Renderers begin anew from their takes, with the same bytes."""
+    for path in (settings.node_folder / "jobs").glob("*/"):
+        stop_renderer(JobFolder(path))
+
+
+if __name__ == "__main__":
+    sys.exit(main(AgentSettings()))

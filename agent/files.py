@@ -1,0 +1,92 @@
+"""Small files that replace one another: written aside, synced, renamed. The last good one always survives."""
+
+import itertools
+import os
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_numbers = itertools.count()
+
+
+class BrokenFileError(Exception):
+    """A file of the spool does not say what it should. It was moved aside."""
+
+
+def write_model(path: Path, model: BaseModel, *, mode: int = 0o600) -> None:
+    """Replaces the file, durably before this returns. Its predecessor stays beside it as `<name>.last`."""
+    write_bytes(path, model.model_dump_json(indent=1).encode(), mode=mode)
+
+
+def write_bytes(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Replaces the file, durably before this returns. Its predecessor stays beside it as `<name>.last`."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}")
+    try:
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        _keep_last(path)
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def read_model(path: Path, kind: type[Model]) -> Model:
+    """The file, or its predecessor when it is broken.
+
+    Raises FileNotFoundError, and BrokenFileError when neither can be read: then what is broken was moved aside.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except (ValidationError, OSError) as cause:
+        aside = move_aside(path)
+        try:
+            last = kind.model_validate_json(_last(path).read_bytes())
+        except (ValidationError, OSError):
+            raise BrokenFileError(f"{path} cannot be read and was moved to {aside.name}: {cause}") from cause
+        write_model(path, last)
+        return last
+
+
+def move_aside(path: Path) -> Path:
+    """Renames what is broken; nothing is removed."""
+    aside = path.with_name(f"{path.name}.broken-{os.getpid()}-{next(_numbers)}")
+    path.rename(aside)
+    return aside
+
+
+def remove(path: Path) -> None:
+    """Removes the file and its predecessor, if they are there."""
+    _last(path).unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes names in the folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _last(path: Path) -> Path:
+    return path.with_name(f"{path.name}.last")
+
+
+def _keep_last(path: Path) -> None:
+    aside = path.with_name(f".{path.name}.last.{os.getpid()}-{next(_numbers)}")
+    try:
+        os.link(path, aside)
+    except FileNotFoundError:
+        return
+    aside.replace(_last(path))

@@ -1,0 +1,87 @@
+"""Events that an operator should know of: kept in the spool until the controller has heard them."""
+
+import time
+from typing import Literal
+from uuid import UUID
+
+import structlog
+
+from agent import clock
+from agent.controller_client import ControllerClient
+from agent.patience import go_on_for_ever
+from agent.spool import Spool
+from agent.states import Instant, StoredEvent
+from protocol.ids import new_id
+from protocol.messages import EventReport, EventsRequest, InterfaceRef
+from protocol.timeouts import Timeouts
+
+log = structlog.get_logger()
+
+Severity = Literal["info", "warning", "critical"]
+BATCH_EVENTS = 50
+
+
+class Health:
+    """Tells events, in the log and to the controller."""
+
+    def __init__(self, spool: Spool, timeouts: Timeouts) -> None:
+        self._spool = spool
+        self._timeouts = timeouts
+        self._told: set[tuple[str, UUID | None]] = set()
+
+    async def tell(
+        self,
+        kind: str,
+        severity: Severity,
+        message: str,
+        *,
+        job_id: UUID | None = None,
+        interface: InterfaceRef | None = None,
+    ) -> None:
+        log.log(_LEVELS[severity], message, kind=kind, job_id=str(job_id) if job_id else None)
+        event = EventReport(
+            id=new_id(),
+            kind=kind,
+            severity=severity,
+            message=message[:1000],
+            age_ms=0,
+            job_id=job_id,
+            interface=interface,
+        )
+        await self._spool.add_event(StoredEvent(event=event, at=Instant.in_ms(0), utc_ns=time.time_ns()))
+
+    async def tell_once(self, kind: str, severity: Severity, message: str, *, job_id: UUID | None = None) -> None:
+        """Like `tell`, but only the first time in the life of this agent: for what is tried again and again."""
+        if (kind, job_id) not in self._told:
+            self._told.add((kind, job_id))
+            await self.tell(kind, severity, message, job_id=job_id)
+
+    async def run(self, client: ControllerClient) -> None:
+        """Delivers events, also those of earlier outages and runs."""
+        await self._spool.registered.wait()
+        for words in self._spool.broken:
+            await self.tell("spool_file_broken", "critical", words)
+        self._spool.broken.clear()
+        with self._spool.listening() as listener:
+
+            async def step() -> None:
+                await self._deliver(client)
+                await listener.wait(self._timeouts.retry_longest)
+
+            await go_on_for_ever("health", step, self._timeouts)
+
+    async def _deliver(self, client: ControllerClient) -> None:
+        while events := await self._spool.events(BATCH_EVENTS):
+            reports = [stored.event.model_copy(update={"age_ms": _age_ms(stored)}) for stored in events]
+            await client.events(EventsRequest(node_run=self._spool.node.node_run, events=reports))
+            await self._spool.drop_events([report.id for report in reports])
+
+
+_LEVELS = {"info": 20, "warning": 30, "critical": 50}
+
+
+def _age_ms(stored: StoredEvent) -> int:
+    """By the clock that runs through suspends; an event of an earlier boot only has the wall clock."""
+    if stored.at.of_this_boot:
+        return max(0, clock.boottime_ns() - stored.at.boottime_ns) // 1_000_000
+    return max(0, time.time_ns() - stored.utc_ns) // 1_000_000

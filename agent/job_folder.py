@@ -1,0 +1,50 @@
+"""The files of one job: its state, its render task, and what is rendered."""
+
+from pathlib import Path
+
+import structlog
+
+from agent.files import BrokenFileError, read_model, remove
+from agent.states import RenderTask, Rendition
+
+log = structlog.get_logger()
+
+
+class JobFolder:
+    """`jobs/<id>/`. The renderer writes audio, waveform, ledger and rendition; the agent writes the rest."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.job = path / "job.json"
+        self.render = path / "render.json"
+        self.audio = path / "audio.wav"
+        self.waveform = path / "waveform.dat"
+        self.ledger = path / "ledger.json"
+        self.rendition = path / "rendition.json"
+        self.lock = path / "lock"
+        self.log = path / "renderer.log"
+
+    def read_rendition(self) -> Rendition | None:
+        """The finished rendition, None while there is none. A broken one is moved aside, and so made again."""
+        try:
+            return read_model(self.rendition, Rendition)
+        except FileNotFoundError:
+            return None
+        except BrokenFileError as broken:
+            log.error("rendition is made again", fault=str(broken))
+            return None
+
+    def read_render(self) -> RenderTask | None:
+        """What is to be rendered, None before that is known. A broken one is moved aside, and so written again."""
+        try:
+            return read_model(self.render, RenderTask)
+        except FileNotFoundError:
+            return None
+        except BrokenFileError as broken:
+            log.error("render task is written again", fault=str(broken))
+            return None
+
+    def drop_rendition(self) -> None:
+        """Removes what was rendered; the take still has it."""
+        for path in (self.rendition, self.audio, self.waveform, self.ledger):
+            remove(path)

@@ -1,0 +1,149 @@
+"""Following one take: encode what became durable, until the end of the recording is reached."""
+
+import base64
+import os
+import time
+from hashlib import sha256
+from pathlib import Path
+
+from agent.errors import RendererError
+from agent.files import write_bytes, write_model
+from agent.job_folder import JobFolder
+from agent.renderer.encoders import Encoded, encoder_version, open_encoder, output_format
+from agent.renderer.facts import end_within, facts, gaps_within, origin
+from agent.states import RenderTask, Rendition
+from core_rs import Digest, Take, Waveform
+from protocol.messages import HEAD_BYTES_OF, ChannelLevel, PartSeal
+
+BLOCK_BYTES = 2 * 1024 * 1024
+NEAR_END_SECONDS = 0.01
+
+
+class AbandonedError(Exception):
+    """Nobody wants this rendition any more."""
+
+
+def follow(folder: JobFolder) -> None:
+    """Makes the rendition of a job folder from its first frame to its last; `rendition.json` says that it is done.
+
+    Raises AbandonedError, or RendererError for a task that cannot be done.
+    """
+    task = TaskFile(folder)
+    take = Take.open(task.now.take_folder)
+    waveform = WaveformFile(folder.waveform, task.now)
+    encoder = open_encoder(task.now.encoding, task.now.capture, task.now.channel_map, folder.audio, waveform.drawing)
+    block = _block_frames(task.now)
+    frame = task.now.start_frame
+    while (end := _end(take, task.now)) is None or frame < end:
+        until = min(take.durable_frame, frame + block, end if end is not None else take.durable_frame)
+        if frame < until:
+            waveform.append(encoder.feed(take, frame, until))
+            frame = until
+        else:
+            time.sleep(NEAR_END_SECONDS if end is not None else task.now.poll_ms / 1000)
+        take.refresh()
+        task.look()
+    _finish(folder, task.now, take, end, encoder.finish(), waveform, encoder.levels())
+
+
+class TaskFile:
+    """The render task, read again when it was replaced."""
+
+    def __init__(self, folder: JobFolder) -> None:
+        self._folder = folder
+        self._seen: tuple[int, int] | None = None
+        self.now: RenderTask
+        self.look()
+
+    def look(self) -> None:
+        try:
+            found = self._folder.render.stat()
+        except FileNotFoundError as cause:
+            raise AbandonedError from cause
+        if (found.st_ino, found.st_mtime_ns) == self._seen:
+            return
+        task = self._folder.read_render()
+        if task is None or task.abandoned:
+            raise AbandonedError
+        if task.encoder_version != encoder_version(task.encoding):
+            raise RendererError(f"The task is for encoder {task.encoder_version}. Let the agent write it again.")
+        self._seen = (found.st_ino, found.st_mtime_ns)
+        self.now = task
+
+
+class WaveformFile:
+    """`waveform.dat` while it grows. Its header counts the bins once it is finished."""
+
+    def __init__(self, path: Path, task: RenderTask) -> None:
+        self.drawing = Waveform(output_format(task.encoding, task.capture, task.channel_map))
+        self._body = Digest()
+        self._file = path.open("wb", buffering=0)
+        self._file.write(self.drawing.header())
+
+    def append(self, bins: bytes) -> None:
+        self._file.write(bins)
+        self._body.update(bins)
+
+    def finish(self) -> PartSeal:
+        """Draws the last bin, writes the final header and makes the file durable."""
+        self.append(self.drawing.finish())
+        header = self.drawing.header()
+        assert len(header) == HEAD_BYTES_OF["waveform"]
+        os.pwrite(self._file.fileno(), header, 0)
+        os.fsync(self._file.fileno())
+        length = self._file.tell()
+        self._file.close()
+        return _seal(length, header, self._body.hexdigest())
+
+
+def _end(take: Take, task: RenderTask) -> int | None:
+    """The last frame, None while it is not known."""
+    if task.end_frame is None:
+        return None
+    asked = task.end_frame if task.cut_frame is None else min(task.end_frame, task.cut_frame)
+    return end_within(take, task.start_frame, asked)
+
+
+def _finish(
+    folder: JobFolder,
+    task: RenderTask,
+    take: Take,
+    end_frame: int,
+    audio: Encoded,
+    waveform: WaveformFile,
+    levels: list[ChannelLevel],
+) -> None:
+    found = facts(task, take, end_frame, levels)
+    ledger = found.model_dump_json(indent=1).encode()
+    write_bytes(folder.ledger, ledger)
+    gap_frames = sum(gap.frames for gap in gaps_within(take, task.start_frame, end_frame))
+    frame_bytes = output_format(task.encoding, task.capture, task.channel_map).frame_bytes
+    rendition = Rendition(
+        origin=origin(task, end_frame),
+        audio=PartSeal(
+            bytes=audio.bytes,
+            head=base64.b64encode(audio.head).decode(),
+            head_sha256=audio.head_sha256,
+            body_sha256=audio.body_sha256,
+        ),
+        waveform=waveform.finish(),
+        ledger=_seal(len(ledger), b"", sha256(ledger).hexdigest()),
+        facts=found,
+        captured_bytes=(found.frames - gap_frames) * frame_bytes,
+    )
+    write_model(folder.rendition, rendition)
+
+
+def _seal(length: int, head: bytes, body_sha256: str) -> PartSeal:
+    return PartSeal(
+        bytes=length,
+        head=base64.b64encode(head).decode(),
+        head_sha256=sha256(head).hexdigest(),
+        body_sha256=body_sha256,
+    )
+
+
+def _block_frames(task: RenderTask) -> int:
+    """Frames of one step, so that memory does not depend on how far behind the renderer is."""
+    widest = max(task.capture.channels, len(task.channel_map)) * 4
+    return max(1, BLOCK_BYTES // widest)

@@ -1,0 +1,84 @@
+"""What an operator can set for the agent. Read once; only this module looks at the environment."""
+
+import hashlib
+import os
+import stat
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from agent.errors import RunFolderError
+from protocol.home import default_home
+from protocol.timeouts import Timeouts
+
+
+class AgentSettings(BaseSettings):
+    """Settings of the form `REELKEEPER_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="REELKEEPER_", frozen=True, extra="ignore")
+
+    home: Path = Field(default_factory=default_home)
+    run_folder: Path | None = None
+    """Where sockets and states of owners lie; short, since a socket path has 107 bytes."""
+    controller_url: str | None = None
+    """Overrides the address that the node was enrolled with."""
+    synthetic: bool = True
+    """Whether the node offers the synthetic inputs."""
+    uploads_limit: Annotated[int, Field(ge=1, le=64)] = 4
+    """Requests that send content at the same time."""
+    time_scale: Annotated[float, Field(gt=0)] = 1.0
+
+    @cached_property
+    def timeouts(self) -> Timeouts:
+        return Timeouts().scaled(self.time_scale)
+
+    @property
+    def node_folder(self) -> Path:
+        return self.home / "node"
+
+    @property
+    def takes_folder(self) -> Path:
+        return self.node_folder / "takes"
+
+    @property
+    def synthetic_folder(self) -> Path:
+        """Where synthetic inputs keep what they were told to do."""
+        return self.node_folder / "synthetic"
+
+    @property
+    def enrolled(self) -> bool:
+        """Whether this node belongs to a controller."""
+        return (self.node_folder / "node.json").exists()
+
+    def private_run_folder(self) -> Path:
+        """The run folder, made 0700. Raises RunFolderError when it belongs to somebody else."""
+        folder = (self.run_folder or _default_run_folder(self.home)).absolute()
+        try:
+            for part in (folder.parent, folder):
+                part.mkdir(mode=0o700, exist_ok=True, parents=True)
+            above, found = folder.parent.lstat(), folder.lstat()
+        except OSError as cause:
+            raise RunFolderError(f"{cause}. Set REELKEEPER_RUN_FOLDER to a short folder of your own.") from cause
+        if above.st_uid not in {0, os.geteuid()} or found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
+            raise RunFolderError(f"{folder} belongs to another user. Set REELKEEPER_RUN_FOLDER to one of your own.")
+        if stat.S_IMODE(found.st_mode) != 0o700:
+            folder.chmod(0o700)
+        return folder
+
+
+def child_environment() -> dict[str, str]:
+    """What a renderer gets to see: enough to start Python, and none of the agent's secrets."""
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONHASHSEED", "TZ", "VIRTUAL_ENV")
+    return {name: os.environ[name] for name in kept if name in os.environ}
+
+
+def _default_run_folder(home: Path) -> Path:
+    short = hashlib.sha256(os.fsencode(home.absolute())).hexdigest()[:8]
+    if os.geteuid() == 0:
+        return Path("/run/reelkeeper") / short
+    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(runtime) / "reelkeeper" / short
+    return Path(f"/tmp/reelkeeper-{os.geteuid()}") / short

@@ -1,0 +1,283 @@
+"""What is on disk and what is still owed. The loops meet only here: each changes it, and hears of every change."""
+
+import asyncio
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from uuid import UUID
+
+import structlog
+
+from agent.errors import NotEnrolledError, SpoolBusyError
+from agent.files import BrokenFileError, Model, read_model, remove, sync_folder, write_model
+from agent.job_folder import JobFolder
+from agent.states import Claim, Instant, JobState, NodeIdentity, Released, StoredEvent
+from protocol.messages import Wish
+
+log = structlog.get_logger()
+
+CLAIMS_LIMIT = 100
+
+
+class Listener:
+    """Hears that something changed, also between two waits."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def ring(self) -> None:
+        self._event.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Waits for a change, no longer than this. Whether there was one."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._event.wait(), seconds)
+        rung = self._event.is_set()
+        self._event.clear()
+        return rung
+
+
+@dataclass
+class Progress:
+    """What heartbeats say of a job and no restart has to remember."""
+
+    frames: int = 0
+    uploaded_bytes: int = 0
+
+
+class Spool:
+    """The agent's memory. Writes are on disk before they are seen by anybody."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._claims = folder / "claims"
+        self._jobs = folder / "jobs"
+        self._events = folder / "events"
+        self._released = folder / "released"
+        self.takes_folder = folder / "takes"
+        self._job_states: dict[UUID, JobState] = {}
+        self._locks: dict[UUID, asyncio.Lock] = {}
+        self._listeners: set[Listener] = set()
+        self._lock_descriptor: int | None = None
+        self.progress: dict[UUID, Progress] = {}
+        self.broken: list[str] = []
+        """What could not be read at the start, in words."""
+        self.identity: NodeIdentity | None = None
+        self.registered = asyncio.Event()
+        """Set once the controller gave this agent its node run."""
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """The spool, held by a kernel lock until `close`. Raises SpoolBusyError while another agent holds it."""
+        spool = cls(folder)
+        for made in (spool._claims, spool._jobs, spool._events, spool._released, spool.takes_folder):
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        spool._hold()
+        spool._load()
+        return spool
+
+    def close(self) -> None:
+        if self._lock_descriptor is not None:
+            os.close(self._lock_descriptor)
+            self._lock_descriptor = None
+
+    # ---- hearing of changes ----
+
+    @contextmanager
+    def listening(self) -> Iterator[Listener]:
+        listener = Listener()
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    def ring(self) -> None:
+        """Says that something changed."""
+        for listener in self._listeners:
+            listener.ring()
+
+    # ---- the node ----
+
+    @property
+    def node(self) -> NodeIdentity:
+        """Who this node is. Raises NotEnrolledError."""
+        if self.identity is None:
+            raise NotEnrolledError()
+        return self.identity
+
+    async def update_node(self, **changes: Any) -> NodeIdentity:
+        identity = self.node.model_copy(update=changes)
+        await asyncio.to_thread(write_model, self._folder / "node.json", identity)
+        self.identity = identity
+        return identity
+
+    # ---- jobs ----
+
+    @property
+    def jobs(self) -> Mapping[UUID, JobState]:
+        return self._job_states
+
+    def job_folder(self, job_id: UUID) -> JobFolder:
+        return JobFolder(self._jobs / str(job_id))
+
+    async def add_job(self, state: JobState) -> None:
+        """Takes a job on. One that is known keeps its state, and takes over a newer epoch and a higher wish."""
+        async with self._lock(state.job_id):
+            known = self._job_states.get(state.job_id)
+            if known is None:
+                await asyncio.to_thread(self._make_job_folder, state.job_id)
+                await self._store(state)
+            elif state.claimed.epoch > known.claimed.epoch:
+                await self._store(known.model_copy(update={"claimed": state.claimed, "owed": None}))
+        if state.wished_at is not None:
+            await self.raise_wish(state.job_id, state.wish, state.wished_at)
+
+    async def update_job(self, job_id: UUID, **changes: Any) -> JobState:
+        """Changes fields of a job; what others changed meanwhile stays."""
+        async with self._lock(job_id):
+            state = self._job_states[job_id].model_copy(update=changes)
+            await self._store(state)
+            return state
+
+    async def change_job(self, job_id: UUID, change: Callable[[JobState], dict[str, Any]]) -> JobState:
+        """Like `update_job`, for changes that depend on the state; an empty change writes nothing."""
+        async with self._lock(job_id):
+            state = self._job_states[job_id]
+            if changes := change(state):
+                state = state.model_copy(update=changes)
+                await self._store(state)
+            return state
+
+    async def raise_wish(self, job_id: UUID, wish: Wish, at: Instant) -> None:
+        """Wishes only rise: an equal or a lower one changes nothing."""
+        order = list(Wish)
+        await self.change_job(
+            job_id,
+            lambda state: {"wish": wish, "wished_at": at} if order.index(wish) > order.index(state.wish) else {},
+        )
+
+    async def remove_job(self, job_id: UUID) -> None:
+        async with self._lock(job_id):
+            await asyncio.to_thread(self._remove_job_folder, job_id)
+            self._job_states.pop(job_id, None)
+            self.progress.pop(job_id, None)
+        self._locks.pop(job_id, None)
+        self.ring()
+
+    # ---- claims ----
+
+    def pending_claims(self) -> list[UUID]:
+        """Claims without an answer, oldest first."""
+        return sorted(claim.claim_id for claim in self._read_some(self._claims, Claim, CLAIMS_LIMIT))
+
+    async def add_claim(self, claim_id: UUID) -> None:
+        await asyncio.to_thread(write_model, self._claims / f"{claim_id}.json", Claim(claim_id=claim_id))
+
+    async def drop_claim(self, claim_id: UUID) -> None:
+        await asyncio.to_thread(remove, self._claims / f"{claim_id}.json")
+
+    # ---- events ----
+
+    async def add_event(self, event: StoredEvent) -> None:
+        await asyncio.to_thread(write_model, self._events / f"{event.event.id}.json", event)
+        self.ring()
+
+    async def events(self, limit: int) -> list[StoredEvent]:
+        """Events that the controller has yet to hear of, oldest first."""
+        return await asyncio.to_thread(self._read_some, self._events, StoredEvent, limit)
+
+    async def drop_events(self, ids: list[UUID]) -> None:
+        for event_id in ids:
+            await asyncio.to_thread(remove, self._events / f"{event_id}.json")
+
+    # ---- what is needed no more ----
+
+    def released(self, take_id: UUID) -> set[UUID]:
+        """Recordings that need nothing of this take any more: sealed by the controller, or without a frame."""
+        try:
+            return set(read_model(self._released / f"{take_id}.json", Released).recording_ids)
+        except FileNotFoundError:
+            return set()
+        except BrokenFileError as broken:
+            log.error("what was released is unknown, so the take stays", take_id=str(take_id), fault=str(broken))
+            return set()
+
+    def add_released(self, take_id: UUID, recording_id: UUID) -> None:
+        ids = sorted(self.released(take_id) | {recording_id})
+        write_model(self._released / f"{take_id}.json", Released(recording_ids=ids))
+
+    def forget_take(self, take_id: UUID) -> None:
+        """The take is gone."""
+        remove(self._released / f"{take_id}.json")
+
+    # ---- on disk ----
+
+    def _hold(self) -> None:
+        descriptor = os.open(self._folder / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as cause:
+            os.close(descriptor)
+            raise SpoolBusyError(
+                f"Another agent uses {self._folder}. Stop it first, or set REELKEEPER_HOME to another folder."
+            ) from cause
+        self._lock_descriptor = descriptor
+
+    def _load(self) -> None:
+        with suppress(FileNotFoundError):
+            self.identity = read_identity(self._folder)
+        for folder in sorted(self._jobs.iterdir()):
+            try:
+                state = read_model(folder / "job.json", JobState)
+            except FileNotFoundError:
+                if not list(folder.glob("job.json*")):
+                    shutil.rmtree(folder)
+                continue
+            except BrokenFileError as broken:
+                self._report(f"A job cannot be read any more; its recording stays on this node. {broken}")
+                continue
+            self._job_states[state.job_id] = state
+
+    def _report(self, words: str) -> None:
+        log.error("spool has a broken file", fault=words)
+        self.broken.append(words)
+
+    def _lock(self, job_id: UUID) -> asyncio.Lock:
+        return self._locks.setdefault(job_id, asyncio.Lock())
+
+    async def _store(self, state: JobState) -> None:
+        await asyncio.to_thread(write_model, self.job_folder(state.job_id).job, state)
+        self._job_states[state.job_id] = state
+        self.ring()
+
+    def _make_job_folder(self, job_id: UUID) -> None:
+        self.job_folder(job_id).path.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(self._jobs)
+
+    def _remove_job_folder(self, job_id: UUID) -> None:
+        """The state goes first, so that a crash leaves no job without its files."""
+        folder = self.job_folder(job_id)
+        if folder.path.exists():
+            remove(folder.job)
+            shutil.rmtree(folder.path)
+            sync_folder(self._jobs)
+
+    def _read_some(self, folder: Path, kind: type[Model], limit: int) -> list[Model]:
+        found = []
+        for path in sorted(folder.glob("*.json"))[:limit]:
+            try:
+                found.append(read_model(path, kind))
+            except (FileNotFoundError, BrokenFileError) as broken:
+                self._report(f"A file of the spool cannot be read. {broken}")
+        return found
+
+
+def read_identity(folder: Path) -> NodeIdentity:
+    """Who the node of this spool is. Raises FileNotFoundError before it was enrolled."""
+    return read_model(folder / "node.json", NodeIdentity)

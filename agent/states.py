@@ -1,0 +1,202 @@
+"""What stands in the files of the spool. Every file is parsed through these models and nothing else."""
+
+from enum import StrEnum
+from typing import Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent import clock
+from protocol.messages import (
+    CaptureFormat,
+    ClaimedJob,
+    Encoding,
+    EndReason,
+    EventReport,
+    Frames,
+    InterfaceRef,
+    Milliseconds,
+    Origin,
+    PartSeal,
+    Phase,
+    RecordingFacts,
+    Wish,
+)
+
+
+class Stored(BaseModel):
+    """A file of the spool. What a newer agent wrote into it is passed over, so that a downgrade still reads it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Instant(Stored):
+    """A CLOCK_BOOTTIME reading and the boot it belongs to."""
+
+    boot_id: str
+    boottime_ns: int
+
+    @classmethod
+    def in_ms(cls, from_now_ms: int) -> Self:
+        return cls(boot_id=clock.boot_id(), boottime_ns=clock.boottime_ns() + from_now_ms * 1_000_000)
+
+    @property
+    def of_this_boot(self) -> bool:
+        return self.boot_id == clock.boot_id()
+
+    def or_now_ns(self) -> int:
+        """Nanoseconds in this boot; an instant before a reboot has no reading in it, so then it is now."""
+        return self.boottime_ns if self.of_this_boot else clock.boottime_ns()
+
+
+class NodeIdentity(Stored):
+    """`node.json`: who this node is."""
+
+    node_id: UUID
+    name: str
+    token: str = Field(repr=False)
+    controller_url: str
+    node_run: int = 0
+    run_request: UUID | None = None
+    """The registration that is under way."""
+
+
+class Claim(Stored):
+    """`claims/<id>.json`: a claim that was sent, or will be, and has no answer yet."""
+
+    claim_id: UUID
+
+
+class Stage(StrEnum):
+    """How far a job is. The order of the words is the order of its life."""
+
+    STARTING = "starting"
+    CAPTURING = "capturing"
+    FINISHING = "finishing"
+    UPLOADING = "uploading"
+    SEALED = "sealed"
+    """The controller holds everything; what is left is to tidy up."""
+    ENDING = "ending"
+    """Ended without content; the controller has yet to hear it."""
+    KEPT = "kept"
+    """Cancelled or failed, and heard: what was captured stays."""
+
+    @property
+    def phase(self) -> Phase | None:
+        """What the controller is told, None when there is nothing to tell."""
+        return Phase(self.value) if self.value in set(Phase) else None
+
+
+class Ending(Stored):
+    """How a job ended without content."""
+
+    outcome: str
+    reason: str
+    message: str
+
+
+class JobState(Stored):
+    """`jobs/<id>/job.json`: one job, from its claim until its content is safe on the controller."""
+
+    claimed: ClaimedJob
+    stage: Stage = Stage.STARTING
+    requested_at: Instant
+    starts_at: Instant | None = None
+    ends_at: Instant | None = None
+    wish: Wish = Wish.RUN
+    wished_at: Instant | None = None
+    take_id: UUID | None = None
+    start_frame: Frames | None = None
+    end_frame: Frames | None = None
+    end_reason: EndReason | None = None
+    ended_at: Instant | None = None
+    cut_frame: Frames | None = None
+    """Where the take stopped short of `end_frame`."""
+    cache_file_id: UUID | None = None
+    cache_file_origin: Origin = Origin.NORMAL
+    """As what it was opened; the seal says what it is."""
+    seal_sent: bool = False
+    ending: Ending | None = None
+    owed: str | None = None
+    """Why the lease is gone while there is content; then nothing is reported, and the content is offered as salvage."""
+
+    @classmethod
+    def of(cls, claimed: ClaimedJob) -> Self:
+        """The state of a job whose claim was answered just now."""
+        return cls(
+            claimed=claimed,
+            requested_at=Instant.in_ms(-claimed.requested_age_ms),
+            starts_at=None if claimed.starts_in_ms is None else Instant.in_ms(claimed.starts_in_ms),
+            ends_at=None if claimed.ends_in_ms is None else Instant.in_ms(claimed.ends_in_ms),
+            wish=claimed.wish,
+            wished_at=Instant.in_ms(-claimed.wish_age_ms) if claimed.wish is not Wish.RUN else None,
+        )
+
+    @property
+    def job_id(self) -> UUID:
+        return self.claimed.job_id
+
+    @property
+    def recording_id(self) -> UUID:
+        return self.claimed.recording_id
+
+    @property
+    def interface(self) -> InterfaceRef:
+        return self.claimed.settings.interface
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether heartbeats speak of it."""
+        return self.owed is None and self.stage not in {Stage.SEALED, Stage.KEPT}
+
+    @property
+    def needs_take(self) -> bool:
+        """Whether frames of its take may not go."""
+        return self.take_id is not None and self.stage is not Stage.SEALED
+
+
+class RenderTask(Stored):
+    """`jobs/<id>/render.json`: what a renderer has to know."""
+
+    recording_id: UUID
+    take_id: UUID
+    take_folder: str
+    start_frame: Frames
+    end_frame: Frames | None = None
+    end_reason: EndReason | None = None
+    cut_frame: Frames | None = None
+    """Nothing from here on will ever become durable."""
+    abandoned: bool = False
+    """Nobody wants the rendition any more."""
+    capture: CaptureFormat
+    channel_map: list[list[float]]
+    encoding: Encoding
+    encoder_version: str
+    poll_ms: Milliseconds = 100
+
+
+class Rendition(Stored):
+    """`jobs/<id>/rendition.json`, written last: what was made, and what it is a recording of."""
+
+    origin: Origin
+    audio: PartSeal
+    waveform: PartSeal
+    ledger: PartSeal
+    facts: RecordingFacts
+    captured_bytes: int
+    """Bytes of audio that came from the device, gaps not counted."""
+
+
+class Released(Stored):
+    """`released/<take>.json`: recordings that need nothing of a take any more."""
+
+    recording_ids: list[UUID]
+
+
+class StoredEvent(Stored):
+    """`events/<id>.json`: an event that the controller has yet to hear of."""
+
+    event: EventReport
+    at: Instant
+    utc_ns: int
+    """For an event of an earlier boot."""

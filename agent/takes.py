@@ -1,0 +1,114 @@
+"""What of the takes may go. Only what is proven to be needed by nobody does; when in doubt, a take stays."""
+
+import asyncio
+import shutil
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+
+from agent.devices import Owners
+from agent.files import sync_folder
+from agent.owner.handle import Owner, OwnerError, OwnerStatus
+from agent.patience import go_on_for_ever
+from agent.spool import Spool
+from core_rs import AudioError, Take
+from protocol.timeouts import Timeouts
+
+log = structlog.get_logger()
+
+_GOING = ".going-"
+
+
+class Takes:
+    """Releases frames of living takes and removes takes that have ended, once no recording needs them."""
+
+    def __init__(self, spool: Spool, owners: Owners, timeouts: Timeouts) -> None:
+        self._spool = spool
+        self._owners = owners
+        self._timeouts = timeouts
+        self._turn = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Looks again now and then: a take lingers after its last recording."""
+
+        async def step() -> None:
+            await self.sweep()
+            await asyncio.sleep(self._timeouts.take_linger)
+
+        await go_on_for_ever("takes", step, self._timeouts)
+
+    async def sweep(self) -> None:
+        """Looks at every take once."""
+        async with self._turn:
+            living = await self._release_living()
+            for folder in await asyncio.to_thread(_take_folders, self._spool.takes_folder):
+                if folder.name not in living:
+                    await self._remove_if_unneeded(folder)
+
+    async def _release_living(self) -> set[str]:
+        """Releases what may go of every take that is being written; their ids."""
+        living = set()
+        for owner in await self._owners.living():
+            try:
+                status = await owner.status()
+                if status.take_id is not None:
+                    living.add(status.take_id)
+                    await self._release(owner, status)
+            except OwnerError as fault:
+                log.info("a capture could not be asked what it needs", fault=str(fault))
+        return living
+
+    async def _release(self, owner: Owner, status: OwnerStatus) -> None:
+        """Frames before the oldest recording that still needs some; without one, all but what a late start may want."""
+        assert status.take_id is not None
+        jobs = [state for state in self._spool.jobs.values() if str(state.take_id) == status.take_id]
+        starts = [state.start_frame for state in jobs if state.needs_take and state.start_frame is not None]
+        lingering = round(self._timeouts.take_linger * status.capture.sample_rate_hz)
+        before_frame = min([*starts, status.durable_frame - lingering])
+        if before_frame > 0 and not set(status.needs) - {str(state.recording_id) for state in jobs}:
+            await owner.release(status.take_id, before_frame)
+
+    async def _remove_if_unneeded(self, folder: Path) -> None:
+        take_id = UUID(folder.name)
+        if any(state.take_id == take_id and state.needs_take for state in self._spool.jobs.values()):
+            return
+        try:
+            take = await asyncio.to_thread(Take.open, folder)
+        except (OSError, AudioError) as fault:
+            log.warning("a take cannot be read and stays", folder=str(folder), fault=str(fault))
+            return
+        if take.end is None:
+            return
+        begun = {mark.removeprefix("start:") for mark in take.marks if mark.startswith("start:")}
+        released = await asyncio.to_thread(self._spool.released, take_id)
+        if begun <= {str(recording_id) for recording_id in released}:
+            await asyncio.to_thread(_remove, folder)
+            await asyncio.to_thread(self._spool.forget_take, take_id)
+            log.info("take removed, all of it is on the controller", take_id=folder.name)
+
+
+def _take_folders(folder: Path) -> list[Path]:
+    """Takes, oldest first. What an earlier removal left is removed on the way."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(_GOING):
+            shutil.rmtree(path)
+        elif _is_id(path.name):
+            found.append(path)
+    return found
+
+
+def _remove(folder: Path) -> None:
+    """Under another name first, so that half a take is never taken for a whole one."""
+    going = folder.with_name(_GOING + folder.name)
+    folder.rename(going)
+    sync_folder(going.parent)
+    shutil.rmtree(going)
+
+
+def _is_id(name: str) -> bool:
+    try:
+        return str(UUID(name)) == name
+    except ValueError:
+        return False

@@ -1,0 +1,142 @@
+"""A node of one test: its folders, its agent as a process, and everything it leaves running, which is ended."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.daemon import enrol, stop_owners
+from agent.files import read_model
+from agent.job_folder import JobFolder
+from agent.owner.config import SYNTHETIC_INTERFACES
+from agent.owner.state import list_states
+from agent.renderer.handle import renderer_pid
+from agent.settings import AgentSettings
+from agent.states import JobState
+from protocol.messages import CaptureFormat, Encoding, InterfaceRef, JobSettings
+
+HEAD_BYTES = 4096
+
+
+@dataclass
+class AgentRoom:
+    settings: AgentSettings
+    agents: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def enrol(self) -> None:
+        asyncio.run(enrol(self.settings, "rkc_code"))
+
+    def start_agent(self, *, url: str | None = None, drain: bool = False) -> subprocess.Popen[bytes]:
+        command = "import sys; from agent.daemon import main; from agent.settings import AgentSettings; "
+        command += f"sys.exit(main(AgentSettings(), drain={drain}))"
+        with (self.settings.home / "agent.log").open("ab") as log:
+            agent = subprocess.Popen(
+                [sys.executable, "-c", command],
+                env=self._environment(url),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.agents.append(agent)
+        return agent
+
+    @property
+    def log(self) -> str:
+        return (self.settings.home / "agent.log").read_text(errors="replace")
+
+    def owner_pids(self) -> list[int]:
+        run_folder = self.settings.private_run_folder()
+        return [state.process.pid for state in list_states(run_folder) if state.process.is_alive()]
+
+    def renderer_pids(self) -> list[int]:
+        folders = sorted((self.settings.node_folder / "jobs").glob("*/"))
+        return [pid for folder in folders if (pid := renderer_pid(JobFolder(folder))) is not None]
+
+    def job_states(self) -> list[JobState]:
+        paths = sorted((self.settings.node_folder / "jobs").glob("*/job.json"))
+        return [read_model(path, JobState) for path in paths]
+
+    def end(self) -> None:
+        """By pid, whatever state the test left."""
+        for agent in self.agents:
+            if agent.poll() is None:
+                agent.kill()
+            agent.wait(10)
+        asyncio.run(stop_owners(self.settings))
+        for pid in (*self.owner_pids(), *self.renderer_pids()):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.settings.home)
+
+    def _environment(self, url: str | None) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "REELKEEPER_HOME": str(self.settings.home),
+            "REELKEEPER_RUN_FOLDER": str(self.settings.run_folder),
+            "REELKEEPER_TIME_SCALE": str(self.settings.time_scale),
+            "REELKEEPER_CONTROLLER_URL": url or str(self.settings.controller_url),
+        }
+
+
+@contextmanager
+def agent_room(url: str, time_scale: float = 1.0) -> Iterator[AgentRoom]:
+    """A node that is enrolled with this controller."""
+    home = Path(tempfile.mkdtemp(prefix="rk-"))
+    settings = AgentSettings(home=home, run_folder=home / "run", controller_url=url, time_scale=time_scale)
+    room = AgentRoom(settings)
+    try:
+        room.enrol()
+        yield room
+    finally:
+        room.end()
+
+
+def job_settings(name: str = "counter", **changes: Any) -> JobSettings:
+    """A recording of a synthetic input, all its channels as they are."""
+    only = SYNTHETIC_INTERFACES[name]
+    capture = CaptureFormat.model_validate(
+        {"channels": only.channels, "sample_rate_hz": only.sample_rate_hz, "sample_type": only.sample_type}
+    )
+    usual: dict[str, Any] = {
+        "interface": InterfaceRef(backend="synthetic", name=name),
+        "capture": capture,
+        "channel_map": [[float(row == column) for column in range(only.channels)] for row in range(only.channels)],
+        "encoding": Encoding(codec="wav"),
+    }
+    return JobSettings(**{**usual, **changes})
+
+
+def counter_values(wav: bytes) -> NDArray[np.uint32]:
+    """The number in every frame of a rendition of `counter`; 0 where there is silence."""
+    pairs = np.frombuffer(bytes(wav[HEAD_BYTES:]), dtype="<u2").reshape(-1, 2).astype(np.uint32)
+    return pairs[:, 0] | pairs[:, 1] << 16
+
+
+def assert_nothing_is_missing(wav: bytes, frames: int) -> None:
+    """Every frame is there, once and in order, without a gap."""
+    values = counter_values(wav)
+    assert len(values) == frames
+    assert values[0] > 0
+    assert (np.diff(values) == 1).all()
+
+
+def wait_for(what: str, question: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """The first true answer."""
+    deadline = time.monotonic() + seconds
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        time.sleep(0.01)
+    return answer
