@@ -99,7 +99,11 @@ class EmbeddedPostgres:
         """For connecting as this role over the socket. Only after the start."""
         if self._place is None:
             raise EmbeddedPostgresError("The database was not started.")
-        return f"postgresql://{role}@/{quote(database)}?host={quote(str(self._place.sockets), safe='')}"
+        return _url(self._place, role, database)
+
+    def running_url(self, role: Role = "app") -> str:
+        """Where a server that another process started from these folders answers, if it runs."""
+        return _url(find_place(*self._wanted), role, _DATABASE)
 
     @property
     def pid(self) -> int | None:
@@ -144,6 +148,10 @@ class EmbeddedPostgres:
         if self._place is None:
             raise EmbeddedPostgresError("The database was not started.")
         return self._place
+
+
+def _url(place: Place, role: Role, database: str) -> str:
+    return f"postgresql://{role}@/{quote(database)}?host={quote(str(place.sockets), safe='')}"
 
 
 def _take_lock(place: Place) -> IO[str]:
