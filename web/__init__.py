@@ -1,0 +1,1 @@
+"""The controller: console, library, jobs, schedules, and the two APIs."""

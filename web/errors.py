@@ -1,10 +1,10 @@
 """What every fault is called for programs, and the one place that renders it."""
 
-import logging
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID, uuid4
 
+import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -31,7 +31,7 @@ from web.domain.errors import (
     WrongOffsetError,
 )
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 _TABLE: dict[type[ControllerError], tuple[HTTPStatus, str]] = {
     UnauthorisedError: (HTTPStatus.UNAUTHORIZED, "unauthorised"),
@@ -100,7 +100,7 @@ def _headers(status: HTTPStatus, fault: ControllerError) -> dict[str, str]:
 
 def _unforeseen(request: Request, fault: Exception) -> Response:
     fault_id: UUID = uuid4()
-    _log.error("fault %s in %s %s", fault_id, request.method, request.url.path, exc_info=fault)
+    _log.error("unforeseen fault", id=str(fault_id), method=request.method, path=request.url.path, exc_info=fault)
     return _problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal",

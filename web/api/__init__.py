@@ -1,0 +1,1 @@
+"""What programs speak to: the agents of the nodes, and the JSON API of everybody else."""

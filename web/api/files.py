@@ -1,0 +1,128 @@
+"""Stored parts as responses: streamed, in ranges, and harmless in a browser."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+from http import HTTPStatus
+from typing import Literal
+from urllib.parse import quote
+from uuid import UUID
+
+import anyio
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from protocol.messages import PartName
+from web.api.ranges import ByteRange, is_known, range_holds, requested_range
+from web.domain.errors import NotCachedError
+from web.services.controller import Controller
+from web.services.stored_content import StoredPart
+
+FILE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "private, no-store",
+    "Accept-Ranges": "bytes",
+}
+_NAME_BYTES = 150
+
+Disposition = Literal["inline", "attachment"]
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """What a client gets to know of a stored part."""
+
+    cache_file_id: UUID
+    part: PartName
+    media_type: str
+    etag: str
+    """Strong: names these very bytes."""
+    changed_at: datetime
+    name: str
+    disposition: Disposition
+
+
+class FileResponse(Response):
+    """One stored part, or a range of it. Ends early when the client leaves or the controller stops."""
+
+    def __init__(self, controller: Controller, file: StoredFile) -> None:
+        self._controller = controller
+        self._file = file
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        file, asked = self._file, {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if is_known(asked.get("if-none-match"), file.etag):
+            await _send_head(send, HTTPStatus.NOT_MODIFIED, _headers(file))
+            return await send({"type": "http.response.body", "body": b""})
+        try:
+            async with self._controller.stored.opened(file.cache_file_id, file.part) as part:
+                span = None
+                if range_holds(asked.get("if-range"), file.etag):
+                    span = requested_range(asked.get("range"), part.length_bytes)
+                await _send_head(send, *_described(file, span, part.length_bytes))
+                if scope["method"] == "HEAD":
+                    return await send({"type": "http.response.body", "body": b""})
+                await self._send_body(part, span or ByteRange(0, part.length_bytes), receive, send)
+        except FileNotFoundError as gone:
+            raise NotCachedError("damaged", "The stored file is missing from the controller's cache.") from gone
+
+    async def _send_body(self, part: StoredPart, span: ByteRange, receive: Receive, send: Send) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_cancel_after, tasks.cancel_scope, self._controller.stopping.wait)
+            tasks.start_soon(_cancel_after, tasks.cancel_scope, lambda: _disconnected(receive))
+            async for block in part.blocks(span.start, span.stop):
+                await send({"type": "http.response.body", "body": block, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+            tasks.cancel_scope.cancel()
+
+
+def download_name(name: str, started_at: datetime | None, suffix: str) -> str:
+    """A name for the file that every system takes: what was recorded, and when (UTC)."""
+    plain = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "_", name).strip(" .") or "recording"
+    plain = plain.encode()[:_NAME_BYTES].decode(errors="ignore")
+    return f"{plain} {started_at:%Y-%m-%d %H-%M-%S}Z{suffix}" if started_at else plain + suffix
+
+
+def content_disposition(kind: Disposition, name: str) -> str:
+    """RFC 6266: a plain name for old clients, the true one for all others."""
+    plain = name.encode("ascii", "replace").decode().replace("?", "_").replace('"', "_").replace("\\", "_")
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _described(file: StoredFile, span: ByteRange | None, file_bytes: int) -> tuple[HTTPStatus, dict[str, str]]:
+    headers = _headers(file)
+    if span is None:
+        return HTTPStatus.OK, headers | {"Content-Length": str(file_bytes)}
+    return HTTPStatus.PARTIAL_CONTENT, headers | {
+        "Content-Length": str(span.stop - span.start),
+        "Content-Range": f"bytes {span.start}-{span.stop - 1}/{file_bytes}",
+    }
+
+
+def _headers(file: StoredFile) -> dict[str, str]:
+    return FILE_HEADERS | {
+        "Content-Type": file.media_type,
+        "Content-Disposition": content_disposition(file.disposition, file.name),
+        "ETag": file.etag,
+        "Last-Modified": format_datetime(file.changed_at, usegmt=True),
+    }
+
+
+async def _send_head(send: Send, status: HTTPStatus, headers: dict[str, str]) -> None:
+    raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+
+
+async def _cancel_after(scope: anyio.CancelScope, event: Callable[[], Awaitable[object]]) -> None:
+    await event()
+    scope.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

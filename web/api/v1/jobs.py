@@ -1,0 +1,23 @@
+"""Jobs: the attempts at making recordings."""
+
+from uuid import UUID
+
+from web.api.endpoints import Call
+from web.api.v1.models import JobAnswer, JobPage, PageQuery
+from web.domain.access import Actor, Permission
+from web.store import job_cards
+
+
+async def index(call: Call, by: Actor, query: PageQuery) -> JobPage:
+    """List jobs, newest first."""
+    by.require(Permission.RECORDING_READ)
+    found = await job_cards.latest(call.controller.db, scope=by.scope, limit=query.limit + 1, before=query.before)
+    items = [JobAnswer.model_validate(job) for job in found[: query.limit]]
+    return JobPage(items=items, next=items[-1].id if len(found) > query.limit else None)
+
+
+async def show(call: Call, by: Actor, job_id: UUID) -> JobAnswer:
+    """Show a job."""
+    job = await job_cards.get(call.controller.db, job_id, scope=by.scope)
+    by.require(Permission.RECORDING_READ, of=job)
+    return JobAnswer.model_validate(job)

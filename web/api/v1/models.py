@@ -1,0 +1,184 @@
+"""What the JSON API answers. Requests are those of the domain; instants are UTC."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from protocol.messages import CaptureFormat, EndReason, GapReport, InterfaceRef, JobSettings, Name, Origin, Phase, Wish
+from web.domain.states import CacheState, Health, JobState, Mark, RecordingState, UploadStatus
+
+
+class Answer(BaseModel):
+    """A value of the domain as programs see it."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class RecordingAnswer(Answer):
+    id: UUID
+    name: str
+    node_id: UUID
+    node_name: str
+    interface: InterfaceRef
+    profile_id: UUID
+    state: RecordingState
+    mark: Mark | None
+    health: Health | None
+    wish: Wish
+    reason: str | None
+    """One word, of a failed or cancelled recording."""
+    message: str | None
+    """The same in words, with what can be done."""
+    job_id: UUID
+    """The newest attempt."""
+    attempt: int
+    created_by: str
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    duration_ms: int | None
+    cache_state: CacheState
+    cache_file_id: UUID | None
+    upload_status: UploadStatus
+
+
+class ContentAnswer(Answer):
+    """What was sealed."""
+
+    bytes: int
+    channels: int
+    sample_rate_hz: int
+    frames: int
+    gaps: list[GapReport]
+    """Silence in the file, in frames of the recording."""
+    end_reason: EndReason
+
+
+class CacheFileAnswer(Answer):
+    id: UUID
+    state: CacheState
+    origin: Origin
+    codec: str
+    checksum_sha256: str | None
+    """Of the whole file; null while it is being computed."""
+    created_at: datetime
+    cached_at: datetime | None
+    content: ContentAnswer | None
+
+
+class RecordingDetailAnswer(RecordingAnswer):
+    cache_file: CacheFileAnswer | None
+    """The file that stands for the recording."""
+
+
+class RecordingPage(Answer):
+    items: list[RecordingAnswer]
+    """Newest first."""
+    next: UUID | None
+    """For `before`; null on the last page."""
+
+
+class JobAnswer(Answer):
+    id: UUID
+    recording_id: UUID
+    node_id: UUID
+    attempt: int
+    settings: JobSettings
+    """Pinned when it was made."""
+    state: JobState
+    wish: Wish
+    epoch: int
+    phase: Phase | None
+    """Only while it runs."""
+    frames: int | None
+    uploaded_bytes: int | None
+    created_at: datetime
+    ended_at: datetime | None
+    reason: str | None
+    message: str | None
+
+
+class JobPage(Answer):
+    items: list[JobAnswer]
+    """Newest first."""
+    next: UUID | None
+    """For `before`; null on the last page."""
+
+
+class PageQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 50
+    before: UUID | None = None
+    """Go on behind this one."""
+
+
+class NodeAnswer(Answer):
+    id: UUID
+    name: str
+    capacity: int
+    """Recordings that may capture at once."""
+    version: str
+    spool_free_bytes: int | None
+    spool_total_bytes: int | None
+    clock_offset_ms: int | None
+    last_seen_at: datetime | None
+    is_seen: bool
+    created_at: datetime
+
+
+class InterfaceAnswer(Answer):
+    backend: str
+    name: str
+    label: str
+    max_channels: int
+    sample_rates_hz: list[int]
+    sample_types: list[str]
+    default_capture: CaptureFormat
+    chosen_capture: CaptureFormat | None
+    """Null follows the default."""
+    is_preferred: bool
+    is_present: bool
+
+
+class NodeDetailAnswer(NodeAnswer):
+    interfaces: list[InterfaceAnswer]
+
+
+class NodeList(Answer):
+    items: list[NodeAnswer]
+    """In the order of their names."""
+
+
+class NodeSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    capacity: Annotated[int, Field(ge=1, le=1000)]
+
+
+class InterfaceSettings(BaseModel):
+    """What is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    backend: Name
+    name: Name
+    capture: CaptureFormat | None = None
+    """Null follows the default."""
+    is_preferred: Literal[True] | None = None
+
+
+class EnrolmentCodeRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    """Of the node that it makes."""
+
+
+class EnrolmentCodeAnswer(Answer):
+    code: str
+    """Shown only this once."""
+    node_name: str
+    expires_at: datetime

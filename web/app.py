@@ -1,0 +1,129 @@
+"""The controller as an ASGI application: routes, what they share, and what runs beside them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from web.api import agent, v1
+from web.api.openapi import openapi_document
+from web.cache.folder import CacheFolder
+from web.domain.errors import ControllerError, UnavailableError
+from web.errors import problem_response
+from web.headers import SafeHeaders
+from web.runners import finalise, leases
+from web.runners.changes import ChangeWatch
+from web.runners.loop import keep_running
+from web.services import jobs
+from web.services.cache_content import CacheContent, ContentLimits
+from web.services.controller import Controller
+from web.services.stored_content import StoredContent
+from web.settings import ControllerSettings
+from web.store.database import Database
+from web.store.notifications import Notifications
+
+AGENT_API = "/api/agent/v1"
+JSON_API = "/api/v1"
+_FINALISE_EVERY = 30.0
+
+
+def create_app(settings: ControllerSettings, database_url: str) -> Starlette:
+    """Routes of a controller on a database that is migrated. Everything else happens in the lifespan."""
+    document = openapi_document("Reelkeeper", version("reelkeeper"), JSON_API, v1.ENDPOINTS)
+
+    async def openapi(request: Request) -> Response:
+        return JSONResponse(document)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with _running(settings, database_url) as controller:
+            app.state.controller = controller
+            yield
+
+    return Starlette(
+        routes=[
+            Route("/healthz", _healthz),
+            Route("/readyz", _readyz),
+            Route(f"{JSON_API}/openapi.json", openapi),
+            *(endpoint.route(AGENT_API) for endpoint in agent.ENDPOINTS),
+            *(endpoint.route(JSON_API) for endpoint in v1.ENDPOINTS),
+        ],
+        middleware=[Middleware(SafeHeaders)],
+        exception_handlers={
+            ControllerError: problem_response,
+            HTTPException: problem_response,
+            Exception: problem_response,
+        },
+        lifespan=lifespan,
+    )
+
+
+@asynccontextmanager
+async def _running(settings: ControllerSettings, database_url: str) -> AsyncIterator[Controller]:
+    timeouts = settings.timeouts
+    folder = CacheFolder(settings.cache_folder)
+    await asyncio.to_thread(folder.prepare)
+    limits = ContentLimits(
+        request_bytes=settings.upload_request_limit_bytes,
+        cache_file_bytes=settings.cache_file_limit_bytes,
+        disk_reserve_bytes=settings.disk_reserve_bytes,
+        workers=settings.store_workers,
+        stall_seconds=timeouts.upload_stall,
+    )
+    async with Database(database_url, timeouts) as db:
+        controller = Controller(
+            db=db,
+            notifications=Notifications(database_url),
+            content=CacheContent(folder, limits),
+            stored=StoredContent(folder, settings.store_workers),
+            timeouts=timeouts,
+        )
+        async with _beside(controller):
+            yield controller
+        controller.stop()
+
+
+@asynccontextmanager
+async def _beside(controller: Controller) -> AsyncIterator[None]:
+    """Listens and runs the runners until the end of the block."""
+    db, notifications, timeouts = controller.db, controller.notifications, controller.timeouts
+    tasks = [
+        notifications.run(),
+        keep_running(
+            "finalise",
+            partial(finalise.tick, db, controller.stored),
+            every_seconds=_FINALISE_EVERY,
+            at_once_on=controller.sealed,
+        ),
+        keep_running("leases", partial(leases.tick, db, leases.OutageWatch()), every_seconds=timeouts.rescue_period),
+        keep_running("changes", partial(ChangeWatch().tick, db, notifications), every_seconds=timeouts.change_poll),
+    ]
+    running = [asyncio.create_task(task) for task in tasks]
+    try:
+        yield
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _healthz(request: Request) -> Response:
+    """The process answers."""
+    return PlainTextResponse("ok\n")
+
+
+async def _readyz(request: Request) -> Response:
+    """The controller can work: it is not stopping, and its database answers."""
+    controller: Controller = request.app.state.controller
+    if controller.stopping.is_set():
+        raise UnavailableError("The controller is stopping.")
+    await jobs.change_nos_of(controller.db, [])
+    return PlainTextResponse("ready\n")

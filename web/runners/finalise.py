@@ -1,0 +1,32 @@
+"""Read every sealed file back once: for the checksum that users see, and to prove that the disk has what was sealed."""
+
+import structlog
+
+from web.domain.cache_files import CacheFile
+from web.services import cache_files
+from web.services.stored_content import StoredContent
+from web.store.database import Database
+
+_log = structlog.get_logger()
+
+
+async def tick(db: Database, stored: StoredContent) -> None:
+    """Finalises what was sealed and not yet read back, oldest first. A file that differs becomes `damaged`."""
+    for cache_file in await cache_files.cached_without_checksum(db):
+        await _finalise(db, stored, cache_file)
+
+
+async def _finalise(db: Database, stored: StoredContent, cache_file: CacheFile) -> None:
+    assert cache_file.parts is not None
+    try:
+        reading = await stored.read(cache_file.id, "audio")
+    except FileNotFoundError:
+        await cache_files.mark_damaged(db, cache_file.id, "The stored file is missing from the controller's cache.")
+        return
+    except OSError as fault:
+        _log.error("stored file cannot be read", cache_file=str(cache_file.id), reason=str(fault))
+        return
+    if reading.found == cache_file.parts["audio"]:
+        await cache_files.set_checksum(db, cache_file.id, reading.sha256)
+    else:
+        await cache_files.mark_damaged(db, cache_file.id, "The stored file is not what the node had sealed.")

@@ -1,0 +1,199 @@
+"""One controller process: its folders, its database, its socket, its signals."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
+
+import structlog
+import uvicorn
+
+from protocol.home import make_private
+from web.app import create_app
+from web.domain.errors import ControllerError, UnavailableError
+from web.services.controller import Controller
+from web.settings import ControllerSettings
+from web.store.embedded import EmbeddedPostgres
+from web.store.migrate import migrate
+
+_log = structlog.get_logger()
+_RETRY_SECONDS = 1.0
+_KEEP_ALIVE_SECONDS = 75
+_GRACEFUL_SHARE = 0.3
+"""Of the time to stop; the rest is for runners and database."""
+_T = TypeVar("_T")
+
+
+class StartError(ControllerError):
+    """The controller cannot start; the text is one line and says what to do."""
+
+
+async def serve(settings: ControllerSettings, on_ready: Callable[[str], None] | None = None) -> None:
+    """Serves until SIGTERM or SIGINT; `on_ready` gets the address once it answers.
+
+    Raises ControllerError, in one line, when it cannot start.
+    """
+    stop = asyncio.Event()
+    async with AsyncExitStack() as resources:
+        resources.enter_context(_set_by_signals(stop))
+        listener = resources.enter_context(_listening(settings))
+        _require_writable(settings)
+        url = await _unless(stop, resources.enter_async_context(running_database(settings)))
+        if url is not None:
+            await _run_server(settings, url, listener, stop, on_ready)
+
+
+@asynccontextmanager
+async def running_database(settings: ControllerSettings) -> AsyncIterator[str]:
+    """The address of a migrated database until the end of the block: yours once it answers, or the embedded one."""
+    if settings.database_url is not None:
+        await _migrate_once_there(settings.database_url)
+        yield settings.database_url
+        return
+    sockets = make_private(settings.sockets_folder) / "database"
+    async with EmbeddedPostgres(settings.database_folder, sockets) as server:
+        await migrate(server.url("owner"))
+        yield server.url("app")
+
+
+async def _run_server(
+    settings: ControllerSettings,
+    url: str,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    on_ready: Callable[[str], None] | None,
+) -> None:
+    app = create_app(settings, url)
+
+    def started() -> None:
+        if on_ready is not None:
+            on_ready(_address(listener))
+
+    def stopping() -> None:
+        controller: Controller = app.state.controller
+        controller.stop()
+
+    server = _Server(_config(app, settings), started, stopping)
+    exiting = asyncio.create_task(_exit_on(stop, server))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        exiting.cancel()
+
+
+def _config(app: object, settings: ControllerSettings) -> uvicorn.Config:
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+    )
+    config.timeout_graceful_shutdown = settings.timeouts.controller_stop * _GRACEFUL_SHARE  # type: ignore[assignment]
+    return config
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers, which would end the process before its database has stopped."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None], stopping: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._started = started
+        self._stopping = stopping
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _exit_on(stop: asyncio.Event, server: uvicorn.Server) -> None:
+    await stop.wait()
+    server.should_exit = True
+
+
+async def _unless(stop: asyncio.Event, work: Awaitable[_T]) -> _T | None:
+    """What the work gives, or None when it was given up because of the event."""
+    task = asyncio.ensure_future(work)
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        task.cancel()
+        await asyncio.wait({task})
+        return None
+    finally:
+        stopped.cancel()
+
+
+async def _migrate_once_there(url: str) -> None:
+    while True:
+        try:
+            await migrate(url)
+            return
+        except (OSError, UnavailableError) as fault:
+            _log.warning("waiting for the database", reason=str(fault))
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+@contextlib.contextmanager
+def _set_by_signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _listening(settings: ControllerSettings) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+            listener.listen(2048)
+        except OSError as fault:
+            raise StartError(
+                f"Cannot listen on {settings.host} port {settings.port} ({fault.strerror}). "
+                "Stop what uses it, or set REELKEEPER_PORT to a free one."
+            ) from fault
+        listener.setblocking(False)
+        yield listener
+
+
+def _require_writable(settings: ControllerSettings) -> None:
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        settings.cache_folder.mkdir(mode=0o700, exist_ok=True)
+        (settings.cache_folder / ".writable").touch()
+        (settings.cache_folder / ".writable").unlink()
+    except OSError as fault:
+        raise StartError(
+            f"Cannot write in {settings.home} ({fault.strerror}). "
+            "Set REELKEEPER_HOME to a folder that you may write in."
+        ) from fault
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

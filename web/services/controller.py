@@ -1,0 +1,32 @@
+"""What the acts of one running controller share."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from protocol.timeouts import Timeouts
+from web.services.cache_content import CacheContent
+from web.services.stored_content import StoredContent
+from web.store.database import Database
+from web.store.notifications import Notifications
+
+
+@dataclass(frozen=True)
+class Controller:
+    """Made once at the start and handed to every route and runner."""
+
+    db: Database
+    notifications: Notifications
+    content: CacheContent
+    stored: StoredContent
+    timeouts: Timeouts
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once: whoever waits answers now."""
+    sealed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when there may be something to finalise."""
+
+    def stop(self) -> None:
+        """Lets everything that waits or streams end at a good place. A second call does nothing."""
+        self.stopping.set()
+        self.content.stop()
+        for node_id in self.notifications.waiting_nodes():
+            self.notifications.wake(node_id)
