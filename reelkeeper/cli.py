@@ -59,7 +59,7 @@ def agent(
     if enrol:
         asyncio.run(daemon.enrol(settings, enrol))
     if not enrol_only:
-        asyncio.run(daemon.run(settings, drain=drain))
+        raise typer.Exit(asyncio.run(daemon.run(settings, drain=drain)))
 
 
 @token_app.command("create")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from agent.daemon import enrol, stop_owners
+from agent.daemon import EXIT_SUPERSEDED, enrol, stop_owners
 from agent.settings import AgentSettings
 from protocol.messages import EndReason
 from reelkeeper.errors import CommandError
@@ -50,7 +50,9 @@ class Demo:
         self._controller_settings = controller
         self._agent_settings = agent.model_copy(update={"controller_url": self.url})
         self._controller = Part("controller", ["controller"], logs / "controller.log")
-        self._agent = Part("agent", ["agent", "--controller-url", self.url], logs / "agent.log")
+        self._agent = Part(
+            "agent", ["agent", "--controller-url", self.url], logs / "agent.log", frozenset({EXIT_SUPERSEDED})
+        )
 
     async def start(self) -> None:
         """Returns once the controller answers and the agent has been seen by it."""

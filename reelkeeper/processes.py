@@ -16,15 +16,18 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Part:
-    """One child process that is started again when it dies, until it is stopped.
+    """One child process that is started again when it dies, until it is stopped or ends with an exit code that is final.
 
     It gets SIGTERM when this process dies, so that nothing is left behind by a kill.
     """
 
-    def __init__(self, name: str, arguments: list[str], log_file: Path) -> None:
+    def __init__(
+        self, name: str, arguments: list[str], log_file: Path, final_codes: frozenset[int] = frozenset()
+    ) -> None:
         self.name = name
         self._arguments = arguments
         self._log_file = log_file
+        self._final_codes = final_codes
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
 
@@ -47,10 +50,13 @@ class Part:
             )
 
     async def keep_running(self, pause: float) -> None:
-        """Waits for the child for ever; starts it again `pause` seconds after each death."""
+        """Starts the child again `pause` seconds after each death; returns once it is not to be started again."""
         while True:
             code = await self.exited()
             if self._stopping:
+                return
+            if code in self._final_codes:
+                log.error("part ended for good", part=self.name, exit_code=code, last_words=self.last_words())
                 return
             log.warning("part died, starting it again", part=self.name, exit_code=code)
             await asyncio.sleep(pause)

@@ -124,11 +124,20 @@ class System:
             return httpx.get(f"{self.url}/readyz", timeout=5).is_success
         return False
 
-    def start_agent(self, *, wait: bool = True) -> None:
-        before = self.node()["run"] if wait else 0
+    def start_agent(self) -> None:
+        """Starts an agent and waits until it has reported."""
+        before = self.node()["last_seen_at"]
         self.agent = self.spawn("agent")
-        if wait:
-            wait_for("the agent to report", lambda: self.node()["run"] > before and self.node()["interfaces"], 30)
+        wait_for("the agent to report", self._reported_after(before), 30)
+
+    def _reported_after(self, before: str | None) -> Callable[[], bool]:
+        def reported() -> bool:
+            node = self.node()
+            assert self.agent is not None
+            assert self.agent.poll() is None, f"the agent ended: {self.log_of('agent')[-2000:]}"
+            return node["last_seen_at"] != before and bool(node["interfaces"])
+
+        return reported
 
     def log_of(self, name: str) -> str:
         return (self.home / "log" / f"test-{name}.log").read_text(errors="replace")
@@ -201,23 +210,26 @@ class System:
         nodes: list[Json] = self.get("/nodes")["items"]
         return self.get(f"/nodes/{nodes[0]['id']}")
 
-    def record(self, interface: str = "counter", **more: Any) -> str:
-        """Starts a recording; its id."""
-        body = {
+    def start_request(self, interface: str = "counter", **more: Any) -> Json:
+        return {
             "id": str(uuid.uuid4()),
-            "node": "Room",
+            "node_id": self.node()["id"],
+            "name": interface,
             "interface": {"backend": "synthetic", "name": interface},
             **more,
         }
-        identifier: str = self.post("/recordings", body)["id"]
+
+    def record(self, interface: str = "counter", **more: Any) -> str:
+        """Starts a recording; its id."""
+        identifier: str = self.post("/recordings", self.start_request(interface, **more))["id"]
         return identifier
 
     def recording(self, identifier: str) -> Json:
         return self.get(f"/recordings/{identifier}")
 
     def job_of(self, identifier: str) -> Json:
-        jobs: list[Json] = self.get(f"/jobs?recording={identifier}")["items"]
-        return jobs[-1]
+        """The newest attempt."""
+        return self.get(f"/jobs/{self.recording(identifier)['job_id']}")
 
     def wait_capturing(self, identifier: str, frames: int = 1, seconds: float = 20) -> None:
         wait_for(
@@ -239,7 +251,9 @@ class System:
         return wait_for(f"{identifier} to be {state}", reached, seconds)
 
     def wait_checksum(self, identifier: str, seconds: float = 30) -> str:
-        checksum: str = wait_for("the checksum", lambda: self.recording(identifier)["cache_file"]["checksum"], seconds)
+        checksum: str = wait_for(
+            "the checksum", lambda: self.recording(identifier)["cache_file"]["checksum_sha256"], seconds
+        )
         return checksum
 
     def download(self, identifier: str, to: Path) -> Path:

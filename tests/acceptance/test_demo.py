@@ -94,14 +94,7 @@ def demo() -> Iterator[Demo]:
 def test_stop_is_orderly_and_what_ran_is_delivered_at_the_next_start(demo: Demo, tmp_path: Path) -> None:
     demo.launch_to_console()
     demo.token = demo.run("token", "create", "me")
-    recording = demo.post(
-        "/recordings",
-        {
-            "id": "0190c0de-0000-7000-8000-000000000001",
-            "node": "This machine",
-            "interface": {"backend": "synthetic", "name": "counter"},
-        },
-    )["id"]
+    recording = demo.record()
     demo.wait_capturing(recording, 2 * RATE)
     assert demo.process is not None
     demo.process.send_signal(signal.SIGINT)
@@ -123,14 +116,7 @@ def test_stop_is_orderly_and_what_ran_is_delivered_at_the_next_start(demo: Demo,
 def test_start_after_a_kill_of_everything_goes_on(demo: Demo, tmp_path: Path) -> None:
     demo.launch_to_console()
     demo.token = demo.run("token", "create", "me")
-    recording = demo.post(
-        "/recordings",
-        {
-            "id": "0190c0de-0000-7000-8000-000000000002",
-            "node": "This machine",
-            "interface": {"backend": "synthetic", "name": "counter"},
-        },
-    )["id"]
+    recording = demo.record()
     demo.wait_capturing(recording, 2 * RATE)
     for pid in demo.processes():
         with contextlib.suppress(ProcessLookupError):
@@ -227,4 +213,4 @@ def test_wheel_holds_everything(demo: Demo, tmp_path: Path) -> None:
         text=True,
     ).stdout
     assert str(root) not in where
-    demo.record(node="This machine", duration_seconds=1)
+    demo.wait_state(demo.record("speech", duration_ms=2000), "completed")

@@ -4,7 +4,6 @@ import hashlib
 import os
 import signal
 import time
-import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -26,7 +25,8 @@ def delivered(system: System, recording: str, folder: Path) -> Path:
     file = system.download(recording, folder / f"{recording}.wav")
     assert hashlib.sha256(file.read_bytes()).hexdigest() == checksum
     info = soundfile.info(str(file))
-    assert info.frames == system.ledger(recording)["frames"] == system.recording(recording)["frames"]
+    assert info.frames == system.ledger(recording)["frames"]
+    assert info.frames == system.recording(recording)["cache_file"]["content"]["frames"]
     return file
 
 
@@ -151,7 +151,7 @@ def test_agent_away_for_longer_than_lease_and_grace_fails_the_job_and_keeps_the_
     system.agent.send_signal(signal.SIGSTOP)
     failed = system.wait_state(recording, "failed", 40)
     assert "contact" in system.job_of(recording)["reason"]
-    assert failed["cache_file"] is None or failed["cache_file"]["state"] != "cached"
+    assert failed["cache_state"] != "cached"
     system.agent.send_signal(signal.SIGCONT)
     wait_for("the job to be owed", lambda: system.spooled_job(recording).get("owed"), 20)
     assert breaks_of(counter_of(system.job_folder(recording) / "audio.wav")) == []
@@ -182,20 +182,15 @@ def _other_postmaster(system: System, old: int) -> bool:
 
 def test_ten_identical_starts_make_one_recording_also_after_it_ended(start_system: Start) -> None:
     system = start_system()
-    body = {
-        "id": str(uuid.uuid4()),
-        "node": "Room",
-        "interface": {"backend": "synthetic", "name": "counter"},
-        "duration_seconds": 2,
-    }
+    body = system.start_request(duration_ms=2000)
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: system.post("/recordings", body)["id"], range(10)))
     assert set(answers) == {body["id"]}
-    ended = system.wait_state(str(body["id"]), "completed")
-    assert ended["frames"] == 2 * RATE
+    ended = system.wait_state(body["id"], "completed")
+    assert ended["cache_file"]["content"]["frames"] == 2 * RATE
     assert system.post("/recordings", body)["state"] == "completed"
     assert len(system.get("/jobs")["items"]) == 1
-    other = system.request("POST", "/recordings", json={**body, "duration_seconds": 3})
+    other = system.request("POST", "/recordings", json={**body, "duration_ms": 3000})
     assert other.status_code == 409
 
 
@@ -225,7 +220,7 @@ def test_other_interfaces_are_delivered_as_they_were_captured(
 ) -> None:
     system = start_system()
     more = {} if interface == "tone" else {"channels": list(range(32))}
-    recording = system.record(interface, duration_seconds=2, **more)
+    recording = system.record(interface, duration_ms=2000, **more)
     system.wait_state(recording, "completed")
     pcm, _ = soundfile.read(delivered(system, recording, tmp_path), dtype="float64", always_2d=True)
     assert len(pcm) == 2 * RATE
