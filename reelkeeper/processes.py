@@ -16,7 +16,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Part:
-    """One child process that is started again when it dies, until it is stopped or ends with an exit code that is final.
+    """One child process, started again when it dies until it is stopped or ends with an exit code that is final.
 
     It gets SIGTERM when this process dies, so that nothing is left behind by a kill.
     """
