@@ -6,6 +6,7 @@ from typing import Annotated
 
 import structlog
 import typer
+import uvloop
 from pydantic import ValidationError
 
 from agent import daemon
@@ -42,7 +43,7 @@ def demo() -> None:
 @app.command()
 def controller() -> None:
     """The controller, with its embedded PostgreSQL unless DATABASE_URL names another."""
-    asyncio.run(serve(ControllerSettings()))
+    uvloop.run(serve(ControllerSettings()))
 
 
 @app.command()

@@ -27,7 +27,8 @@ async def create_enrolment_code(settings: ControllerSettings, name: str) -> str:
 
 @asynccontextmanager
 async def _running_database(settings: ControllerSettings) -> AsyncIterator[Database]:
-    url = settings.database_url or EmbeddedPostgres(settings.database_folder, settings.sockets_folder).running_url()
+    embedded = EmbeddedPostgres(settings.database_folder, settings.database_sockets_folder)
+    url = settings.database_url or embedded.running_url()
     async with Database(url, settings.timeouts) as db:
         try:
             yield db

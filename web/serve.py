@@ -53,8 +53,8 @@ async def running_database(settings: ControllerSettings) -> AsyncIterator[str]:
         await _migrate_once_there(settings.database_url)
         yield settings.database_url
         return
-    sockets = make_private(settings.sockets_folder) / "database"
-    async with EmbeddedPostgres(settings.database_folder, sockets) as server:
+    await asyncio.to_thread(make_private, settings.sockets_folder)
+    async with EmbeddedPostgres(settings.database_folder, settings.database_sockets_folder) as server:
         await migrate(server.url("owner"))
         yield server.url("app")
 

@@ -68,6 +68,11 @@ class ControllerSettings(BaseSettings):
     def database_folder(self) -> Path:
         return self.home / "database"
 
+    @property
+    def database_sockets_folder(self) -> Path:
+        """Apart from the agent's sockets, since the server may run as another user."""
+        return self.sockets_folder / "database"
+
 
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
