@@ -1,4 +1,13 @@
 """The audio core, compiled from `core_rs/src`. Its manual is `__init__.pyi`."""
 
+from os import PathLike
+from typing import Literal
+
+from core_rs import _core
 from core_rs._core import *  # noqa: F403
-from core_rs._core import __all__ as __all__
+
+SampleType = Literal["s16", "s24", "s32", "f32"]
+Growth = Literal["growing", "quiet", "stalled"]
+StrPath = str | PathLike[str]
+
+__all__ = [*_core.__all__, "Growth", "SampleType", "StrPath"]

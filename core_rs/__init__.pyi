@@ -3,14 +3,51 @@
 Audio travels as interleaved little-endian PCM in anything with the buffer protocol and comes back as `bytes`.
 Frames are counted from 0 at the start of a take; ranges are half open. Instants are CLOCK_BOOTTIME nanoseconds
 (`boottime_ns`) or UTC nanoseconds since 1970 (`utc_ns`) and are always arguments. Work on disk and long work
-run without the interpreter lock. Input/output faults are `OSError` with the path in the text; everything else is an `AudioError`.
+run without the interpreter lock. Input/output faults are `OSError` with the path in the text; everything else is
+an `AudioError`.
 """
 
+import builtins
 from collections.abc import Sequence
 from os import PathLike
 from typing import Literal, final
 
 from typing_extensions import Buffer
+
+__all__ = [
+    "HEAD_BYTES",
+    "AudioError",
+    "ChannelLevels",
+    "ChannelMap",
+    "ChannelMapError",
+    "ClockPair",
+    "CorruptSegmentError",
+    "Digest",
+    "EndMark",
+    "FileScan",
+    "Gap",
+    "Growth",
+    "GrowthGuard",
+    "PcmFormat",
+    "RenditionSeal",
+    "SampleType",
+    "Segment",
+    "SegmentMismatchError",
+    "StrPath",
+    "Take",
+    "TakeClosedError",
+    "TakeWriter",
+    "Tear",
+    "UnsupportedFormatError",
+    "WavRendition",
+    "Waveform",
+    "coarser_waveform",
+    "counter_pcm",
+    "keyed_pcm",
+    "scan_wav",
+    "sha256_file",
+    "tone_pcm",
+]
 
 SampleType = Literal["s16", "s24", "s32", "f32"]
 Growth = Literal["growing", "quiet", "stalled"]
@@ -130,8 +167,8 @@ class ChannelLevels:
 class TakeWriter:
     """Writes one take. `push` only copies into a ring; a thread of the core makes it durable.
 
-    Folder: `ledger` (one checked JSON line an entry) and WAV/RF64 segments. After a crash at any moment everything below the
-    last `durable_frame` reads back. A writer holds no lock on the folder: its owner does.
+    Folder: `ledger` (one checked JSON line an entry) and WAV/RF64 segments. After a crash at any moment everything
+    below the last `durable_frame` reads back. A writer holds no lock on the folder: its owner does.
     """
 
     @staticmethod
@@ -147,8 +184,9 @@ class TakeWriter:
         waveform: bool = True,
         checksums: bool = True,
     ) -> TakeWriter:
-        """Begins a take in a folder that it makes. `facts`: a JSON object kept in the first ledger entry (backend, interface …).
+        """Begins a take in a folder that it makes.
 
+        `facts`: a JSON object kept in the first ledger entry (backend, interface …).
         With `waveform` the take keeps a `waveform.dat` of its raw channels, 512 frames a bin.
         """
     @staticmethod
@@ -179,7 +217,7 @@ class TakeWriter:
     def lost(self, frames: int, cause: str, uncertainty_frames: int = 0) -> None:
         """The device says that it dropped this many frames at this point of the stream."""
     def interrupted(self, cause: str) -> None:
-        """The stream broke: the gap up to the next push is measured by the clock map, and a new segment begins there."""
+        """The stream broke: the clock map measures the gap up to the next push, where a new segment begins."""
     @property
     def next_frame(self) -> int:
         """The frame that the next push begins at, gaps counted."""
@@ -197,12 +235,18 @@ class TakeWriter:
     def frame_at(self, boottime_ns: int) -> int:
         """The frame captured at that instant by the clock map; extrapolates forward, never below 0."""
     def mark(self, key: str, frame: int) -> int:
-        """Binds a name to a frame, durably before it returns. A name that is already bound keeps, and gives, its first frame."""
+        """Binds a name to a frame, durably before it returns.
+
+        A name that is already bound keeps, and gives, its first frame.
+        """
     def note_clock(self, boottime_ns: int, utc_ns: int) -> None:
         """Puts a clock pair into the ledger."""
     def levels(self) -> list[ChannelLevels]: ...
     def release(self, before_frame: int) -> int:
-        """Unlinks whole closed segments that end at or before this frame, after a ledger entry. Returns the first frame still held."""
+        """Unlinks whole closed segments that end at or before this frame, after a ledger entry.
+
+        Returns the first frame still held.
+        """
     def close(self, reason: str, drain_seconds: float = 6.0) -> EndMark:
         """Drains the ring, makes it durable, writes the end mark. A second call gives the same mark."""
 
@@ -260,7 +304,10 @@ class GrowthGuard:
 
 @final
 class ChannelMap:
-    """A gain matrix: `outputs` rows of `inputs` gains. Output = sum of input × gain, rounded half to even and saturated."""
+    """A gain matrix: `outputs` rows of `inputs` gains.
+
+    Output = sum of input × gain in double precision, inputs in their order, rounded half to even and saturated.
+    """
 
     def __new__(cls, rows: Sequence[Sequence[float]]) -> ChannelMap: ...
     @staticmethod
@@ -289,7 +336,11 @@ class ChannelMap:
 
 @final
 class Waveform:
-    """Per bin and channel a (min, max) pair, drawn while frames arrive. Layout of the file: audiowaveform `.dat`, version 2."""
+    """Per bin and channel a (min, max) pair, drawn while frames arrive.
+
+    Layout of the file: audiowaveform `.dat`, version 2. The numbers are also those of audiowaveform: the upper 16 bits
+    of an integer, a float × 32767 cut towards 0; a pair of 8 bits is that divided by 256, cut towards 0.
+    """
 
     def __new__(cls, format: PcmFormat, frames_per_bin: int = 512, bits: Literal[8, 16] = 8) -> Waveform: ...
     def push(self, pcm: Buffer) -> bytes:
@@ -321,14 +372,12 @@ class FileScan:
     @property
     def frames(self) -> int: ...
     @property
-    def waveform(self) -> bytes:
+    def waveform(self) -> builtins.bytes:
         """A whole `.dat` file."""
     @property
     def integrated_lufs(self) -> float | None: ...
 
-def scan_wav(
-    path: StrPath, *, frames_per_bin: int = 512, bits: Literal[8, 16] = 8, loudness: bool = False
-) -> FileScan:
+def scan_wav(path: StrPath, *, frames_per_bin: int = 512, bits: Literal[8, 16] = 8, loudness: bool = False) -> FileScan:
     """SHA-256, waveform and, if asked, R 128 loudness of a WAV or RF64 file in one pass."""
 
 def sha256_file(path: StrPath, start_byte: int = 0, end_byte: int | None = None) -> str:
@@ -342,7 +391,7 @@ HEAD_BYTES: int
 @final
 class RenditionSeal:
     @property
-    def head(self) -> bytes:
+    def head(self) -> builtins.bytes:
         """The final first HEAD_BYTES of the file."""
     @property
     def head_sha256(self) -> str: ...
