@@ -113,7 +113,7 @@ class Segment:
         """Durable frames; grows while the segment is open."""
     @property
     def sha256(self) -> str | None:
-        """Of the whole file; None while it is open."""
+        """Of the whole file; None while it is open, without checksums, and when a fault ended it."""
 
 @final
 class ClockPair:
@@ -187,7 +187,8 @@ class TakeWriter:
         """Begins a take in a folder that it makes.
 
         `facts`: a JSON object kept in the first ledger entry (backend, interface …).
-        With `waveform` the take keeps a `waveform.dat` of its raw channels, 512 frames a bin.
+        The folder must not exist, its parent must. With `waveform` the take keeps a `waveform.dat` of its raw
+        channels, 512 frames a bin; without `checksums` segments have no digests, and `verify` sees only lengths.
         """
     @staticmethod
     def resume(
@@ -203,7 +204,9 @@ class TakeWriter:
     ) -> TakeWriter:
         """Goes on after a crash, in a new segment. A torn tail is moved aside (`*.torn`), never deleted.
 
-        The time between the last durable frame and the first push becomes a gap with this cause.
+        The time between the last durable frame and the first push becomes a gap with this cause. After a restart
+        of the machine that is measured only if `note_clock` comes before the first push, and came before the crash;
+        else the gap is listed with 0 frames. Also the way on after a writer's `fault`, once its cause is gone.
         Raises TakeClosedError when the take has its end mark.
         """
     @property
@@ -217,7 +220,10 @@ class TakeWriter:
     def lost(self, frames: int, cause: str, uncertainty_frames: int = 0) -> None:
         """The device says that it dropped this many frames at this point of the stream."""
     def interrupted(self, cause: str) -> None:
-        """The stream broke: the clock map measures the gap up to the next push, where a new segment begins."""
+        """The stream broke: the clock map measures the gap up to the next push, where a new segment begins.
+
+        It is listed even where nothing measurable is missing, with 0 frames. The first cause stands until that push.
+        """
     @property
     def next_frame(self) -> int:
         """The frame that the next push begins at, gaps counted."""
@@ -241,14 +247,23 @@ class TakeWriter:
         """
     def note_clock(self, boottime_ns: int, utc_ns: int) -> None:
         """Puts a clock pair into the ledger."""
-    def levels(self) -> list[ChannelLevels]: ...
+    def levels(self) -> list[ChannelLevels]:
+        """Since the last call, up to what the thread has looked at; asking makes it look again.
+
+        Empty without `levels`.
+        """
     def release(self, before_frame: int) -> int:
         """Unlinks whole closed segments that end at or before this frame, after a ledger entry.
 
         Returns the first frame still held.
         """
     def close(self, reason: str, drain_seconds: float = 6.0) -> EndMark:
-        """Drains the ring, makes it durable, writes the end mark. A second call gives the same mark."""
+        """Drains the ring, makes it durable, writes the end mark. A second call gives the same mark.
+
+        A writer with a `fault` ends with `drained` false and a gap `write_error`, if the ledger can still be
+        written; else OSError. A writer that is dropped without this makes durable what came in and writes no
+        end mark, as a crash would.
+        """
 
 # ---- reading ----
 

@@ -418,6 +418,7 @@ impl TakeWriter {
         let mut phase = lock(&self.shared.phase);
         if matches!(*phase, Phase::Writing) {
             *phase = Phase::Ending { reason: reason.map(str::to_owned), end_frame, has_run_out: false };
+            self.shared.phase_changed.notify_all();
         }
         self.thread.unpark();
         loop {
