@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import structlog
 
@@ -12,6 +13,7 @@ from agent.owner.handle import (
     Owner,
     OwnerConfig,
     OwnerGoneError,
+    OwnerStatus,
     OwnerUnresponsiveError,
     attach,
     list_states,
@@ -56,15 +58,9 @@ class Owners:
         """Attaches to every owner not held yet, by its stored state, whatever interfaces exist now."""
         for state in await asyncio.to_thread(list_states, self._run_folder):
             interface = InterfaceRef(backend=state.interface.backend, name=state.interface.name)
-            if _key(interface) in self._held:
-                continue
-            try:
-                self._held[_key(interface)] = await attach(state.folder, self._settings.timeouts)
-                log.info("attached to an owner", interface=interface.name)
-            except OwnerGoneError:
-                log.warning("an owner has died", interface=interface.name)
-            except OwnerUnresponsiveError as fault:
-                log.warning("an owner does not answer, it is asked again later", fault=str(fault))
+            async with self._locks[_key(interface)]:
+                if _key(interface) not in self._held:
+                    await self._attach(interface, state.folder)
 
     async def start(self, interface: InterfaceRef, capture: CaptureFormat) -> Owner:
         """The owner of this interface, started if there is none.
@@ -72,11 +68,11 @@ class Owners:
         Raises DoesNotFitError when it captures in another format for somebody else.
         """
         async with self._locks[_key(interface)]:
-            owner = await self._started(interface, capture)
-            found = (await owner.status()).capture
+            owner, status = await self._living_or_started(interface, capture)
+            found = status.capture
             if (found.channels, found.sample_rate_hz, found.sample_type) == _format(capture):
                 return owner
-            if (await owner.status()).needs:
+            if status.needs:
                 raise DoesNotFitError(
                     "format_in_use",
                     f"{interface.name} is being captured with {found.channels} channels of {found.sample_type} at "
@@ -114,6 +110,26 @@ class Owners:
             if isinstance(end, Exception) and not isinstance(end, OwnerGoneError):
                 log.error("an owner could not be disarmed", fault=str(end))
         self._held.clear()
+
+    async def _attach(self, interface: InterfaceRef, state_folder: Path) -> None:
+        try:
+            self._held[_key(interface)] = await attach(state_folder, self._settings.timeouts)
+            log.info("attached to an owner", interface=interface.name)
+        except OwnerGoneError:
+            log.warning("an owner has died", interface=interface.name)
+        except OwnerUnresponsiveError as fault:
+            log.warning("an owner does not answer, it is asked again later", fault=str(fault))
+
+    async def _living_or_started(self, interface: InterfaceRef, capture: CaptureFormat) -> tuple[Owner, OwnerStatus]:
+        """An owner has one controlling connection, so the one that is held is asked before another is made."""
+        known = self._held.get(_key(interface))
+        if known is not None:
+            try:
+                return known, await known.status()
+            except OwnerGoneError:
+                self.forget(interface)
+        owner = await self._started(interface, capture)
+        return owner, await owner.status()
 
     async def _started(self, interface: InterfaceRef, capture: CaptureFormat) -> Owner:
         owner = await start_owner(self._config(interface, capture))

@@ -34,6 +34,8 @@ log = structlog.get_logger()
 
 ARMED_EARLY_SECONDS = 2.0
 """How long before a planned start the capture process is made ready."""
+HOLD_BACK_SECONDS = 1.0
+"""A stop that is heard later than this costs making the rendition again."""
 NEAR_END_SECONDS = 0.02
 PLANNED_END_SLACK_SECONDS = 5.0
 """A device that delivers nothing would never reach a planned end; then the clock decides."""
@@ -461,6 +463,7 @@ class Job:
             channel_map=settings.channel_map,
             encoding=settings.encoding,
             encoder_version=encoder_version(settings.encoding),
+            hold_back_frames=round(HOLD_BACK_SECONDS * settings.capture.sample_rate_hz),
         )
 
     # ---- delivered ----

@@ -173,6 +173,8 @@ class RenderTask(Stored):
     encoding: Encoding
     encoder_version: str
     poll_ms: Milliseconds = 100
+    hold_back_frames: Frames = 0
+    """Left for later while the end is unknown: a stop is heard a little after it was pressed, and cuts at the press."""
 
 
 class Rendition(Stored):

@@ -90,6 +90,7 @@ class Upload:
         self._folder: JobFolder = spool.job_folder(job_id)
         self._opened: UUID | None = None
         self._offsets: dict[PartName, int] = {}
+        self._safe_before = 0
         self._rounds = 0
         self._mismatches = 0
 
@@ -108,6 +109,8 @@ class Upload:
                     if state.owed:
                         await asyncio.sleep(self._timeouts.retry_longest)
                 except Exception as fault:
+                    if self._has_progressed():
+                        patience.reset()
                     self._offsets.clear()
                     seconds = patience.after(fault)
                     tell(f"upload {self._job_id}", fault, seconds)
@@ -135,6 +138,12 @@ class Upload:
             await self._begin_anew()
             return
         await listener.wait(self._timeouts.upload_pause / (4 if state.stage is Stage.FINISHING else 1))
+
+    def _has_progressed(self) -> bool:
+        """Whether the controller has got more since the last fault."""
+        safe = sum(self._offsets.values())
+        progressed, self._safe_before = safe > self._safe_before, max(safe, self._safe_before)
+        return progressed
 
     # ---- the cache file ----
 

@@ -26,6 +26,7 @@ from agent.renderer.handle import renderer_pid
 from agent.settings import AgentSettings
 from agent.states import JobState
 from protocol.messages import CaptureFormat, Encoding, InterfaceRef, JobSettings
+from tests.integration.fake_controller import FakeController
 
 HEAD_BYTES = 4096
 
@@ -121,8 +122,7 @@ def job_settings(name: str = "counter", **changes: Any) -> JobSettings:
 
 def counter_values(wav: bytes) -> NDArray[np.uint32]:
     """The number in every frame of a rendition of `counter`; 0 where there is silence."""
-    pairs = np.frombuffer(bytes(wav[HEAD_BYTES:]), dtype="<u2").reshape(-1, 2).astype(np.uint32)
-    return pairs[:, 0] | pairs[:, 1] << 16
+    return np.frombuffer(bytes(wav[HEAD_BYTES:]), dtype="<u4").astype(np.uint32)
 
 
 def assert_nothing_is_missing(wav: bytes, frames: int) -> None:
@@ -140,3 +140,20 @@ def wait_for(what: str, question: Callable[[], Any], seconds: float = 10.0) -> A
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
         time.sleep(0.01)
     return answer
+
+
+def rss_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@contextmanager
+def controller_and_room(time_scale: float = 1.0) -> Iterator[tuple[FakeController, AgentRoom]]:
+    """A fake controller that runs, and a node that belongs to it."""
+    controller = FakeController()
+    controller.start()
+    try:
+        with agent_room(controller.url, time_scale) as room:
+            yield controller, room
+    finally:
+        controller.stop()

@@ -30,20 +30,30 @@ def follow(folder: JobFolder) -> None:
     """
     task = TaskFile(folder)
     take = Take.open(task.now.take_folder)
+    while not _made(folder, task, take):
+        pass
+
+
+def _made(folder: JobFolder, task: "TaskFile", take: Take) -> bool:
+    """One pass over the recording. False when its end turned out to lie before what was encoded already."""
     waveform = WaveformFile(folder.waveform, task.now)
     encoder = open_encoder(task.now.encoding, task.now.capture, task.now.channel_map, folder.audio, waveform.drawing)
     block = _block_frames(task.now)
     frame = task.now.start_frame
     while (end := _end(take, task.now)) is None or frame < end:
-        until = min(take.durable_frame, frame + block, end if end is not None else take.durable_frame)
-        if frame < until:
+        known = take.durable_frame - task.now.hold_back_frames if end is None else min(take.durable_frame, end)
+        if frame < known:
+            until = min(frame + block, known)
             waveform.append(encoder.feed(take, frame, until))
             frame = until
         else:
             time.sleep(NEAR_END_SECONDS if end is not None else task.now.poll_ms / 1000)
         take.refresh()
         task.look()
+    if frame > end:
+        return False
     _finish(folder, task.now, take, end, encoder.finish(), waveform, encoder.levels())
+    return True
 
 
 class TaskFile:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any, Literal
 from uuid import UUID
 
 import uvicorn
@@ -59,7 +59,6 @@ from protocol.messages import (
 LEASE_MS = 30_000
 WAKE_LOOKS = 500
 WAKE_LOOK_SECONDS = 0.01
-Body = TypeVar("Body", bound=BaseModel)
 Handler = Callable[["FakeController", Request], Awaitable[Response]]
 
 
@@ -208,6 +207,18 @@ class FakeController:
                 self._changed.wait(min(left, 0.05))
         return answer
 
+    def wait_for_audio(self, job: FakeJob, bytes_of_audio: int, seconds: float = 30.0) -> None:
+        """Until the controller has that much of this recording."""
+        self.wait_until(
+            "audio",
+            lambda: any(
+                len(one.parts["audio"]) >= bytes_of_audio
+                for one in self.cache_files.values()
+                if one.request.job_id == job.job_id
+            ),
+            seconds,
+        )
+
     def note_change(self) -> None:
         with self._changed:
             self._changed.notify_all()
@@ -282,7 +293,7 @@ async def _heartbeat(fake: FakeController, request: Request) -> Response:
     answers = []
     for report in body.jobs:
         job = fake.jobs[report.job_id]
-        standing = "superseded" if job.epoch != report.epoch else "renewed" if job.is_live else "ended"
+        standing = _standing(job, report)
         if standing == "renewed":
             job.reports.append(report)
         answers.append(
@@ -295,6 +306,12 @@ async def _heartbeat(fake: FakeController, request: Request) -> Response:
             )
         )
     return _json(HeartbeatAnswer(jobs=answers, change_no=fake.change_no))
+
+
+def _standing(job: FakeJob, report: JobReport) -> Literal["renewed", "ended", "superseded"]:
+    if job.epoch != report.epoch:
+        return "superseded"
+    return "renewed" if job.is_live else "ended"
 
 
 async def _finish(fake: FakeController, request: Request) -> Response:

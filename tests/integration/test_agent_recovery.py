@@ -1,0 +1,336 @@
+"""Agent, owner, renderer or controller die, lie or come back: what was captured arrives, named as what it is."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from agent.daemon import EXIT_CANNOT_RUN, EXIT_SUPERSEDED, stop_owners
+from protocol.messages import EndReason, Origin, Wish
+from tests.acceptance.cutting_proxy import CuttingProxy
+from tests.agent_room import (
+    AgentRoom,
+    assert_nothing_is_missing,
+    controller_and_room,
+    counter_values,
+    job_settings,
+    wait_for,
+)
+from tests.integration.fake_controller import FakeController
+
+Place = tuple[FakeController, AgentRoom]
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    with controller_and_room() as made:
+        yield made
+
+
+@pytest.fixture
+def quick_place() -> Iterator[Place]:
+    """Limits are shorter here, so that leases end and agents give up within a test."""
+    with controller_and_room(time_scale=0.3) as made:
+        yield made
+
+
+# ---- the agent ----
+
+
+def test_killed_agent_costs_no_frame_and_the_next_one_delivers(place: Place) -> None:
+    controller, room = place
+    agent = room.start_agent()
+    job = controller.add_job(job_settings())
+    controller.wait_for_audio(job, 100_000)
+    owners, renderers = room.owner_pids(), room.renderer_pids()
+    agent.kill()
+    agent.wait()
+    assert (room.owner_pids(), room.renderer_pids()) == (owners, renderers)
+    assert len(owners) == len(renderers) == 1
+
+    room.start_agent()
+    controller.wait_for_audio(job, 500_000)
+    controller.wish(job, Wish.STOP)
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job))
+    assert sealed.origin is Origin.NORMAL
+    assert_nothing_is_missing(sealed.parts["audio"], sealed.facts.frames)
+    assert len(controller.cache_files) == 1
+    assert room.owner_pids() == owners
+    assert controller.node_run == 2
+
+
+def test_recording_stopped_while_no_agent_ran_is_cut_at_the_press(place: Place) -> None:
+    controller, room = place
+    agent = room.start_agent()
+    job = controller.add_job(job_settings())
+    controller.wait_for_audio(job, 100_000)
+    agent.kill()
+    agent.wait()
+    pressed = controller.wish(job, Wish.STOP)
+    begun = job.requested_at
+    wait_for("a second to go by", lambda: time.monotonic() - pressed > 1)
+    room.start_agent()
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job))
+    assert sealed.facts.frames / 48_000 < pressed - begun
+    assert sealed.origin is Origin.NORMAL
+    assert_nothing_is_missing(sealed.parts["audio"], sealed.facts.frames)
+
+
+def test_terminated_agent_is_gone_within_its_limit_and_captures_go_on(place: Place) -> None:
+    controller, room = place
+    agent = room.start_agent()
+    job = controller.add_job(job_settings())
+    controller.wait_for_audio(job, 100_000)
+    owners, renderers = room.owner_pids(), room.renderer_pids()
+    asked = time.monotonic()
+    agent.send_signal(signal.SIGTERM)
+    assert agent.wait(10) == 0
+    assert time.monotonic() - asked < room.settings.timeouts.agent_stop
+    assert (room.owner_pids(), room.renderer_pids()) == (owners, renderers)
+
+
+def test_terminated_agent_is_gone_within_its_limit_without_a_controller(place: Place) -> None:
+    controller, room = place
+    agent = room.start_agent()
+    controller.wait_until("inventory", lambda: controller.inventory)
+    controller.stop()
+    asked = time.monotonic()
+    agent.send_signal(signal.SIGTERM)
+    assert agent.wait(10) == 0
+    assert time.monotonic() - asked < room.settings.timeouts.agent_stop
+
+
+def test_second_agent_on_a_spool_is_refused(place: Place) -> None:
+    controller, room = place
+    first = room.start_agent()
+    controller.wait_until("inventory", lambda: controller.inventory)
+    assert room.start_agent().wait(10) == EXIT_CANNOT_RUN
+    assert "Another agent uses" in room.log
+    assert first.poll() is None
+    assert controller.node_run == 1
+
+
+def test_superseded_agent_raises_the_alarm_and_never_registers_again(place: Place) -> None:
+    controller, room = place
+    agent = room.start_agent()
+    job = controller.add_job(job_settings())
+    controller.wait_for_audio(job, 100_000)
+    owners = room.owner_pids()
+    controller.node_run += 5
+    assert agent.wait(20) == EXIT_SUPERSEDED
+    assert "alarm" in room.log
+    assert room.owner_pids() == owners
+    assert room.start_agent().wait(10) == EXIT_SUPERSEDED
+
+
+# ---- the capture ----
+
+
+def test_killed_owner_is_replaced_and_only_the_listed_gap_is_missing(place: Place) -> None:
+    controller, room = place
+    room.start_agent()
+    job = controller.add_job(job_settings())
+    controller.wait_for_audio(job, 200_000)
+    (owner,) = room.owner_pids()
+    os.kill(owner, signal.SIGKILL)
+    killed = time.monotonic()
+    wait_for("another owner", lambda: room.owner_pids() not in ([], [owner]))
+    assert time.monotonic() - killed < 2
+    controller.wait_for_audio(job, 700_000)
+    controller.wish(job, Wish.STOP)
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job))
+    (gap,) = sealed.facts.gaps
+    values = counter_values(sealed.parts["audio"])
+    silent = values[gap.start_frame : gap.start_frame + gap.frames]
+    assert len(values) == sealed.facts.frames
+    assert (silent == 0).all()
+    assert (values == 0).sum() == gap.frames
+    assert abs(int(values[-1]) - int(values[0]) + 1 - len(values)) <= gap.uncertainty_frames + 480
+    assert gap.frames < 2.5 * 48_000
+    assert any(event.kind == "capture_died" for event in controller.events)
+
+
+def test_node_that_stopped_delivers_what_it_had_as_truncated(place: Place) -> None:
+    controller, room = place
+    agent = room.start_agent()
+    job = controller.add_job(job_settings())
+    controller.wait_for_audio(job, 200_000)
+    agent.terminate()
+    agent.wait(10)
+    asyncio.run(stop_owners(room.settings, EndReason.NODE_STOPPED))
+    assert room.owner_pids() == []
+    wait_for("the renderer to end", lambda: room.renderer_pids() == [])
+    room.start_agent()
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job))
+    assert sealed.origin is Origin.TRUNCATED
+    assert sealed.facts.end_reason is EndReason.NODE_STOPPED
+    assert_nothing_is_missing(sealed.parts["audio"], sealed.facts.frames)
+
+
+def test_drained_agent_delivers_what_runs_then_leaves_nothing_behind(place: Place) -> None:
+    controller, room = place
+    agent = room.start_agent()
+    job = controller.add_job(job_settings(duration_ms=4000))
+    controller.wait_for_audio(job, 100_000)
+    agent.terminate()
+    agent.wait(10)
+    unclaimed = controller.add_job(job_settings())
+    drained = room.start_agent(drain=True)
+    assert drained.wait(30) == 0
+    sealed = controller.sealed(job)
+    assert sealed is not None
+    assert sealed.facts.frames == 4 * 48_000
+    assert unclaimed.state == "queued"
+    assert (room.owner_pids(), room.renderer_pids(), room.job_states()) == ([], [], [])
+
+
+# ---- the renderer ----
+
+
+def test_killed_renderer_makes_the_same_bytes_again(place: Place) -> None:
+    controller, room = place
+    room.start_agent()
+    job = controller.add_job(job_settings())
+    controller.wait_for_audio(job, 300_000)
+    (renderer,) = room.renderer_pids()
+    os.kill(renderer, signal.SIGKILL)
+    wait_for("another renderer", lambda: room.renderer_pids() not in ([], [renderer]))
+    controller.wait_for_audio(job, 600_000)
+    controller.wish(job, Wish.STOP)
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job))
+    assert_nothing_is_missing(sealed.parts["audio"], sealed.facts.frames)
+    assert len(controller.cache_files) == 1
+    assert controller.received_bytes < len(sealed.parts["audio"]) + 50_000
+
+
+# ---- the controller ----
+
+
+def test_lost_answer_to_a_claim_is_asked_for_again_under_the_same_id(place: Place) -> None:
+    controller, room = place
+    controller.lost_answers["claim-next"] = 2
+    job = controller.add_job(job_settings(duration_ms=500))
+    controller.add_job(job_settings(duration_ms=500))
+    room.start_agent()
+    for one in controller.jobs.values():
+        controller.wait_until("seal", lambda one=one: controller.sealed(one), seconds=20)
+    assert len(set(controller.claim_ids[:3])) == 1
+    assert len(controller.cache_files) == 2
+    assert job.claim_id == controller.claim_ids[0]
+
+
+def test_job_whose_claim_was_answered_to_a_dead_agent_is_taken_on(place: Place) -> None:
+    controller, room = place
+    controller.lost_answers["claim-next"] = 1000
+    job = controller.add_job(job_settings(duration_ms=500))
+    agent = room.start_agent()
+    controller.wait_until("claim", lambda: controller.claim_ids)
+    agent.kill()
+    agent.wait()
+    room.start_agent()
+    controller.wait_until("seal", lambda: controller.sealed(job), seconds=20)
+
+
+@pytest.mark.parametrize("route", ["run", "cache-files", "seal", "heartbeat", "audio"])
+def test_lost_answer_has_no_second_effect(place: Place, route: str) -> None:
+    controller, room = place
+    controller.lost_answers[route] = 2
+    job = controller.add_job(job_settings(duration_ms=800))
+    room.start_agent()
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job), seconds=20)
+    wait_for("the job to go", lambda: room.job_states() == [])
+    assert_nothing_is_missing(sealed.parts["audio"], 38_400)
+    assert len(controller.cache_files) == 1
+    assert controller.node_run == 1
+
+
+def test_agent_that_starts_without_a_controller_keeps_capturing(place: Place) -> None:
+    controller, room = place
+    agent = room.start_agent()
+    job = controller.add_job(job_settings())
+    controller.wait_for_audio(job, 100_000)
+    agent.kill()
+    agent.wait()
+    controller.stop()
+    (owner,) = room.owner_pids()
+    room.start_agent()
+    wait_for("the agent to miss its controller", lambda: "controller is not available" in room.log)
+    os.kill(owner, signal.SIGKILL)
+    wait_for("another owner", lambda: room.owner_pids() not in ([], [owner]))
+    controller.start()
+    controller.wait_for_audio(job, 600_000)
+    controller.wish(job, Wish.STOP)
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job), seconds=20)
+    assert len(sealed.facts.gaps) == 1
+    assert len(counter_values(sealed.parts["audio"])) == sealed.facts.frames
+
+
+def test_upload_cut_fifty_times_resumes_and_sends_only_the_cuts_again(place: Place) -> None:
+    controller, room = place
+    proxy = CuttingProxy(controller.port, seed=7, cuts_left=0)
+    agent = room.start_agent(url=f"http://127.0.0.1:{proxy.port}")
+    job = controller.add_job(job_settings("counter-32"))
+    controller.wait_for_audio(job, 3_000_000)
+    proxy.cuts_left = 50
+    wait_for("fifty cuts", lambda: proxy.cuts_left == 0, seconds=60)
+    controller.wish(job, Wish.STOP)
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job), seconds=20)
+    proxy.close()
+    assert sum(append.was_cut for append in proxy.appends) == 50
+    passed = sum(append.passed for append in proxy.appends)
+    audio_bytes = len(sealed.parts["audio"])
+    assert audio_bytes == 4096 + sealed.facts.frames * 128
+    assert audio_bytes <= passed < audio_bytes + 50 * 65_536
+    assert agent.poll() is None
+
+
+def test_damaged_upload_is_never_sealed_and_goes_again(place: Place) -> None:
+    controller, room = place
+    controller.damaged_parts = 1
+    room.start_agent()
+    job = controller.add_job(job_settings(duration_ms=500))
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job), seconds=20)
+    assert_nothing_is_missing(sealed.parts["audio"], 24_000)
+    assert len(controller.cache_files) == 2
+
+
+def test_controller_that_asks_for_patience_is_not_pressed(place: Place) -> None:
+    controller, room = place
+    controller.refusals["claim-next"] = (503, "2")
+    room.start_agent()
+    controller.wait_until("claim", lambda: controller.calls["claim-next"])
+    asked = time.monotonic()
+    controller.wait_until("second claim", lambda: controller.calls["claim-next"] > 1)
+    assert time.monotonic() - asked > 1.9
+
+
+def test_finish_is_told_until_it_is_heard_also_over_a_restart(place: Place) -> None:
+    controller, room = place
+    controller.refusals["finish"] = (503, "")
+    job = controller.add_job(job_settings(channel_map=[[1.0]]))
+    agent = room.start_agent()
+    controller.wait_until("finish", lambda: controller.calls["finish"] > 1)
+    agent.kill()
+    agent.wait()
+    controller.refusals.clear()
+    room.start_agent()
+    controller.wait_until("finish", lambda: job.finish)
+    assert job.finish.reason == "channel_map_does_not_fit"
+    wait_for("the job to go", lambda: room.job_states() == [])
+
+
+def test_lost_lease_never_stops_a_capture_and_its_audio_becomes_salvage(quick_place: Place) -> None:
+    controller, room = quick_place
+    room.start_agent()
+    job = controller.add_job(job_settings(duration_ms=4000))
+    controller.wait_for_audio(job, 100_000)
+    controller.end_lease(job)
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job), seconds=30)
+    assert sealed.origin is Origin.SALVAGED
+    assert sealed.facts.frames == 4 * 48_000
+    assert_nothing_is_missing(sealed.parts["audio"], 4 * 48_000)
+    assert job.state == "failed"
+    assert any(event.kind == "lease_lost" for event in controller.events)
