@@ -39,11 +39,11 @@ async def serve(settings: ControllerSettings, on_ready: Callable[[str], None] | 
     stop = asyncio.Event()
     async with AsyncExitStack() as resources:
         resources.enter_context(_set_by_signals(stop))
-        listener = resources.enter_context(_listening(settings))
+        listener = resources.enter_context(listening(settings))
         _require_writable(settings)
         url = await _unless(stop, resources.enter_async_context(running_database(settings)))
         if url is not None:
-            await _run_server(settings, url, listener, stop, on_ready)
+            await run_server(settings, url, listener, stop, on_ready)
 
 
 @asynccontextmanager
@@ -59,13 +59,14 @@ async def running_database(settings: ControllerSettings) -> AsyncIterator[str]:
         yield server.url("app")
 
 
-async def _run_server(
+async def run_server(
     settings: ControllerSettings,
     url: str,
     listener: socket.socket,
     stop: asyncio.Event,
-    on_ready: Callable[[str], None] | None,
+    on_ready: Callable[[str], None] | None = None,
 ) -> None:
+    """Answers on the listening socket until the event is set, and stops in order."""
     app = create_app(settings, url)
 
     def started() -> None:
@@ -165,7 +166,8 @@ def _set_by_signals(stop: asyncio.Event) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _listening(settings: ControllerSettings) -> Iterator[socket.socket]:
+def listening(settings: ControllerSettings) -> Iterator[socket.socket]:
+    """The socket of the settings. Raises StartError when somebody else has it."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

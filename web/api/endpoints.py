@@ -7,6 +7,7 @@ stands in `media`. Routes and the OpenAPI document are both read from here.
 """
 
 import inspect
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ class Call:
 
     controller: Controller
     request: Request
+    received_at: float
+    """Seconds of a clock of this process: which of two requests came first."""
 
 
 @dataclass(frozen=True)
@@ -105,16 +108,17 @@ class Endpoint:
         return Route(path, self._answer, methods=[self.method], name=self.name)
 
     async def _answer(self, request: Request) -> Response:
+        call = Call(request.app.state.controller, request, time.monotonic())
         try:
-            return self._respond(await self.act(**await self._arguments(request)))
+            return self._respond(await self.act(**await self._arguments(call)))
         except ClientDisconnect:
             return Response(status_code=HTTPStatus.BAD_REQUEST)
         except Exception as fault:
             return await problem_response(request, fault)
 
-    async def _arguments(self, request: Request) -> dict[str, Any]:
+    async def _arguments(self, call: Call) -> dict[str, Any]:
         """Who asks comes first, so that nobody else's body is read."""
-        controller: Controller = request.app.state.controller
+        controller, request = call.controller, call.request
         values: dict[str, Any] = {}
         if "by" in self.parameters:
             values["by"] = await tokens.authenticate(controller.db, _bearer(request))
@@ -128,7 +132,7 @@ class Endpoint:
             text = await _read_body(request, self.body_limit_bytes)
             values["body"] = _checked(lambda: self.parameters["body"].model_validate_json(text))
         if "call" in self.parameters:
-            values["call"] = Call(controller, request)
+            values["call"] = call
         return values
 
     def _respond(self, answer: Any) -> Response:

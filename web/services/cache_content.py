@@ -5,6 +5,7 @@ Who may send is decided elsewhere. Everything that touches the disk runs in thre
 
 import base64
 import binascii
+import math
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -69,7 +70,7 @@ class CacheContent:
         """Cuts every upload at a durable offset; none is begun any more. Seals under way go on."""
         self._stopping = True
         for turn in self._turns.values():
-            if not turn.exclusive:
+            if not turn.is_seal:
                 turn.scope.cancel()
 
     async def offset(self, cache_file_id: UUID, part: PartName) -> int:
@@ -83,15 +84,23 @@ class CacheContent:
         )
 
     async def append(
-        self, cache_file_id: UUID, part: PartName, start: int, stop: int, blocks: AsyncIterator[bytes]
+        self,
+        cache_file_id: UUID,
+        part: PartName,
+        start: int,
+        stop: int,
+        blocks: AsyncIterator[bytes],
+        *,
+        received_at: float,
     ) -> int:
         """Takes in the bytes from `start` to `stop`; what arrived is durable in the end, also when the sender stops.
 
-        Returns the new offset. A newer call for the same part ends an older one with UploadReplacedError. Raises
-        WrongOffsetError, TooLargeError, NoSpaceError, InvalidError for more bytes than announced, UnavailableError.
+        Returns the new offset. Of two calls for the same part the one received later goes on, the other ends with
+        UploadReplacedError. Raises WrongOffsetError, TooLargeError, NoSpaceError, UnavailableError, and InvalidError
+        for more bytes than announced.
         """
         self._refuse_too_much(part, start, stop)
-        async with self._turn((cache_file_id, part)), self._opened(cache_file_id, part) as upload:
+        async with self._turn((cache_file_id, part), received_at), self._opened(cache_file_id, part) as upload:
             if upload.writer.offset != start:
                 raise WrongOffsetError(upload.writer.offset, part)
             async with self._room_for(upload, stop - start):
@@ -100,26 +109,33 @@ class CacheContent:
             return upload.writer.offset
 
     @asynccontextmanager
-    async def sealing(self, cache_file_id: UUID, seal: SealRequest) -> AsyncIterator[VerifiedParts]:
-        """Inside, every part is what the seal says, durable under its final name, and nobody writes it.
+    async def alone_with(self, cache_file_id: UUID) -> AsyncIterator[None]:
+        """Inside, nobody else writes or seals this cache file here. Uploads of it are ended, seals waited for."""
+        async with AsyncExitStack() as turns:
+            for part in PARTS:
+                await turns.enter_async_context(self._turn((cache_file_id, part), math.inf))
+            yield
+
+    async def prove(self, cache_file_id: UUID, seal: SealRequest) -> VerifiedParts:
+        """Makes sure that every part is what the seal says, and durable under its final name. Only inside `alone_with`.
 
         Repeatable after a crash at any step. Raises WrongOffsetError for a part that is not all here,
         DigestMismatchError for one that differs (it was emptied), InvalidError for heads that contradict the facts.
         """
         seals: dict[PartName, PartSeal] = {"audio": seal.audio, "waveform": seal.waveform, "ledger": seal.ledger}
         heads = {part: _head_in(part, one) for part, one in seals.items()}
-        async with AsyncExitStack() as turns:
-            for part in PARTS:
-                await turns.enter_async_context(self._turn((cache_file_id, part), exclusive=True))
-            for part, one in seals.items():
-                await self._require_length(cache_file_id, part, one.bytes)
-            for part, one in seals.items():
-                await self._require_body(cache_file_id, part, one.body_sha256)
-            await self._require_sense(cache_file_id, seals, heads, seal.facts)
-            await self._work(lambda: self._folder.install(cache_file_id, heads))
-            yield {part: VerifiedPart(one.bytes, one.head_sha256, one.body_sha256) for part, one in seals.items()}
-            for part in PARTS:
-                self._bodies.pop((cache_file_id, part), None)
+        for part, one in seals.items():
+            await self._require_length(cache_file_id, part, one.bytes)
+        for part, one in seals.items():
+            await self._require_body(cache_file_id, part, one.body_sha256)
+        await self._require_sense(cache_file_id, seals, heads, seal.facts)
+        await self._work(lambda: self._folder.install(cache_file_id, heads))
+        return {part: VerifiedPart(one.bytes, one.head_sha256, one.body_sha256) for part, one in seals.items()}
+
+    def forget(self, cache_file_id: UUID) -> None:
+        """It is sealed: what was remembered for going on is of no use any more."""
+        for part in PARTS:
+            self._bodies.pop((cache_file_id, part), None)
 
     # ---- taking in ----
 
@@ -131,16 +147,18 @@ class CacheContent:
             raise TooLargeError(f"The part {part} may have at most {most} bytes.")
 
     @asynccontextmanager
-    async def _turn(self, key: _Key, *, exclusive: bool = False) -> AsyncIterator[None]:
-        """One at a time for each part: who comes later cancels whom it finds, or waits for a seal."""
+    async def _turn(self, key: _Key, received_at: float) -> AsyncIterator[None]:
+        """One at a time for each part: a later request ends an earlier one. A seal (infinitely late) is waited for."""
         if self._stopping:
             raise UnavailableError("The controller is stopping. Ask again in a moment.")
-        older = self._turns.get(key)
-        mine = self._turns[key] = _Turn(CancelScope(), anyio.Event(), exclusive)
+        other = self._turns.get(key)
+        if other is not None and not other.is_seal and other.received_at > received_at:
+            raise UploadReplacedError
+        mine = self._turns[key] = _Turn(CancelScope(), anyio.Event(), received_at)
         try:
             with mine.scope:
-                if older is not None:
-                    await _let_finish(older)
+                if other is not None:
+                    await _let_finish(other)
                 await anyio.lowlevel.checkpoint()
                 yield
         finally:
@@ -290,7 +308,11 @@ class CacheContent:
 class _Turn:
     scope: CancelScope
     done: anyio.Event
-    exclusive: bool
+    received_at: float
+
+    @property
+    def is_seal(self) -> bool:
+        return math.isinf(self.received_at)
 
 
 @dataclass
@@ -309,7 +331,7 @@ class _Upload:
 
 
 async def _let_finish(turn: _Turn) -> None:
-    if not turn.exclusive:
+    if not turn.is_seal:
         turn.scope.cancel()
     with CancelScope(shield=True):
         await turn.done.wait()

@@ -37,7 +37,7 @@ async def begin(call: Call, node: NodeActor, body: CacheFileRequest) -> CacheFil
     return CacheFileAnswer(id=cache_file.id, offsets=await call.controller.content.offsets(cache_file.id))
 
 
-async def offset(call: Call, node: NodeActor, cache_file_id: UUID, part: PartName) -> Response:
+async def progress(call: Call, node: NodeActor, cache_file_id: UUID, part: PartName) -> Response:
     """Hear where the upload of a part goes on."""
     cache_file = await stored_cache_files.get(call.controller.db, cache_file_id, scope=_only(node))
     return _at(await call.controller.content.offset(cache_file.id, part))
@@ -50,18 +50,24 @@ async def append(call: Call, node: NodeActor, cache_file_id: UUID, part: PartNam
     epoch, node_run = _number_in(call.request, EPOCH_HEADER), _number_in(call.request, NODE_RUN_HEADER)
     await cache_files.require_append(call.controller.db, cache_file_id, epoch=epoch, node_run=node_run, node=node)
     async with aclosing(call.request.stream()) as blocks:
-        return _at(await call.controller.content.append(cache_file_id, part, start, stop, blocks))
+        offset = await call.controller.content.append(
+            cache_file_id, part, start, stop, blocks, received_at=call.received_at
+        )
+    return _at(offset)
 
 
 async def seal(call: Call, node: NodeActor, cache_file_id: UUID, body: SealRequest) -> SealAnswer:
     """End a recording with content: what is stored is proved, then everything happens at once. Repeatable."""
-    db = call.controller.db
-    cache_file = await stored_cache_files.get(db, cache_file_id, scope=_only(node))
-    if cache_file.state is CacheState.CACHED and cache_file.parts is not None:
-        return await cache_files.seal(db, cache_file_id, body, cache_file.parts, node=node)
-    await cache_files.require_append(db, cache_file_id, epoch=body.epoch, node_run=body.node_run, node=node)
-    async with call.controller.content.sealing(cache_file_id, body) as verified:
+    db, content = call.controller.db, call.controller.content
+    await stored_cache_files.get(db, cache_file_id, scope=_only(node))
+    async with content.alone_with(cache_file_id):
+        cache_file = await stored_cache_files.get(db, cache_file_id, scope=_only(node))
+        if cache_file.state is CacheState.CACHED and cache_file.parts is not None:
+            return await cache_files.seal(db, cache_file_id, body, cache_file.parts, node=node)
+        await cache_files.require_append(db, cache_file_id, epoch=body.epoch, node_run=body.node_run, node=node)
+        verified = await content.prove(cache_file_id, body)
         answer = await cache_files.seal(db, cache_file_id, body, verified, node=node)
+    content.forget(cache_file_id)
     call.controller.sealed.set()
     return answer
 
