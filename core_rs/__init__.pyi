@@ -321,7 +321,8 @@ class GrowthGuard:
 class ChannelMap:
     """A gain matrix: `outputs` rows of `inputs` gains.
 
-    Output = sum of input × gain in double precision, inputs in their order, rounded half to even and saturated.
+    Output = sum of input × gain in double precision, rounded half to even and saturated. Input i adds to sum i mod 4;
+    the sums make (0 + 1) + (2 + 3), so that a result can be repeated to the last bit.
     """
 
     def __new__(cls, rows: Sequence[Sequence[float]]) -> ChannelMap: ...

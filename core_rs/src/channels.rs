@@ -8,7 +8,8 @@ use crate::with_sample;
 
 /// A gain matrix of `outputs` rows with `inputs` gains each.
 ///
-/// An output is the sum of input × gain in double precision, inputs in their order, rounded half to even and saturated.
+/// An output is the sum of input × gain in double precision, rounded half to even and saturated. Four sums run side by side,
+/// input i in sum i mod 4, and make (0 + 1) + (2 + 3): a fixed order, so that the result is the same everywhere.
 /// Where a row is one input with gain 1 and the sample type stays, the bits are copied.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelMap {
@@ -129,8 +130,8 @@ impl ChannelMap {
         match (self.inputs, self.outputs()) {
             (2, 1) => mix_small::<I, O, 2, 1>(&self.matrix(scale), pcm, mixed),
             (2, 2) => mix_small::<I, O, 2, 2>(&self.matrix(scale), pcm, mixed),
-            (_, 1) => mix_dense::<I, O, 1>(&self.columns(scale), pcm, mixed),
-            (_, 2) => mix_dense::<I, O, 2>(&self.columns(scale), pcm, mixed),
+            (_, 1) => mix_dense::<I, O, 1>(&self.tiles(scale), self.inputs, pcm, mixed),
+            (_, 2) => mix_dense::<I, O, 2>(&self.tiles(scale), self.inputs, pcm, mixed),
             _ => mix_sparse::<I, O>(&self.terms(scale), self.inputs, pcm, mixed),
         }
     }
@@ -140,10 +141,14 @@ impl ChannelMap {
         std::array::from_fn(|input| std::array::from_fn(|output| self.rows[output][input] * scale))
     }
 
-    /// As [`Self::matrix`], for any number of inputs.
-    fn columns<const OUTPUTS: usize>(&self, scale: f64) -> Vec<[f64; OUTPUTS]> {
-        let column = |input: usize| std::array::from_fn(|output| self.rows[output][input] * scale);
-        (0..self.inputs).map(column).collect()
+    /// As [`Self::matrix`], four inputs at a time, filled up with gains of 0.
+    fn tiles<const OUTPUTS: usize>(&self, scale: f64) -> Vec<[[f64; LANES]; OUTPUTS]> {
+        let gain =
+            |output: usize, input: usize| self.rows[output].get(input).map_or(0.0, |gain| gain * scale);
+        let tile = |first: usize| {
+            std::array::from_fn(|output| std::array::from_fn(|lane| gain(output, first + lane)))
+        };
+        (0..self.inputs).step_by(LANES).map(tile).collect()
     }
 
     /// The inputs that each output listens to, with their gains.
@@ -169,6 +174,8 @@ impl ChannelMap {
 }
 
 const MOST_CHANNELS: usize = 64;
+/// Sums that run side by side.
+const LANES: usize = 4;
 
 fn limited(channels: usize) -> Result<()> {
     if (1..=MOST_CHANNELS).contains(&channels) {
@@ -215,32 +222,49 @@ fn mix_small<I: Number, O: Number, const INPUTS: usize, const OUTPUTS: usize>(
     let frames = pcm.chunks_exact(INPUTS * I::BYTES);
     for (frame, result) in frames.zip(mixed.chunks_exact_mut(OUTPUTS * O::BYTES)) {
         for output in 0..OUTPUTS {
-            let sum = (0..INPUTS).fold(0.0, |sum, input| {
-                sum + I::read(&frame[input * I::BYTES..][..I::BYTES]) * columns[input][output]
-            });
-            O::write(sum, &mut result[output * O::BYTES..][..O::BYTES]);
+            let mut sums = [0.0; LANES];
+            for input in 0..INPUTS {
+                sums[input % LANES] += read_at::<I>(frame, input) * columns[input][output];
+            }
+            O::write(total(sums), &mut result[output * O::BYTES..][..O::BYTES]);
         }
     }
 }
 
 fn mix_dense<I: Number, O: Number, const OUTPUTS: usize>(
-    columns: &[[f64; OUTPUTS]],
+    tiles: &[[[f64; LANES]; OUTPUTS]],
+    inputs: usize,
     pcm: &[u8],
     mixed: &mut [u8],
 ) {
-    let mut samples = [0.0; MOST_CHANNELS];
-    let samples = &mut samples[..columns.len()];
-    let frames = pcm.chunks_exact(columns.len() * I::BYTES);
+    let frames = pcm.chunks_exact(inputs * I::BYTES);
     for (frame, result) in frames.zip(mixed.chunks_exact_mut(OUTPUTS * O::BYTES)) {
-        read_frame::<I>(frame, samples);
-        let mut sums = [0.0; OUTPUTS];
-        for (sample, gains) in samples.iter().zip(columns) {
-            for output in 0..OUTPUTS {
-                sums[output] += sample * gains[output];
-            }
+        let mut sums = [[0.0; LANES]; OUTPUTS];
+        let fours = frame.chunks_exact(LANES * I::BYTES);
+        let rest = fours.remainder();
+        for (bytes, tile) in fours.zip(tiles) {
+            add_tile(&std::array::from_fn(|lane| read_at::<I>(bytes, lane)), tile, &mut sums);
         }
-        for (sum, bytes) in sums.iter().zip(result.chunks_exact_mut(O::BYTES)) {
-            O::write(*sum, bytes);
+        if let Some(tile) = tiles.last().filter(|_| !rest.is_empty()) {
+            let held = rest.len() / I::BYTES;
+            let four = std::array::from_fn(|lane| if lane < held { read_at::<I>(rest, lane) } else { 0.0 });
+            add_tile(&four, tile, &mut sums);
+        }
+        for (sums, bytes) in sums.iter().zip(result.chunks_exact_mut(O::BYTES)) {
+            O::write(total(*sums), bytes);
+        }
+    }
+}
+
+#[inline(always)]
+fn add_tile<const OUTPUTS: usize>(
+    four: &[f64; LANES],
+    tile: &[[f64; LANES]; OUTPUTS],
+    sums: &mut [[f64; LANES]; OUTPUTS],
+) {
+    for output in 0..OUTPUTS {
+        for lane in 0..LANES {
+            sums[output][lane] += four[lane] * tile[output][lane];
         }
     }
 }
@@ -254,19 +278,23 @@ fn mix_sparse<I: Number, O: Number>(
     let frames = pcm.chunks_exact(inputs * I::BYTES);
     for (frame, result) in frames.zip(mixed.chunks_exact_mut(terms.len() * O::BYTES)) {
         for (terms, bytes) in terms.iter().zip(result.chunks_exact_mut(O::BYTES)) {
-            let sum = terms
-                .iter()
-                .fold(0.0, |sum, (input, gain)| sum + I::read(&frame[input * I::BYTES..][..I::BYTES]) * gain);
-            O::write(sum, bytes);
+            let mut sums = [0.0; LANES];
+            for (input, gain) in terms {
+                sums[input % LANES] += read_at::<I>(frame, *input) * gain;
+            }
+            O::write(total(sums), bytes);
         }
     }
 }
 
 #[inline(always)]
-fn read_frame<I: Number>(frame: &[u8], samples: &mut [f64]) {
-    for (bytes, sample) in frame.chunks_exact(I::BYTES).zip(samples) {
-        *sample = I::read(bytes);
-    }
+fn total(sums: [f64; LANES]) -> f64 {
+    (sums[0] + sums[1]) + (sums[2] + sums[3])
+}
+
+#[inline(always)]
+fn read_at<S: Number>(frame: &[u8], channel: usize) -> f64 {
+    S::read(&frame[channel * S::BYTES..][..S::BYTES])
 }
 
 /// A sample as a number in its own steps.
