@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::digest::{Digest, sha256_file};
 use crate::error::{Error, Result};
 use crate::pcm::PcmFormat;
-use crate::sums::{FlushRecord, RECORD_BYTES, sums_path};
+use crate::sums::{FlushRecord, SumsWriter, sums_path};
 use crate::wav::{self, DataLength};
 
 /// Where the samples of every segment begin.
@@ -37,13 +37,11 @@ pub struct ClosedSegment {
 pub struct OpenSegment {
     path: PathBuf,
     file: File,
-    sums_path: PathBuf,
-    sums: File,
+    sums: SumsWriter,
     format: PcmFormat,
     full_bytes: u64,
     written_bytes: u64,
     flushed_bytes: u64,
-    records: u64,
     checks: Option<Checks>,
 }
 
@@ -60,27 +58,21 @@ impl OpenSegment {
     /// # Errors
     /// `Io`, also when one exists already.
     pub fn create(path: PathBuf, format: PcmFormat, full_frames: u64, checksums: bool) -> Result<Self> {
-        let sums_path = sums_path(&path);
-        let file = create_new(&path)?;
-        let sums = create_new(&sums_path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(Error::io("create", &path))?;
+        let sums = SumsWriter::create(&path)?;
         let full_bytes = full_frames * format.frame_bytes() as u64;
         let checks = checksums.then(|| {
             let mut full_file = Digest::default();
             full_file.update(&wav::head(&format, DataLength::Bytes(full_bytes), DATA_OFFSET));
             Checks { block: crc32fast::Hasher::new(), full_file }
         });
-        let segment = Self {
-            path,
-            file,
-            sums_path,
-            sums,
-            format,
-            full_bytes,
-            written_bytes: 0,
-            flushed_bytes: 0,
-            records: 0,
-            checks,
-        };
+        let segment =
+            Self { path, file, sums, format, full_bytes, written_bytes: 0, flushed_bytes: 0, checks };
         segment.write_head()?;
         if let Some(folder) = segment.path.parent() {
             sync_folder(folder)?;
@@ -132,12 +124,7 @@ impl OpenSegment {
         self.write_head()?;
         self.file.sync_data().map_err(Error::io("sync", &self.path))?;
         let block_crc = self.checks.as_mut().map(|checks| std::mem::take(&mut checks.block).finalize());
-        let record = FlushRecord { end_byte: self.written_bytes, block_crc, boottime_ns };
-        self.sums
-            .write_all_at(&record.encode(), self.records * RECORD_BYTES as u64)
-            .map_err(Error::io("write", &self.sums_path))?;
-        self.sums.sync_data().map_err(Error::io("sync", &self.sums_path))?;
-        self.records += 1;
+        self.sums.append(&FlushRecord { end_byte: self.written_bytes, block_crc, boottime_ns })?;
         self.flushed_bytes = self.written_bytes;
         Ok(())
     }
@@ -202,10 +189,6 @@ pub fn forget_sums(segment: &Path) -> Result<()> {
 /// `Io`.
 pub fn sync_folder(folder: &Path) -> Result<()> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io("sync", folder))
-}
-
-fn create_new(path: &Path) -> Result<File> {
-    OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(Error::io("create", path))
 }
 
 fn write_head(file: &File, path: &Path, format: &PcmFormat, data_bytes: u64) -> Result<()> {

@@ -1,7 +1,8 @@
 //! The sums of an open segment: what each flush made durable, in records of fixed size beside the segment.
 //!
 //! A record is written only after the bytes it speaks of were synced, so that it is itself the proof of durability. A record cut
-//! short or not matching its own sum was not finished by a crash; nothing after it counts.
+//! short or not matching its own sum was not finished by a crash; nothing after it counts. Room for records is written ahead as
+//! zeros, so that a record changes no length: syncing it then costs no journal entry.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -11,6 +12,9 @@ use crate::error::{Error, Result};
 
 /// Bytes of one record on disk.
 pub const RECORD_BYTES: usize = 32;
+
+/// Records that room is made for at a time; their bytes fill a page.
+const ROOM_RECORDS: u64 = 128;
 
 /// One flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +58,50 @@ pub fn sums_path(segment: &Path) -> PathBuf {
     let mut name = segment.as_os_str().to_owned();
     name.push(".sums");
     name.into()
+}
+
+/// Writes records.
+pub struct SumsWriter {
+    file: File,
+    path: PathBuf,
+    records: u64,
+}
+
+impl SumsWriter {
+    /// Begins the sums of a new segment, with room.
+    ///
+    /// # Errors
+    /// `Io`, also when there are some already.
+    pub fn create(segment: &Path) -> Result<Self> {
+        let path = sums_path(segment);
+        let file = File::create_new(&path).map_err(Error::io("create", &path))?;
+        let writer = Self { file, path, records: 0 };
+        writer.make_room()?;
+        Ok(writer)
+    }
+
+    /// Appends a record durably.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn append(&mut self, record: &FlushRecord) -> Result<()> {
+        if self.records > 0 && self.records.is_multiple_of(ROOM_RECORDS) {
+            self.make_room()?;
+        }
+        let byte = self.records * RECORD_BYTES as u64;
+        self.file.write_all_at(&record.encode(), byte).map_err(Error::io("write", &self.path))?;
+        self.file.sync_data().map_err(Error::io("sync", &self.path))?;
+        self.records += 1;
+        Ok(())
+    }
+
+    fn make_room(&self) -> Result<()> {
+        let room = [0; ROOM_RECORDS as usize * RECORD_BYTES];
+        self.file
+            .write_all_at(&room, self.records * RECORD_BYTES as u64)
+            .map_err(Error::io("write", &self.path))?;
+        self.file.sync_data().map_err(Error::io("sync", &self.path))
+    }
 }
 
 /// Reads records as they come.
@@ -107,13 +155,14 @@ impl SumsReader {
         self.end_byte
     }
 
-    /// Where good records end, if bytes stand behind them.
+    /// Where good records end, if anything but room stands behind them.
     ///
     /// # Errors
     /// `Io`.
     pub fn torn_byte(&self) -> Result<Option<u64>> {
-        let length = self.file.metadata().map_err(Error::io("read", &self.path))?.len();
-        Ok((length > self.read_bytes).then_some(self.read_bytes))
+        let mut rest = [0; ROOM_RECORDS as usize * RECORD_BYTES];
+        let read = self.file.read_at(&mut rest, self.read_bytes).map_err(Error::io("read", &self.path))?;
+        Ok(rest[..read].iter().any(|byte| *byte != 0).then_some(self.read_bytes))
     }
 }
 
