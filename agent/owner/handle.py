@@ -145,11 +145,12 @@ async def start_owner(config: OwnerConfig) -> "Owner":
         try:
             return await attach(config.state_folder, config.timeouts)
         except OwnerGoneError:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
             await _launch(config)
         except OwnerUnresponsiveError:
             if asyncio.get_running_loop().time() > deadline:
                 raise
-            await asyncio.sleep(_POLL_SECONDS)
 
 
 async def attach(state_folder: Path, timeouts: Timeouts | None = None) -> "Owner":
@@ -241,45 +242,45 @@ class Owner:
     async def _ended_within(self, seconds: float, before: Process | None) -> bool:
         """Whether the owner that was there before has let go of its lock, or another one has taken its place."""
         deadline = asyncio.get_running_loop().time() + seconds
-        while _lock_is_held(self.state_folder) and _process(self.state_folder) in {before, None}:
+        while _lives(self.state_folder) and _process(self.state_folder) in {before, None}:
             if asyncio.get_running_loop().time() > deadline:
                 return False
             await asyncio.sleep(_POLL_SECONDS)
         return True
 
     async def _ask(self, do: str, **fields: Any) -> Fields:
+        trouble: list[OwnerError] = []
         try:
             async with asyncio.timeout(self._timeouts.owner_request), self._turn:
-                return await self._connected({"do": do, **fields})
+                return await self._connected({"do": do, **fields}, trouble)
         except TimeoutError as cause:
-            raise OwnerUnresponsiveError(
-                f"The owner of {self.state_folder} did not answer in time. Try again."
-            ) from cause
+            last = trouble[-1] if trouble else "No answer came. Try again."
+            raise OwnerUnresponsiveError(f"The owner of {self.state_folder} did not answer in time: {last}") from cause
 
-    async def _connected(self, request: Fields) -> Fields:
-        """Asks over the kept connection, or over a new one when that broke or another agent is about to let go."""
-        if self._connection:
-            try:
-                return await self._exchange(request)
-            except OwnerUnresponsiveError:
-                pass  # broken since it was last used, perhaps by an owner that was replaced
+    async def _connected(self, request: Fields, trouble: list[OwnerError]) -> Fields:
+        """Asks over the kept connection or a new one, again while it breaks off or another agent holds the place."""
         while True:
-            token = await self._connect()
             try:
-                return await self._exchange({**request, "token": token})
+                token = {} if self._connection else {"token": await self._connect()}
+                return await self._exchange({**request, **token})
+            except OwnerUnresponsiveError as broken:
+                trouble.append(broken)
             except OwnerRefusedError as refusal:
                 if refusal.code != "busy":
                     raise
-                await asyncio.sleep(_POLL_SECONDS)
+                trouble.append(refusal)
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def _connect(self) -> str:
         """A new connection, and the token that its first request must carry."""
         try:
             self._connection = await asyncio.open_unix_connection(self.state_folder / "socket")
         except (FileNotFoundError, ConnectionRefusedError) as cause:
-            if not _lock_is_held(self.state_folder):
+            if not _lives(self.state_folder):
                 raise OwnerGoneError from cause
-            raise OwnerUnresponsiveError from cause
+            raise OwnerUnresponsiveError(
+                f"The owner of {self.state_folder} is starting or ending. Try again."
+            ) from cause
         except OSError as cause:
             raise OwnerUnresponsiveError(f"{cause}. Try again.") from cause
         try:
@@ -334,9 +335,11 @@ async def _launch(config: OwnerConfig) -> None:
         async with asyncio.timeout(config.timeouts.owner_start):
             output, errors = await launcher.communicate(config.to_json().encode())
     except TimeoutError as cause:
-        launcher.kill()  # the launcher only: an owner that is still starting is adopted later
-        await launcher.wait()
         raise OwnerUnresponsiveError("The capture process takes too long to start. Try again.") from cause
+    finally:
+        if launcher.returncode is None:
+            launcher.kill()  # the launcher only: an owner that is still starting is adopted later
+            await launcher.wait()
     try:
         answer = json.loads(output)
     except ValueError as cause:
@@ -370,7 +373,10 @@ def _state(folder: Path) -> OwnerState:
     return state
 
 
-def _lock_is_held(folder: Path) -> bool:
+def _lives(folder: Path) -> bool:
+    """Whether somebody holds the lock, or held it when its file was removed."""
+    if (process := _process(folder)) and holds_lock(process, folder):
+        return True
     if not (folder / "lock").exists():
         return False
     with owner_lock(folder) as is_free:

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 MOST_FRAME_BYTES = 65_536
 LENGTH_BYTES = 4
 _MOST_CONNECTIONS = 8
+_MOST_WAITING = 64
 
 Fields = dict[str, Any]
 Answer = Callable[[Fields], Fields]
@@ -67,7 +68,7 @@ def bind(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))
-    listener.listen(_MOST_CONNECTIONS)
+    listener.listen(_MOST_WAITING)
     return listener
 
 
