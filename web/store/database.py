@@ -11,7 +11,7 @@ import asyncpg
 from piccolo.query.base import Query
 
 from protocol.timeouts import Timeouts
-from web.domain.errors import DatabaseUnavailableError
+from web.domain.errors import DatabaseUnavailableError, InvalidError
 from web.store.queries import NamedQuery, read_queries
 
 Row = dict[str, Any]
@@ -22,6 +22,7 @@ _UNAVAILABLE = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # stopping, starting, crashed, or a statement took too long
     asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
     asyncpg.InterfaceError,  # the connection went away under a query
 )
 
@@ -97,6 +98,8 @@ class Database:
         try:
             async with self._pool.acquire(timeout=self.timeouts.database_acquire) as connection:
                 yield connection
+        except asyncpg.DataError as error:
+            raise InvalidError(f"A value cannot be stored: {error}.") from error
         except _UNAVAILABLE as error:
             raise DatabaseUnavailableError(str(error) or type(error).__name__) from error
 

@@ -1,0 +1,121 @@
+"""The pool outlives the server, and says plainly when it does not answer."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from protocol.ids import new_id
+from protocol.timeouts import Timeouts
+from tests.integration.room import make_room
+from web.domain.access import EVERYTHING
+from web.domain.errors import DatabaseUnavailableError, InvalidError
+from web.store import recordings
+from web.store.database import Database
+from web.store.embedded import EmbeddedPostgres
+from web.store.migrate import migrate
+from web.store.notifications import Notifications
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_killed_server_costs_no_acknowledged_start_and_the_pool_recovers(reachable_folder: Path) -> None:
+    server = EmbeddedPostgres(reachable_folder / "database", reachable_folder / "s")
+    async with server:
+        await migrate(server.url("owner"))
+        async with Database(server.url("app"), Timeouts()) as db:
+            room = await make_room(db, capacity=64)
+            acknowledged = []
+            assert server.pid is not None
+            killer = asyncio.get_running_loop().call_later(0.2, os.kill, server.pid, signal.SIGKILL)
+            was_refused = False
+            while True:
+                try:
+                    acknowledged.append((await room.start(starts_at="2100-01-01T00:00:00Z")).id)
+                    if was_refused:
+                        break
+                except DatabaseUnavailableError:
+                    was_refused = True
+                    await asyncio.sleep(0.02)
+            killer.cancel()
+            known = {recording.id for recording in await recordings.latest(db, scope=EVERYTHING, limit=10_000)}
+    assert known >= set(acknowledged)
+
+
+async def test_a_database_that_is_not_there_is_unavailable(reachable_folder: Path) -> None:
+    async with Database(f"postgresql://app@/reelkeeper?host={reachable_folder}", Timeouts()) as db:
+        with pytest.raises(DatabaseUnavailableError, match="ask again"):
+            await recordings.latest(db, scope=EVERYTHING)
+
+
+async def test_a_pool_that_is_used_up_is_unavailable_in_time(database_url: str) -> None:
+    async with Database(database_url, Timeouts(database_acquire=0.1), pool_size=1) as db, db.transaction():
+        with pytest.raises(DatabaseUnavailableError):
+            await recordings.latest(db, scope=EVERYTHING)
+
+
+async def test_a_statement_that_takes_too_long_is_ended(database_url: str, owner: Any) -> None:
+    async with Database(database_url, Timeouts(database_statement=0.1)) as db:
+        room = await make_room(db)
+        async with owner.transaction():
+            await owner.execute("SELECT FROM node FOR UPDATE")
+            with pytest.raises(DatabaseUnavailableError):
+                await room.start()
+        await room.start()
+
+
+async def test_what_no_column_holds_is_invalid_not_a_breakdown(db: Database) -> None:
+    room = await make_room(db)
+    with pytest.raises(InvalidError):
+        await room.start("nul \x00 inside")
+
+
+async def test_waiting_agents_hear_of_starts_and_stops_but_not_of_heartbeats(db: Database, database_url: str) -> None:
+    room = await make_room(db)
+    notifications = Notifications(database_url)
+    listening = asyncio.create_task(notifications.run())
+    try:
+        with notifications.waiting_for(room.node.node_id) as changed, notifications.watching_pages() as pages:
+            assert (await asyncio.wait_for(pages.get(), 5)).noun == "resync"
+            changed.clear()
+            started = await room.start()
+            await asyncio.wait_for(changed.wait(), 5)
+            assert (await asyncio.wait_for(pages.get(), 5)).id == started.id
+            job = await room.claim()
+            assert job is not None
+            await room.heartbeat(job)
+            await room.heartbeat(job)
+            marker = await room.start("Marker")
+            heard = [await asyncio.wait_for(pages.get(), 5) for _ in range(2)]
+            assert [event.id for event in heard] == [
+                started.id,
+                marker.id,
+            ]  # the one phase that changed, and the marker
+    finally:
+        listening.cancel()
+        await asyncio.wait([listening])
+
+
+async def test_a_listener_that_lost_its_connection_wakes_everybody(
+    db: Database, database_url: str, owner_url: str
+) -> None:
+    notifications = Notifications(database_url, retry_after=0.01)
+    listening = asyncio.create_task(notifications.run())
+    killer = await asyncpg.connect(owner_url.replace("owner@", "postgres@"))
+    try:
+        with notifications.waiting_for(new_id()) as changed:
+            await asyncio.wait_for(changed.wait(), 5)
+            changed.clear()
+            await killer.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'reelkeeper listener' AND datname = current_database()"
+            )
+            await asyncio.wait_for(changed.wait(), 5)
+    finally:
+        listening.cancel()
+        await asyncio.wait([listening])
+        await killer.close()

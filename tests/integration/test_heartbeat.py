@@ -1,0 +1,144 @@
+"""One heartbeat renews all that a node holds, and tells of what it no longer does."""
+
+from typing import Any
+
+import pytest
+
+from protocol.messages import Phase, RunRequest, Wish
+from tests.integration.room import SOMEBODY, make_room
+from web.domain.access import EVERYTHING
+from web.domain.errors import NodeRunSupersededError
+from web.domain.states import RecordingState
+from web.services import nodes, recordings
+from web.store import nodes as node_store
+from web.store import recordings as recording_store
+from web.store.database import Database
+
+pytestmark = pytest.mark.anyio
+
+_REMAINING = "SELECT extract(epoch FROM expires_at - clock_timestamp())::float FROM lease"
+
+
+async def test_renews_every_lease_of_the_node(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    held = [await room.claimed(name="First"), await room.claimed(name="Second")]
+    await owner.execute("UPDATE lease SET expires_at = clock_timestamp() + interval '1 s'")
+
+    answer = await room.heartbeat(*held)
+
+    assert [(job.standing, job.remaining_ms) for job in answer.jobs] == [("renewed", 30_000)] * 2
+    assert all(row[0] > 29 for row in await owner.fetch(_REMAINING))
+
+
+async def test_renews_an_expired_lease_that_nobody_rescued(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    job = await room.claimed()
+    await owner.execute("UPDATE lease SET expires_at = clock_timestamp() - interval '1 hour'")
+    assert (await room.heartbeat(job)).jobs[0].standing == "renewed"
+    assert await owner.fetchval(_REMAINING) > 29
+
+
+async def test_without_jobs_it_is_a_sign_of_life(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    await owner.execute("UPDATE node_seen SET last_seen_at = last_seen_at - interval '1 hour'")
+    assert not (await node_store.get(db, room.node.node_id, scope=EVERYTHING, seen_within=30)).is_seen
+    await room.heartbeat()
+    assert (await node_store.get(db, room.node.node_id, scope=EVERYTHING, seen_within=30)).is_seen
+
+
+async def test_carries_the_wish_and_its_age(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    job = await room.claimed()
+    await recordings.stop_recording(db, job.recording_id, by=SOMEBODY)
+    await owner.execute("UPDATE job SET wish_at = wish_at - interval '7 s'")
+
+    answer = (await room.heartbeat(job)).jobs[0]
+
+    assert (answer.standing, answer.wish) == ("renewed", Wish.STOP)
+    assert 7_000 <= answer.wish_age_ms < 12_000
+
+
+async def test_of_an_older_run_is_refused_and_renews_nothing(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    job = await room.claimed()
+    await owner.execute("UPDATE lease SET expires_at = clock_timestamp()")
+    await nodes.begin_run(db, RunRequest(previous_run=room.node_run, version="1.0"), node=room.node)
+    await owner.execute("UPDATE lease SET expires_at = clock_timestamp()")
+    with pytest.raises(NodeRunSupersededError):
+        await room.heartbeat(job)
+    assert await owner.fetchval(_REMAINING) <= 0
+
+
+async def test_of_an_older_epoch_renews_nothing(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    job = await room.claimed()
+    await owner.execute("UPDATE lease SET epoch = 2, expires_at = clock_timestamp()")
+    await owner.execute("UPDATE job SET epoch = 2")
+    assert (await room.heartbeat(job)).jobs[0].standing == "superseded"
+    assert await owner.fetchval(_REMAINING) <= 0
+
+
+async def test_tells_of_an_ended_job(db: Database) -> None:
+    room = await make_room(db)
+    ended, held = await room.claimed(name="Ended"), await room.claimed(name="Held")
+    await room.finish(ended)
+    standings = {job.job_id: job.standing for job in (await room.heartbeat(ended, held)).jobs}
+    assert standings == {ended.job_id: "ended", held.job_id: "renewed"}
+
+
+async def test_another_node_cannot_renew(db: Database, owner: Any) -> None:
+    here, there = await make_room(db, "Here"), await make_room(db, "There")
+    job = await here.claimed()
+    await owner.execute("UPDATE lease SET expires_at = clock_timestamp()")
+    assert (await there.heartbeat(job)).jobs[0].standing == "ended"
+    assert await owner.fetchval(_REMAINING) <= 0
+
+
+async def test_recording_follows_the_phase_and_a_late_duplicate_takes_nothing_back(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    job = await room.claimed()
+    states = []
+    for phase in (Phase.STARTING, Phase.CAPTURING, Phase.UPLOADING, Phase.CAPTURING):
+        await room.heartbeat(job, phase=phase)
+        states.append((await recording_store.get(db, job.recording_id, scope=EVERYTHING)).state)
+
+    follows = [RecordingState.QUEUED, RecordingState.RECORDING, RecordingState.FINISHING, RecordingState.FINISHING]
+    assert states == follows
+    assert await owner.fetchval("SELECT phase FROM lease") == "uploading"
+
+
+async def test_progress_is_the_last_byte_not_the_last_heartbeat(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    job = await room.claimed()
+    await room.heartbeat(job, phase=Phase.UPLOADING, uploaded_bytes=100)
+    await owner.execute("UPDATE lease SET progress_at = progress_at - interval '1 hour'")
+    age = "SELECT extract(epoch FROM clock_timestamp() - progress_at)::float FROM lease"
+
+    await room.heartbeat(job, phase=Phase.UPLOADING, uploaded_bytes=100)
+    assert await owner.fetchval(age) > 3_000
+    await room.heartbeat(job, phase=Phase.UPLOADING, uploaded_bytes=101)
+    assert await owner.fetchval(age) < 60
+
+
+async def test_a_new_run_takes_the_live_leases_along(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    job = await room.claimed()
+    answer = await nodes.begin_run(db, RunRequest(previous_run=room.node_run, version="1.1"), node=room.node)
+
+    assert [(held.job_id, held.epoch) for held in answer.jobs] == [(job.job_id, job.epoch)]
+    room.node_run = answer.node_run
+    assert (await room.heartbeat(job)).jobs[0].standing == "renewed"
+
+
+async def test_a_run_that_the_agent_does_not_know_raises_an_alarm(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    assert await owner.fetchval("SELECT count(*) FROM health_event") == 0
+    answer = await nodes.begin_run(db, RunRequest(previous_run=0, version="1.0"), node=room.node)
+    assert answer.node_run == room.node_run + 1
+    assert await owner.fetchval("SELECT kind FROM health_event") == "unknown_run"
+
+
+async def test_a_run_is_never_one_that_the_agent_has_had(db: Database) -> None:
+    room = await make_room(db)
+    answer = await nodes.begin_run(db, RunRequest(previous_run=40, version="1.0"), node=room.node)
+    assert answer.node_run == 41

@@ -1,0 +1,185 @@
+"""Lost jobs fail in time with a reason, and never through an outage of ours."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from protocol.messages import ClaimedJob, Phase
+from protocol.timeouts import Timeouts
+from tests.integration.room import SOMEBODY, Room, make_room
+from web.domain.access import EVERYTHING
+from web.domain.errors import EpochSupersededError
+from web.domain.states import Health, RecordingState
+from web.runners.leases import OutageWatch, tick
+from web.services import recordings
+from web.store import recordings as recording_store
+from web.store.database import Database
+
+pytestmark = pytest.mark.anyio
+
+_UPTIME_SECONDS = 0.001
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def timeouts() -> Timeouts:
+    """A lease that is shorter than the test server has run, so that its start does not hold the rescue back."""
+    return Timeouts(lease=_UPTIME_SECONDS)
+
+
+async def _rescue(db: Database) -> list[Any]:
+    """A tick of a controller that has run for long."""
+    clock = Clock()
+    watch = OutageWatch(clock)
+    watch.database_answered(db.timeouts.rescue_period)
+    clock.now += db.timeouts.rescue_period
+    return await tick(db, watch)
+
+
+async def _expire(owner: Any, seconds: float) -> None:
+    await owner.execute("UPDATE lease SET expires_at = clock_timestamp() - make_interval(secs => $1)", seconds)
+
+
+async def _held(db: Database, phase: Phase) -> tuple[Room, ClaimedJob]:
+    room = await make_room(db)
+    job = await room.claimed()
+    await room.heartbeat(job, phase=phase)
+    return room, job
+
+
+@pytest.mark.parametrize(
+    ("phase", "early", "late", "doing"),
+    [
+        (Phase.STARTING, None, 1, "before it captured anything"),
+        (Phase.CAPTURING, 118, 121, "while it captured"),
+        (Phase.FINISHING, 118, 121, "while it finished the file"),
+    ],
+)
+async def test_a_lost_job_fails_after_the_grace_of_its_phase(
+    db: Database, owner: Any, phase: Phase, early: float | None, late: float, doing: str
+) -> None:
+    _, job = await _held(db, phase)
+    if early is not None:
+        await _expire(owner, early)
+        assert await _rescue(db) == []
+    await _expire(owner, late)
+    assert await _rescue(db) == [job.job_id]
+
+    recording = await recording_store.get(db, job.recording_id, scope=EVERYTHING)
+    assert (recording.state, recording.health) == (RecordingState.FAILED, Health.CRITICAL)
+    assert recording.reason == "contact_lost"
+    assert doing in str(recording.message)
+    assert await owner.fetchval("SELECT epoch FROM job") == job.epoch + 1
+
+
+async def test_while_uploading_only_the_last_byte_counts(db: Database, owner: Any) -> None:
+    _, job = await _held(db, Phase.UPLOADING)
+    await _expire(owner, 5_000)
+    await owner.execute("UPDATE lease SET progress_at = clock_timestamp() - interval '890 s'")
+    assert await _rescue(db) == []
+    await owner.execute("UPDATE lease SET progress_at = clock_timestamp() - interval '901 s'")
+    assert await _rescue(db) == [job.job_id]
+
+
+async def test_a_rescued_agent_is_refused_and_told(db: Database, owner: Any) -> None:
+    room, job = await _held(db, Phase.CAPTURING)
+    cache_file = await room.open_file(job)
+    await _expire(owner, 200)
+    await _rescue(db)
+
+    assert (await room.heartbeat(job)).jobs[0].standing == "ended"
+    with pytest.raises(EpochSupersededError):
+        await room.seal(job, cache_file)
+    with pytest.raises(EpochSupersededError):
+        await room.finish(job)
+    assert await owner.fetchval("SELECT count(*) FROM job_event WHERE kind IN ('failed', 'completed')") == 1
+
+
+async def test_a_lost_job_that_was_to_be_cancelled_is_cancelled(db: Database, owner: Any) -> None:
+    _, job = await _held(db, Phase.CAPTURING)
+    await recordings.cancel_recording(db, job.recording_id, by=SOMEBODY)
+    await _expire(owner, 200)
+    await _rescue(db)
+    recording = await recording_store.get(db, job.recording_id, scope=EVERYTHING)
+    assert (recording.state, recording.health) == (RecordingState.CANCELLED, Health.HEALTHY)
+
+
+async def test_two_controllers_rescue_a_job_once_while_agents_call(db: Database, owner: Any) -> None:
+    room = await make_room(db, capacity=20)
+    held = [await room.claimed(name=f"{number}") for number in range(20)]
+    await room.heartbeat(*held)
+    await _expire(owner, 200)
+
+    rescued = await asyncio.gather(*(_rescue(db) for _ in range(4)), *(room.heartbeat(job) for job in held[:5]))
+
+    ended = [job_id for answer in rescued[:4] for job_id in answer]
+    renewed = [job.job_id for answer in rescued[4:] for job in answer.jobs if job.standing == "renewed"]
+    assert len(set(ended)) == len(ended)
+    assert sorted(ended + renewed) == sorted(job.job_id for job in held)
+    assert await owner.fetchval("SELECT count(*) FROM job_event WHERE kind = 'failed'") == len(ended)
+
+
+async def test_a_start_that_a_silent_node_does_not_take_fails_in_words(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    started = await room.start()
+    await owner.execute("UPDATE job SET run_at = clock_timestamp() - interval '59 s'")
+    assert await _rescue(db) == []
+    await owner.execute("UPDATE job SET run_at = clock_timestamp() - interval '61 s'")
+    await owner.execute("UPDATE node_seen SET last_seen_at = clock_timestamp() - interval '1 hour'")
+    assert await _rescue(db) == [started.job_id]
+
+    recording = await recording_store.get(db, started.id, scope=EVERYTHING)
+    assert recording.reason == "node_did_not_answer"
+    assert "Town hall did not answer" in str(recording.message)
+
+
+async def test_a_start_that_a_living_node_does_not_take_says_so(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    started = await room.start()
+    await owner.execute("UPDATE job SET run_at = clock_timestamp() - interval '61 s'")
+    await _rescue(db)
+    assert (await recording_store.get(db, started.id, scope=EVERYTHING)).reason == "not_claimed"
+
+
+class TestOutages:
+    async def test_a_controller_that_has_just_started_waits_one_lease(self) -> None:
+        clock = Clock()
+        watch = OutageWatch(clock)
+        assert watch.database_answered(5) == 0
+        for _ in range(6):
+            clock.now += 5
+            answered = watch.database_answered(5)
+        assert answered == 30
+
+    async def test_a_break_while_running_starts_the_wait_again(self) -> None:
+        clock = Clock()
+        watch = OutageWatch(clock)
+        watch.database_answered(5)
+        clock.now += 10
+        assert watch.database_answered(5) == 10
+        clock.now += 40
+        assert watch.database_answered(5) == 0
+
+    async def test_a_database_that_has_just_started_holds_the_rescue_back(self, db: Database, owner: Any) -> None:
+        uptime = await owner.fetchval(
+            "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::float"
+        )
+        room = await make_room(db)
+        await room.claimed()
+        await _expire(owner, 1_000_000)
+        clock = Clock()
+        patient = Database(db.url, Timeouts(lease=uptime + 3_600))
+        async with patient:
+            watch = OutageWatch(clock)
+            for _ in range(10_000):
+                watch.database_answered(5)
+                clock.now += 5
+            assert await tick(patient, watch) == []
