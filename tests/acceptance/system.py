@@ -19,6 +19,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from agent.settings import AgentSettings
+
 T = TypeVar("T")
 Json = dict[str, Any]
 
@@ -143,26 +145,27 @@ class System:
         return (self.home / "log" / f"test-{name}.log").read_text(errors="replace")
 
     def owners(self) -> list[int]:
-        return self._children_of_home("agent.owner")
+        """The live capture processes of the node."""
+        run_folder = AgentSettings(home=self.home).private_run_folder()
+        states = [json.loads(file.read_text()) for file in run_folder.glob("*/state.json")]
+        return [state["process"]["pid"] for state in states if is_alive(state["process"]["pid"])]
 
     def renderers(self) -> list[int]:
-        return self._children_of_home("agent.renderer")
+        """The live renderers of the node; the folder of their job stands in their arguments."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                    if "agent.renderer" in words and any(word.startswith(str(self.home)) for word in words):
+                        found.append(int(entry.name))
+        return [pid for pid in found if is_alive(pid)]
 
     def postmaster(self) -> int:
         return int(self.postmaster_file().read_text().split()[0])
 
     def postmaster_file(self) -> Path:
         return next(self.home.rglob("postmaster.pid"))
-
-    def _children_of_home(self, module: str) -> list[int]:
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with contextlib.suppress(OSError):
-                    words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                    if module in words and str(self.home) in " ".join(words) and is_alive(int(entry.name)):
-                        found.append(int(entry.name))
-        return found
 
     def stop(self) -> None:
         """Ends everything that this system started, whatever state it is in."""

@@ -31,7 +31,7 @@ def delivered(system: System, recording: str, folder: Path) -> Path:
 
 
 def test_counter_is_delivered_to_the_frame(start_system: Start, tmp_path: Path) -> None:
-    system = start_system()
+    system = start_system(scale=0.2)
     recording = system.record()
     system.wait_capturing(recording, 3 * RATE)
     system.stop_recording(recording)
@@ -46,7 +46,7 @@ def test_counter_is_delivered_to_the_frame(start_system: Start, tmp_path: Path) 
 
 
 def test_overlapping_recordings_of_one_interface_are_exact_at_both_ends(start_system: Start, tmp_path: Path) -> None:
-    system = start_system()
+    system = start_system(scale=0.2)
     first = system.record()
     system.wait_capturing(first, RATE)
     second = system.record()
@@ -66,7 +66,7 @@ def test_overlapping_recordings_of_one_interface_are_exact_at_both_ends(start_sy
 
 
 def test_neighbours_share_the_instant_and_no_frame_is_doubled_or_missing(start_system: Start, tmp_path: Path) -> None:
-    system = start_system()
+    system = start_system(scale=0.2)
     meeting = datetime.now(UTC) + timedelta(seconds=6)
     first = system.record(ends_at=meeting.isoformat())
     second = system.record(starts_at=meeting.isoformat(), ends_at=(meeting + timedelta(seconds=3)).isoformat())
@@ -79,7 +79,7 @@ def test_neighbours_share_the_instant_and_no_frame_is_doubled_or_missing(start_s
 
 
 def test_agent_killed_in_the_middle_loses_no_frame(start_system: Start, tmp_path: Path) -> None:
-    system = start_system()
+    system = start_system(scale=0.2)
     recording = system.record()
     system.wait_capturing(recording, RATE)
     owners, renderers = system.owners(), system.renderers()
@@ -96,7 +96,7 @@ def test_agent_killed_in_the_middle_loses_no_frame(start_system: Start, tmp_path
 
 
 def test_second_agent_waits_until_the_first_is_gone(start_system: Start) -> None:
-    system = start_system()
+    system = start_system(scale=0.2)
     second = system.spawn("agent")
     assert second.wait(20) != 0
     assert system.agent is not None
@@ -104,7 +104,7 @@ def test_second_agent_waits_until_the_first_is_gone(start_system: Start) -> None
 
 
 def test_owner_killed_in_the_middle_leaves_one_gap_and_the_rest_exact(start_system: Start, tmp_path: Path) -> None:
-    system = start_system()
+    system = start_system(scale=0.2)
     recording = system.record()
     system.wait_capturing(recording, 2 * RATE)
     (owner,) = system.owners()
@@ -158,7 +158,7 @@ def test_agent_away_for_longer_than_lease_and_grace_fails_the_job_and_keeps_the_
 
 
 def test_postgres_killed_in_the_middle_loses_nothing(start_system: Start, tmp_path: Path) -> None:
-    system = start_system()
+    system = start_system(scale=0.2)
     recording = system.record()
     system.wait_capturing(recording, RATE)
     postmaster = system.postmaster()
@@ -181,7 +181,7 @@ def _other_postmaster(system: System, old: int) -> bool:
 
 
 def test_ten_identical_starts_make_one_recording_also_after_it_ended(start_system: Start) -> None:
-    system = start_system()
+    system = start_system(scale=0.2)
     body = system.start_request(duration_ms=2000)
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: system.post("/recordings", body)["id"], range(10)))
@@ -195,7 +195,7 @@ def test_ten_identical_starts_make_one_recording_also_after_it_ended(start_syste
 
 
 def test_stop_before_anything_was_captured_is_cancelled_with_a_reason(start_system: Start) -> None:
-    system = start_system()
+    system = start_system(scale=0.2)
     later = datetime.now(UTC) + timedelta(hours=1)
     recording = system.record(starts_at=later.isoformat())
     system.stop_recording(recording)
@@ -204,7 +204,7 @@ def test_stop_before_anything_was_captured_is_cancelled_with_a_reason(start_syst
 
 
 def test_cancel_delivers_nothing_and_keeps_what_was_captured_on_the_node(start_system: Start) -> None:
-    system = start_system()
+    system = start_system(scale=0.2)
     recording = system.record()
     system.wait_capturing(recording, RATE)
     system.post(f"/recordings/{recording}/cancel")
@@ -218,7 +218,7 @@ def test_cancel_delivers_nothing_and_keeps_what_was_captured_on_the_node(start_s
 def test_other_interfaces_are_delivered_as_they_were_captured(
     start_system: Start, tmp_path: Path, interface: str
 ) -> None:
-    system = start_system()
+    system = start_system(scale=0.2)
     more = {} if interface == "tone" else {"channels": list(range(32))}
     recording = system.record(interface, duration_ms=2000, **more)
     system.wait_state(recording, "completed")
