@@ -276,3 +276,20 @@ fn the_waveform_covers_every_frame_and_draws_gaps_as_silence() {
     let bins: Vec<_> = file[24..].chunks(4).map(|bin| bin.iter().any(|value| *value != 0)).collect();
     assert_eq!(bins, [true, true, false, false, true]);
 }
+
+#[test]
+fn a_drain_past_its_limit_is_written_as_a_kill() {
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = home.path().join("take");
+    let writer = create(&folder, quick());
+    push(&writer, 2 * RATE);
+    let said = writer.close("stopped", std::time::Duration::ZERO).expect("no fault");
+    assert_eq!((said.end_frame, said.drained), (2 * RATE, false));
+    assert_eq!(writer.close("stopped", std::time::Duration::ZERO).expect("same"), said);
+    let mut take = Take::open(&folder).expect("readable");
+    while take.end().is_none() {
+        take.refresh().expect("readable");
+    }
+    assert_eq!(take.end().map(|end| (end.end_frame, end.drained)), Some((2 * RATE, false)));
+    assert!(read(&take, 0, 2 * RATE) == counter(0, 2 * RATE));
+}
