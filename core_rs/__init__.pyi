@@ -295,7 +295,8 @@ class Take:
     @property
     def clock_pairs(self) -> list[ClockPair]: ...
     @property
-    def tears(self) -> list[Tear]: ...
+    def tears(self) -> list[Tear]:
+        """While a writer is at work, what it is about to make durable looks like a tear."""
     @property
     def end(self) -> EndMark | None: ...
     def read(

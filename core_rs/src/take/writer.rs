@@ -2,6 +2,7 @@
 //!
 //! The thread looks at the ring once a flush interval, when the ring fills, and when somebody asks for levels; nothing else wakes it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -501,7 +502,11 @@ struct Pen {
 
 impl Pen {
     fn run(mut self) {
-        let outcome = self.write_until_end();
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.write_until_end())).unwrap_or_else(|_| {
+            Err(Error::mismatch(
+                "the writer's thread came upon a state that must not be; its panic is on standard error",
+            ))
+        });
         if let Err(fault) = &outcome {
             *lock(&self.shared.fault) = Some(fault.to_string());
             self.shared.has_failed.store(true, Ordering::Release);
