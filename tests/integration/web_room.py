@@ -27,6 +27,7 @@ from protocol.messages import (
     PartSeal,
     SealRequest,
 )
+from tests.integration.contract import contract_of
 from tests.integration.room import Room, make_room
 from web.domain.access import system
 from web.serve import listening, run_server
@@ -75,10 +76,15 @@ def settings_in(folder: Path, **changes: Any) -> ControllerSettings:
 
 @asynccontextmanager
 async def user_client(url: str, db: Database) -> AsyncIterator[httpx.AsyncClient]:
-    """A program with the token of the administrator."""
+    """A program with the token of the administrator; every answer it gets is held against the OpenAPI document."""
     token = await tokens.create_token(db, "test", by=system("test"))
-    headers = {"Authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as client:
+    contract = await contract_of(url)
+    async with httpx.AsyncClient(
+        base_url=url,
+        headers={"Authorization": f"Bearer {token}"},
+        event_hooks={"response": [contract.check]},
+        trust_env=False,
+    ) as client:
         yield client
 
 

@@ -155,7 +155,7 @@ class NodeList(Answer):
 class NodeSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    capacity: Annotated[int, Field(ge=1, le=1000)]
+    capacity: Annotated[int, Field(ge=1, le=64)]
 
 
 class InterfaceSettings(BaseModel):
