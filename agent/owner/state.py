@@ -84,6 +84,8 @@ def read_state(folder: Path) -> OwnerState | None:
             text = file.read(_MOST_STATE_BYTES + 1)
     except FileNotFoundError:
         return None
+    except OSError as cause:
+        raise StateError(f"{path} cannot be read: {cause}.") from cause
     try:
         fields = json.loads(text)
         state = OwnerState(

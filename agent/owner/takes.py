@@ -8,6 +8,7 @@ import json
 import logging
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 _TAKES_LOOKED_AT = 64
 _RECORDINGS_REMEMBERED = 4096
+_BREAKS_PER_SECOND = 100
+"""The length of a break is known to 10 ms."""
 
 
 class RefusedError(Exception):
@@ -63,6 +66,9 @@ class Takes:
         self._timeouts = config.timeouts
         self._format = format
         self._lock = threading.Lock()
+        self._stream = threading.Lock()
+        """Held for moments only, never over work on disk: what the device says comes in one order."""
+        self._break: str | None = None
         self._running: Running | None = None
         self._held_from_frame = 0
         self._begun: dict[str, Begun] = {}
@@ -74,23 +80,26 @@ class Takes:
     # ---- the device's side ----
 
     def captured(self, buffer: bytes, boottime_ns: int) -> None:
-        running = self._running
-        if running is None:
-            return
-        try:
-            running.writer.push(buffer, boottime_ns)
-        except TakeClosedError:
-            return  # closed between the two lines above: these frames came after the end
-        except OSError:
-            return  # writing failed for good; `fault` says so to whoever asks
+        with self._stream:
+            self._break = None
+            if running := self._running:
+                # Closed: these frames came after the end. Failed for good: `fault` says so to whoever asks.
+                with suppress(TakeClosedError, OSError):
+                    running.writer.push(buffer, boottime_ns)
 
     def lost(self, frames: int, cause: str) -> None:
-        if running := self._running:
-            running.writer.lost(frames, cause)
+        with self._stream:
+            if running := self._running:
+                with suppress(TakeClosedError):
+                    running.writer.lost(frames, cause)
 
     def interrupted(self, cause: str) -> None:
-        if running := self._running:
-            running.writer.interrupted(cause)
+        """The device delivers nothing until the next `captured`."""
+        with self._stream:
+            self._break = self._break or cause
+            if running := self._running:
+                with suppress(TakeClosedError):
+                    running.writer.interrupted(cause)
 
     # ---- what a dead owner left ----
 
@@ -187,6 +196,7 @@ class Takes:
             if self._running is None:
                 return
             writer = self._running.writer
+            self._account_for_break(writer, now, [self._begun[name].end_frame for name in self._needs])
             self._unneed({name for name in self._needs if _is_past(self._begun[name].end_frame, writer.next_frame)})
             if now - self._clock_noted_at >= self._timeouts.clock_pair and writer.next_frame:
                 self._note_clock(writer)
@@ -200,7 +210,7 @@ class Takes:
             raise TimeoutError("The take is busy with a slow disk and was left without an end mark.")
         try:
             self._shut = True
-            self._close(reason, asked_at + self._timeouts.owner_drain - time.monotonic())
+            self._close(reason, max(0, asked_at + self._timeouts.owner_drain - time.monotonic()))
         finally:
             self._lock.release()
 
@@ -234,6 +244,17 @@ class Takes:
         self._unneeded_since = clock.boottime_ns() / 1e9
         self._running = Running(take_id, folder, writer)
         return self._running
+
+    def _account_for_break(self, writer: TakeWriter, now: float, ends: list[int | None]) -> None:
+        """Lists what a silent device has not delivered up to the last of these ends that has passed, so that whoever
+        follows the take gets there without waiting for the device."""
+        with self._stream:
+            if self._break and writer.next_frame:
+                present = writer.frame_at(int(now * 1e9))
+                passed = max((end for end in ends if end is not None and end <= present), default=0)
+                if passed > writer.next_frame:
+                    uncertainty_frames = self._format.sample_rate_hz // _BREAKS_PER_SECOND
+                    writer.lost(passed - writer.next_frame, self._break, uncertainty_frames)
 
     def _frame_at(self, writer: TakeWriter, boottime_ns: int, instant: str | None) -> int:
         frame = writer.frame_at(boottime_ns) if self._clock_runs(writer, boottime_ns) else 0
@@ -286,9 +307,11 @@ class Takes:
             return
         self._needs.clear()
         try:
+            now_ns = clock.boottime_ns()
+            self._account_for_break(running.writer, now_ns / 1e9, [running.writer.frame_at(now_ns)])
             self._note_clock(running.writer)
             mark = running.writer.close(reason, drain_seconds)
-        except OSError:
+        except (OSError, AudioError):
             log.exception("%s could not be closed: it keeps what is on disk, without an end mark", running.folder)
             return
         finally:

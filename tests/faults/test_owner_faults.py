@@ -212,6 +212,24 @@ def test_start_on_a_lost_device_is_refused_and_nothing_is_begun(place: Room) -> 
     place.run(break_it())
 
 
+def test_recording_that_is_stopped_while_its_device_is_gone_becomes_durable_to_its_end(place: Room) -> None:
+    async def break_it() -> None:
+        owner = await place.start()
+        recording = new_recording()
+        begun = await owner.begin(recording, now_ns())
+        await captured(owner, 9_600)
+        await owner.hook("disconnect", 30)
+        await until("the loss", owner, lambda status: status.device == "lost")
+        end_frame = await owner.end(recording)
+        await until("the take to close", owner, lambda status: status.take_id is None)
+        take = Take.open(begun.take_folder)
+        assert take.durable_frame >= end_frame
+        assert {gap.cause for gap in take.gaps} == {"device_lost"}
+        assert_every_frame_is_accounted_for(take)
+
+    place.run(break_it())
+
+
 def test_hanging_device_holds_up_neither_its_own_stop_nor_another_interface(place: Room) -> None:
     async def break_it() -> None:
         hanging, healthy = await place.start(), await place.start(place.config("tone"))

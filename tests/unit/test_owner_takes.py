@@ -1,5 +1,6 @@
 """The takes of an interface, driven by hand: no device, no process, time as an argument."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,10 @@ TIMEOUTS = Timeouts()
 class Bench:
     """Takes that are fed with a counter whose frame 1 was captured at `epoch_ns`."""
 
-    def __init__(self, folder: Path, interface: str = "counter") -> None:
+    def __init__(self, folder: Path, interface: str = "counter", timeouts: Timeouts = TIMEOUTS) -> None:
         self.folder = folder
         self.config = OwnerConfig(
-            Interface("synthetic", interface), Capture(2, RATE, "s16"), folder, folder / "takes", folder, TIMEOUTS
+            Interface("synthetic", interface), Capture(2, RATE, "s16"), folder, folder / "takes", folder, timeouts
         )
         self.takes = Takes(self.config, PcmFormat(2, RATE, "s16"))
         self.epoch_ns = boottime_ns() - 10_000_000_000
@@ -194,6 +195,49 @@ def test_take_notes_the_clock_at_start_and_end_and_in_between(bench: Bench) -> N
     bench.tick_after(TIMEOUTS.clock_pair + 1)
     bench.takes.shut("node stopped")
     assert len(bench.take(begun.take_id).clock_pairs) == 3
+
+
+def test_recording_that_ends_while_the_device_is_silent_is_complete_at_once(bench: Bench) -> None:
+    begun = bench.takes.begin("a", bench.instant(1), None)
+    bench.epoch_ns = boottime_ns() - 100_000_000
+    bench.feed(2400)
+    bench.takes.interrupted("device_lost")
+    end_frame = bench.takes.end("a", bench.instant(3601), None, None)
+    bench.tick_after(0)
+    assert bench.takes.needs == []
+    bench.counter = 12_001
+    bench.feed(1000)
+    bench.takes.shut("node stopped")
+    take = bench.take(begun.take_id)
+    assert end_frame == 3600
+    assert [(gap.start_frame, gap.frames, gap.cause) for gap in take.gaps] == [
+        (2400, 1200, "device_lost"),
+        (3600, 8400, "device_lost"),
+    ]
+    assert take.read(12_000, 13_000) == counter_pcm(12_001, 1000)
+
+
+def test_take_that_ends_while_the_device_is_silent_lists_the_silence(bench: Bench) -> None:
+    begun = bench.takes.begin("a", bench.instant(1), None)
+    bench.epoch_ns = boottime_ns() - 2_000_000_000
+    bench.feed(48_000)
+    bench.takes.interrupted("device_stalled")
+    bench.takes.shut("node stopped")
+    take = bench.take(begun.take_id)
+    assert take.end
+    assert take.end.end_frame == pytest.approx(96_000, abs=4_800)
+    assert take.end.gap_frames == take.end.end_frame - 48_000
+
+
+def test_drain_that_is_too_slow_is_written_as_a_kill(tmp_path: Path) -> None:
+    hurried = Bench(tmp_path, timeouts=replace(TIMEOUTS, owner_drain=0.000001, flush=5.0))
+    begun = hurried.takes.begin("a", hurried.instant(1), None)
+    hurried.feed(96_000)
+    hurried.takes.shut("node stopped")
+    take = hurried.take(begun.take_id)
+    while take.end is None:
+        take = hurried.take(begun.take_id)
+    assert not take.end.drained
 
 
 def test_release_keeps_what_a_recording_still_needs(bench: Bench) -> None:
