@@ -210,7 +210,7 @@ class Control:
 
         def change(state: JobState) -> dict[str, Any]:
             answer_decides = state.stage in {Stage.UPLOADING, Stage.ENDING, Stage.SEALED, Stage.KEPT}
-            return {} if answer_decides or state.owed else {"owed": why}
+            return {} if answer_decides or state.owed else {"owed": why, "owed_since": Instant.in_ms(0)}
 
         before = self._spool.jobs[job_id]
         if (await self._spool.change_job(job_id, change)).owed and not before.owed:

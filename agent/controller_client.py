@@ -62,7 +62,9 @@ class ControllerClient:
     faults of the server, and a ControllerFault for what the controller refuses. Redirects are never followed.
     """
 
-    def __init__(self, url: str, token: str | None, timeouts: Timeouts) -> None:
+    def __init__(
+        self, url: str, token: str | None, timeouts: Timeouts, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self._timeouts = timeouts
         self._http = httpx.AsyncClient(
             base_url=_checked(url).rstrip("/") + "/api/agent/v1",
@@ -70,6 +72,7 @@ class ControllerClient:
             timeout=httpx.Timeout(timeouts.http_total, connect=timeouts.http_connect),
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
             trust_env=False,
+            transport=transport,
         )
 
     async def __aenter__(self) -> Self:
@@ -78,6 +81,9 @@ class ControllerClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
         await self._http.aclose()
 
     # ---- joining and being there ----

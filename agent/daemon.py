@@ -17,8 +17,9 @@ from agent.errors import AgentError, NodeRunSupersededError, NotEnrolledError
 from agent.files import write_model
 from agent.health import Health
 from agent.job_folder import JobFolder
-from agent.jobs import Jobs, Means
+from agent.jobs import Jobs
 from agent.patience import go_on_for_ever, run_together
+from agent.recording.part import Means
 from agent.renderer.handle import Renderers, stop_renderer
 from agent.settings import AgentSettings, child_environment
 from agent.spool import Spool

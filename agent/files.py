@@ -89,4 +89,8 @@ def _keep_last(path: Path) -> None:
         os.link(path, aside)
     except FileNotFoundError:
         return
-    aside.replace(_last(path))
+    try:
+        aside.replace(_last(path))
+    except OSError:
+        aside.unlink()
+        raise

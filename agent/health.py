@@ -37,10 +37,13 @@ class Health:
         *,
         job_id: UUID | None = None,
         interface: InterfaceRef | None = None,
+        event_id: UUID | None = None,
+        at: Instant | None = None,
     ) -> None:
+        """Told once for each `event_id`, by default a new one; `at` is when it happened, by default now."""
         log.log(_LEVELS[severity], message, kind=kind, job_id=str(job_id) if job_id else None)
         event = EventReport(
-            id=new_id(),
+            id=event_id or new_id(),
             kind=kind,
             severity=severity,
             message=message[:1000],
@@ -48,7 +51,7 @@ class Health:
             job_id=job_id,
             interface=interface,
         )
-        await self._spool.add_event(StoredEvent(event=event, at=Instant.in_ms(0), utc_ns=time.time_ns()))
+        await self._spool.add_event(StoredEvent(event=event, at=at or Instant.in_ms(0), utc_ns=time.time_ns()))
 
     async def tell_once(self, kind: str, severity: Severity, message: str, *, job_id: UUID | None = None) -> None:
         """Like `tell`, but only the first time in the life of this agent: for what is tried again and again."""

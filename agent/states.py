@@ -1,7 +1,7 @@
 """What stands in the files of the spool. Every file is parsed through these models and nothing else."""
 
 from enum import StrEnum
-from typing import Self
+from typing import Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -87,10 +87,10 @@ class Stage(StrEnum):
         return Phase(self.value) if self.value in set(Phase) else None
 
 
-class Ending(Stored):
-    """How a job ended without content."""
+class EndWithoutContent(Stored):
+    """How a job ended that has nothing to deliver."""
 
-    outcome: str
+    outcome: Literal["failed", "cancelled"]
     reason: str
     message: str
 
@@ -116,9 +116,10 @@ class JobState(Stored):
     cache_file_origin: Origin = Origin.NORMAL
     """As what it was opened; the seal says what it is."""
     seal_sent: bool = False
-    ending: Ending | None = None
+    ending: EndWithoutContent | None = None
     owed: str | None = None
     """Why the lease is gone while there is content; then nothing is reported, and the content is offered as salvage."""
+    owed_since: Instant | None = None
 
     @classmethod
     def of(cls, claimed: ClaimedJob) -> Self:
@@ -148,6 +149,11 @@ class JobState(Stored):
     def is_reported(self) -> bool:
         """Whether heartbeats speak of it."""
         return self.owed is None and self.stage not in {Stage.SEALED, Stage.KEPT}
+
+    @property
+    def has_planned_end(self) -> bool:
+        settings = self.claimed.settings
+        return settings.duration_ms is not None or settings.ends_at is not None
 
     @property
     def needs_take(self) -> bool:

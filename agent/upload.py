@@ -13,7 +13,7 @@ from agent.job_folder import JobFolder
 from agent.patience import Patience, tell
 from agent.settings import AgentSettings
 from agent.spool import Listener, Progress, Spool
-from agent.states import JobState, Rendition, Stage
+from agent.states import Instant, JobState, Rendition, Stage
 from core_rs import sha256_file
 from protocol.ids import new_id
 from protocol.messages import HEAD_BYTES_OF, CacheFileRequest, Origin, PartName, PartSeal, SealRequest
@@ -268,7 +268,8 @@ class Upload:
     async def _lease_lost(self, state: JobState, lost: LeaseLostError) -> None:
         """The content stays, and is offered as salvage."""
         if not state.owed:
-            await self._update(owed=f"an upload was refused ({lost.code})", seal_sent=False)
+            why = f"an upload was refused ({lost.code})"
+            await self._update(owed=why, owed_since=Instant.in_ms(0), seal_sent=False)
         await self._health.tell_once(
             "salvage_refused" if state.owed else "lease_lost",
             "warning",

@@ -34,6 +34,8 @@ class Timeouts:
     retry_longest: float = 30.0
     upload_stall: float = 60.0
     upload_pause: float = 0.25
+    orphan_capture: float = 900.0
+    """An open-ended recording whose job the controller has ended goes on so long; nobody could stop it any more."""
 
     # the controller's own
     rescue_period: float = 5.0

@@ -51,6 +51,7 @@ def _made(folder: JobFolder, task: "TaskFile", take: Take) -> bool:
         take.refresh()
         task.look()
     if frame > end:
+        waveform.close()
         return False
     _finish(folder, task.now, take, end, encoder.finish(), waveform, encoder.levels())
     return True
@@ -102,8 +103,11 @@ class WaveformFile:
         os.pwrite(self._file.fileno(), header, 0)
         os.fsync(self._file.fileno())
         length = self._file.tell()
-        self._file.close()
+        self.close()
         return _seal(length, header, self._body.hexdigest())
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _end(take: Take, task: RenderTask) -> int | None:

@@ -78,9 +78,10 @@ def test_recording_of_nominal_length_has_exactly_its_frames(place: Place) -> Non
 def test_recordings_that_meet_at_an_instant_share_the_frame(place: Place) -> None:
     controller, room = place
     room.start_agent()
+    controller.wait_until("inventory", lambda: controller.inventory)
     instants = ["2030-01-01T10:00:00Z", "2030-01-01T11:00:00Z", "2030-01-01T12:00:00Z"]
-    first = controller.add_job(job_settings(starts_at=instants[0], ends_at=instants[1]), starts_in=3.0, ends_in=4.5)
-    second = controller.add_job(job_settings(starts_at=instants[1], ends_at=instants[2]), starts_in=4.5, ends_in=6.0)
+    first = controller.add_job(job_settings(starts_at=instants[0], ends_at=instants[1]), starts_in=5.0, ends_in=6.5)
+    second = controller.add_job(job_settings(starts_at=instants[1], ends_at=instants[2]), starts_in=6.5, ends_in=8.0)
     sealed = [controller.wait_until("seal", lambda job=job: controller.sealed(job), 20) for job in (first, second)]
     one, two = (cache_file.facts for cache_file in sealed)
     assert one.take_id == two.take_id

@@ -1,0 +1,1 @@
+"""One recording of this node: a range of a take, from its claim until it is delivered."""

@@ -1,0 +1,185 @@
+"""From the first frame to a decided end. Whatever dies meanwhile is started again."""
+
+import time
+from typing import Any
+from uuid import UUID, uuid5
+
+import structlog
+
+from agent import clock
+from agent.health import Severity
+from agent.owner.handle import Owner, OwnerGoneError, OwnerStatus, OwnerUnresponsiveError
+from agent.recording.ending import Ending
+from agent.recording.part import Means, Part
+from agent.recording.plan import Plan
+from agent.recording.rendering import Rendering
+from agent.spool import Listener
+from agent.states import Instant, Stage
+from protocol.messages import EndReason, Wish
+
+log = structlog.get_logger()
+
+NEAR_END_SECONDS = 0.02
+_SEVERITIES: dict[str, Severity] = {"device_returned": "info", "device_overrun": "warning"}
+
+
+class Capturing(Part):
+    """Watches the capture and ends the recording when that is wished, planned, or a fact."""
+
+    def __init__(self, means: Means, job_id: UUID, ending: Ending, rendering: Rendering) -> None:
+        super().__init__(means, job_id)
+        self._ending = ending
+        self._rendering = rendering
+        self._told: set[UUID] = set()
+        self._unowned_since: float | None = None
+
+    async def step(self, listener: Listener) -> None:
+        await self._rendering.keep_up()
+        if self.state.wish is Wish.CANCEL:
+            await self._ending.cancelled()
+        elif self.state.wish is Wish.STOP:
+            await self._end_at_stop()
+        elif self._is_orphan():
+            await self._bind_end(EndReason.STOPPED, boottime_ns=clock.boottime_ns())
+        else:
+            status = await self._watch()
+            if status is not None and Plan(self.state).is_over(clock.boottime_ns(), status.next_frame):
+                await self._end_at_plan()
+            elif self.state.stage is Stage.CAPTURING:
+                await listener.wait(self._seconds_to_next_look())
+
+    # ---- keeping it going ----
+
+    async def _watch(self) -> OwnerStatus | None:
+        """What the owner says of our take; None when the recording had to be helped instead."""
+        state = self.state
+        try:
+            owner = await self.means.owners.held(state.interface)
+            status = await owner.status()
+        except OwnerGoneError:
+            self.means.owners.forget(state.interface)
+            await self._revive()
+            return None
+        except OwnerUnresponsiveError as fault:
+            await self.means.health.tell_once("capture_unresponsive", "warning", str(fault), job_id=self.job_id)
+            raise
+        if status.take_id != str(state.take_id) or str(state.recording_id) not in status.needs:
+            await self._find_end()
+            return None
+        self._unowned_since = None
+        if status.fault is not None:
+            await self._replace_owner(owner, status.fault)
+            return None
+        self.note_frames(status.durable_frame)
+        await self._tell_device_events(status)
+        return status
+
+    async def _revive(self) -> None:
+        """The owner died: another one goes on in the same take, unless that has ended, or the recording has."""
+        if await self._end_as_marked():
+            return
+        state = self.state
+        await self.means.owners.start(state.interface, state.claimed.settings.capture)
+        await self.means.health.tell(
+            "capture_died",
+            "critical",
+            f"The capture of {state.interface.name} died and was started again. "
+            "The gap is listed with the recording. Look into the log of this node.",
+            job_id=self.job_id,
+            interface=state.interface,
+        )
+
+    async def _replace_owner(self, owner: Owner, fault: str) -> None:
+        """Writing has failed for good in this process; the next one goes on as soon as the disk lets it."""
+        await self.means.health.tell_once(
+            "writing_failed",
+            "critical",
+            f"The capture cannot be written: {fault}. Make room on the disk of this node, or replace it.",
+            job_id=self.job_id,
+        )
+        await owner.disarm(str(EndReason.CAPTURE_DIED))
+        self.means.owners.forget(self.state.interface)
+
+    async def _tell_device_events(self, status: OwnerStatus) -> None:
+        """What happened to the device while this recording ran, each once, also over a restart of the agent."""
+        for event in status.events:
+            event_id = uuid5(self.job_id, f"{clock.boot_id()}/{status.pid}/{event.number}")
+            if event_id in self._told:
+                continue
+            self._told.add(event_id)
+            if event.boottime_ns >= Plan(self.state).begins_ns:
+                await self.means.health.tell(
+                    event.kind,
+                    _SEVERITIES.get(event.kind, "critical"),
+                    event.message,
+                    job_id=self.job_id,
+                    interface=self.state.interface,
+                    event_id=event_id,
+                    at=Instant(boot_id=clock.boot_id(), boottime_ns=event.boottime_ns),
+                )
+
+    # ---- the end ----
+
+    async def _find_end(self) -> None:
+        """The owner does not work for this recording any more. A take that is being closed gets its mark in a while."""
+        if await self._end_as_marked():
+            return
+        now = time.monotonic()
+        if self._unowned_since is None:
+            self._unowned_since = now
+        elif now - self._unowned_since > self.timeouts.owner_drain + self.timeouts.owner_request:
+            await self.finish_at((await self.take()).durable_frame, EndReason.CAPTURE_DIED)
+
+    async def _end_as_marked(self) -> bool:
+        """Ends the recording where its own end mark, or else that of its take, says so. Whether there is one."""
+        take = await self.take()
+        bound = take.marks.get(f"end:{self.state.recording_id}")
+        if bound is not None:
+            await self.finish_at(bound, Plan(self.state).end_reason)
+        elif take.end is not None:
+            stopped = take.end.reason == EndReason.NODE_STOPPED
+            await self.finish_at(take.end.end_frame, EndReason.NODE_STOPPED if stopped else EndReason.CAPTURE_DIED)
+        return bound is not None or take.end is not None
+
+    async def _end_at_stop(self) -> None:
+        """At the press, or at a planned end that came before it."""
+        plan, wished_at = Plan(self.state), self.state.wished_at
+        assert wished_at is not None
+        pressed_ns = wished_at.or_now_ns()
+        if plan.end_frame is None and plan.ends_ns is not None and plan.ends_ns <= pressed_ns:
+            await self._end_at_plan()
+        else:
+            await self._bind_end(EndReason.STOPPED, boottime_ns=pressed_ns)
+
+    async def _end_at_plan(self) -> None:
+        plan = Plan(self.state)
+        if plan.end_frame is not None:
+            await self._bind_end(EndReason.PLANNED_END, frame=plan.end_frame)
+        else:
+            await self._bind_end(EndReason.PLANNED_END, boottime_ns=plan.ends_ns, instant=plan.end_instant)
+
+    async def _bind_end(self, reason: EndReason, **where: Any) -> None:
+        """The owner binds the end once; the first one stays."""
+        state = self.state
+        try:
+            owner = await self.means.owners.held(state.interface)
+            end_frame = await owner.end(str(state.recording_id), **where)
+        except OwnerGoneError:
+            self.means.owners.forget(state.interface)
+            await self._revive()
+        else:
+            await self.finish_at(end_frame, reason)
+            log.info("recording ended", job_id=str(self.job_id), end_frame=end_frame, reason=reason.value)
+
+    def _is_orphan(self) -> bool:
+        """A lost lease never ends a capture; but one without an end of its own would go on unseen for ever."""
+        state = self.state
+        if state.owed is None or state.owed_since is None or state.has_planned_end:
+            return False
+        return (clock.boottime_ns() - state.owed_since.or_now_ns()) / 1e9 > self.timeouts.orphan_capture
+
+    def _seconds_to_next_look(self) -> float:
+        """Usually a flush; less just before a planned end."""
+        left = Plan(self.state).seconds_to_end(clock.boottime_ns())
+        usual = self.timeouts.flush
+        return usual if left is None else min(usual, max(NEAR_END_SECONDS, left))

@@ -1,0 +1,74 @@
+"""From a decided end to a finished rendition."""
+
+import asyncio
+import time
+from uuid import UUID
+
+from agent import clock
+from agent.owner.handle import OwnerGoneError
+from agent.recording.ending import Ending
+from agent.recording.part import Means, Part
+from agent.recording.plan import Plan
+from agent.recording.rendering import Rendering
+from agent.spool import Listener
+from agent.states import Rendition, Stage
+from protocol.messages import EndReason, Wish
+
+LOOK_SECONDS = 0.02
+
+
+class Finishing(Part):
+    """Waits for the rendition; then it counts whether anything was captured at all."""
+
+    def __init__(self, means: Means, job_id: UUID, ending: Ending, rendering: Rendering) -> None:
+        super().__init__(means, job_id)
+        self._ending = ending
+        self._rendering = rendering
+        self._help_due = 0.0
+
+    async def step(self, listener: Listener) -> None:
+        if self.state.wish is Wish.CANCEL:
+            await self._ending.cancelled()
+            return
+        await self._rendering.keep_up()
+        rendition = await asyncio.to_thread(self.folder.read_rendition)
+        if rendition is not None:
+            await self._judge(rendition)
+            return
+        await self._help_to_the_end()
+        await listener.wait(LOOK_SECONDS)
+
+    async def _judge(self, rendition: Rendition) -> None:
+        self.note_frames(rendition.facts.end_frame)
+        if rendition.captured_bytes >= max(1, self.state.claimed.settings.minimum_bytes):
+            await self.update(stage=Stage.UPLOADING)
+        elif self.state.end_reason is EndReason.STOPPED:
+            await self._ending.nothing_captured()
+        else:
+            await self._ending.below_minimum()
+
+    async def _help_to_the_end(self) -> None:
+        """Sees that the take gets to the end frame; one that stops short of it for good is cut there."""
+        state = self.state
+        assert state.end_frame is not None
+        if time.monotonic() < self._help_due or state.cut_frame is not None:
+            return
+        self._help_due = time.monotonic() + self.timeouts.flush
+        take = await self.take()
+        if take.durable_frame >= state.end_frame or take.end is not None:
+            return
+        if self._seconds_overdue() > self.timeouts.owner_drain:
+            await self.update(cut_frame=take.durable_frame)
+            return
+        try:
+            await (await self.means.owners.held(state.interface)).status()
+        except OwnerGoneError:
+            self.means.owners.forget(state.interface)
+            await self.means.owners.start(state.interface, state.claimed.settings.capture)
+
+    def _seconds_overdue(self) -> float:
+        """Since the end was decided, or lies behind if it was decided ahead."""
+        state, now_ns = self.state, clock.boottime_ns()
+        decided_ns = state.ended_at.or_now_ns() if state.ended_at else now_ns
+        ends_ns = Plan(state).ends_ns if state.end_reason is EndReason.PLANNED_END else None
+        return (now_ns - max(decided_ns, ends_ns or 0)) / 1e9

@@ -1,0 +1,89 @@
+"""From a claimed job to the first frame."""
+
+from uuid import UUID
+
+import structlog
+
+from agent import clock
+from agent.devices import interfaces
+from agent.errors import DoesNotFitError
+from agent.owner.handle import OwnerError, OwnerStartError
+from agent.recording.ending import Ending
+from agent.recording.part import Means, Part
+from agent.recording.plan import Plan
+from agent.renderer.encoders import check_fit
+from agent.spool import Listener
+from agent.states import Stage
+from protocol.messages import Wish
+
+log = structlog.get_logger()
+
+ARMED_EARLY_SECONDS = 2.0
+"""How long before a planned start the capture process is made ready."""
+
+
+class Starting(Part):
+    """Waits for the planned start, makes the interface capture, and binds the first frame."""
+
+    def __init__(self, means: Means, job_id: UUID, ending: Ending) -> None:
+        super().__init__(means, job_id)
+        self._ending = ending
+
+    async def step(self, listener: Listener) -> None:
+        if self.state.owed:
+            await self._ending.drop_need()
+            await self.spool.remove_job(self.job_id)
+        elif self.state.wish is Wish.CANCEL:
+            await self._ending.cancelled()
+        elif self.state.wish is Wish.STOP:
+            await self._ending.nothing_captured()
+        elif (left := self._seconds_until_armed()) > 0:
+            await listener.wait(left)
+        else:
+            await self._begin()
+
+    async def _begin(self) -> None:
+        """The first frame is on disk here before anybody hears of it."""
+        state, plan = self.state, Plan(self.state)
+        try:
+            self._check_fit()
+            owner = await self.means.owners.start(state.interface, state.claimed.settings.capture)
+            begun = await owner.begin(str(state.recording_id), plan.begins_ns, plan.start_instant)
+        except DoesNotFitError as refusal:
+            await self._ending.failed(refusal.reason, str(refusal))
+        except OwnerError as fault:
+            await self._not_started(fault)
+        else:
+            await self.update(stage=Stage.CAPTURING, take_id=UUID(begun.take_id), start_frame=begun.start_frame)
+            log.info("capturing", job_id=str(self.job_id), take_id=begun.take_id, start_frame=begun.start_frame)
+
+    async def _not_started(self, fault: OwnerError) -> None:
+        """Tried again as long as that may help: until a planned end, else as long as a start may go unanswered."""
+        plan, now_ns = Plan(self.state), clock.boottime_ns()
+        is_hopeless = isinstance(fault, OwnerStartError) and not fault.retry_helps
+        if plan.ends_ns is not None:
+            is_over = now_ns >= plan.ends_ns
+        else:
+            is_over = (now_ns - plan.begins_ns) / 1e9 > self.timeouts.unclaimed
+        if is_hopeless or is_over:
+            await self._ending.failed("capture_not_started", str(fault))
+            return
+        await self.means.health.tell_once("capture_not_started", "critical", str(fault), job_id=self.job_id)
+        raise fault
+
+    def _check_fit(self) -> None:
+        settings = self.state.claimed.settings
+        check_fit(settings.encoding, settings.capture, settings.channel_map)
+        wanted = (settings.interface.backend, settings.interface.name)
+        if wanted not in [(one.backend, one.name) for one in interfaces(self.means.settings)]:
+            raise DoesNotFitError(
+                "interface_unknown",
+                f"This node has no interface {settings.interface.name} of {settings.interface.backend}. "
+                "Plug it in, or choose another interface, and start the recording again.",
+            )
+
+    def _seconds_until_armed(self) -> float:
+        starts_ns = Plan(self.state).starts_ns
+        if starts_ns is None:
+            return 0.0
+        return (starts_ns - clock.boottime_ns()) / 1e9 - min(ARMED_EARLY_SECONDS, self.timeouts.owner_start)

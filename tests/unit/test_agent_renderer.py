@@ -1,0 +1,236 @@
+"""A renderer follows a take and makes the same bytes however it is cut, killed or told late."""
+
+import json
+import threading
+from hashlib import sha256
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+from agent.errors import DoesNotFitError
+from agent.files import write_model
+from agent.job_folder import JobFolder
+from agent.renderer.__main__ import main
+from agent.renderer.encoders import check_fit, encoder_version
+from agent.renderer.follow import AbandonedError, follow
+from agent.states import RenderTask, Rendition
+from core_rs import PcmFormat, TakeWriter, counter_pcm
+from protocol.ids import new_id
+from protocol.messages import CaptureFormat, Encoding, EndReason, Origin
+
+STEREO = CaptureFormat(channels=2, sample_rate_hz=48_000, sample_type="s16")
+WAV = Encoding(codec="wav")
+IDENTITY = [[1.0, 0.0], [0.0, 1.0]]
+SECOND = 48_000
+
+
+class Recorded:
+    """A take of the counter and the folder of one job on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.take_folder = folder / str(new_id())
+        self.job = JobFolder(folder / "job")
+        self.job.path.mkdir()
+        self.writer = TakeWriter.create(
+            self.take_folder, PcmFormat(2, 48_000, "s16"), facts="{}", flush_interval_ms=10, segment_seconds=1
+        )
+
+    def push(self, frames: int) -> None:
+        """In steps that the ring holds, made durable."""
+        begin = self.writer.next_frame
+        for start in range(begin, begin + frames, SECOND):
+            length = min(SECOND, begin + frames - start)
+            self.writer.push(counter_pcm(start + 1, length), (start + 1) * 1_000_000_000 // SECOND + 10**9)
+            while self.writer.durable_frame < start + length:
+                pass
+
+    def task(self, start_frame: int, end_frame: int | None, **changes: object) -> RenderTask:
+        fields: dict[str, object] = {
+            "recording_id": new_id(),
+            "take_id": UUID(self.take_folder.name),
+            "take_folder": str(self.take_folder),
+            "start_frame": start_frame,
+            "end_frame": end_frame,
+            "end_reason": None if end_frame is None else EndReason.STOPPED,
+            "capture": STEREO,
+            "channel_map": IDENTITY,
+            "encoding": WAV,
+            "encoder_version": encoder_version(WAV),
+            "poll_ms": 5,
+        }
+        return RenderTask.model_validate({**fields, **changes})
+
+    def render(self, task: RenderTask) -> Rendition:
+        write_model(self.job.render, task)
+        follow(self.job)
+        rendition = self.job.read_rendition()
+        assert rendition is not None
+        return rendition
+
+    def values(self) -> np.ndarray:  # type: ignore[type-arg]
+        return np.frombuffer(self.job.audio.read_bytes()[4096:], dtype="<u4")
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Recorded:
+    return Recorded(tmp_path)
+
+
+def test_range_of_a_growing_take_is_rendered_to_the_frame(recorded: Recorded) -> None:
+    recorded.push(3 * SECOND)
+    rendition = recorded.render(recorded.task(1000, 100_000))
+    assert list(recorded.values()) == list(range(1001, 100_001))
+    assert rendition.facts.frames == 99_000
+    assert rendition.origin is Origin.NORMAL
+    assert rendition.captured_bytes == 99_000 * 4
+    assert [segment.start_frame for segment in rendition.facts.segments] == [0, SECOND, 2 * SECOND]
+    assert json.loads(recorded.job.ledger.read_bytes())["take_id"] == recorded.take_folder.name
+
+
+def test_renderer_that_follows_makes_the_bytes_of_one_that_came_late(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    recorded = Recorded(tmp_path / "a")
+    write_model(recorded.job.render, recorded.task(10, None))
+    following = threading.Thread(target=follow, args=(recorded.job,))
+    following.start()
+    for _ in range(20):
+        recorded.push(5000)
+    write_model(recorded.job.render, recorded.task(10, 90_000))
+    following.join()
+    files = (recorded.job.audio, recorded.job.waveform)
+    followed = [path.read_bytes() for path in files]
+    recorded.job.drop_rendition()
+    recorded.render(recorded.task(10, 90_000))
+    assert [path.read_bytes() for path in files] == followed
+
+
+def test_end_before_what_was_encoded_already_cuts_there(recorded: Recorded) -> None:
+    write_model(recorded.job.render, recorded.task(0, None))
+    following = threading.Thread(target=follow, args=(recorded.job,))
+    following.start()
+    recorded.push(2 * SECOND)
+    while not recorded.job.audio.exists() or recorded.job.audio.stat().st_size < 4096 + SECOND * 8:
+        pass
+    write_model(recorded.job.render, recorded.task(0, 30_000))
+    following.join()
+    rendition = recorded.job.read_rendition()
+    assert rendition is not None
+    assert rendition.facts.frames == 30_000
+    assert list(recorded.values()) == list(range(1, 30_001))
+    assert rendition.audio.bytes == recorded.job.audio.stat().st_size
+
+
+def test_frames_are_held_back_while_the_end_is_unknown(recorded: Recorded) -> None:
+    write_model(recorded.job.render, recorded.task(0, None, hold_back_frames=SECOND))
+    following = threading.Thread(target=follow, args=(recorded.job,))
+    following.start()
+    recorded.push(3 * SECOND)
+    while recorded.job.audio.stat().st_size < 4096 + 2 * SECOND * 4:
+        pass
+    assert recorded.job.audio.stat().st_size == 4096 + 2 * SECOND * 4
+    write_model(recorded.job.render, recorded.task(0, 3 * SECOND))
+    following.join()
+    assert len(recorded.values()) == 3 * SECOND
+
+
+def test_gaps_are_listed_in_frames_of_the_recording_and_are_silence(recorded: Recorded) -> None:
+    recorded.push(10_000)
+    recorded.writer.lost(5_000, "overrun")
+    recorded.push(10_000)
+    recorded.writer.lost(3_000, "overrun")
+    recorded.push(10_000)
+    rendition = recorded.render(recorded.task(12_000, 26_000))
+    assert [(gap.start_frame, gap.frames, gap.cause) for gap in rendition.facts.gaps] == [
+        (0, 3_000, "overrun"),
+        (13_000, 1_000, "overrun"),
+    ]
+    assert (recorded.values()[:3_000] == 0).all()
+    assert (recorded.values()[3_000:13_000] > 0).all()
+    assert rendition.captured_bytes == (14_000 - 4_000) * 4
+    assert rendition.origin is Origin.NORMAL
+
+
+def test_take_that_ended_early_truncates_the_recording(recorded: Recorded) -> None:
+    recorded.push(20_000)
+    recorded.writer.close("node stopped")
+    rendition = recorded.render(recorded.task(0, 30_000))
+    assert rendition.facts.end_frame == 20_000
+    assert rendition.origin is Origin.TRUNCATED
+
+
+def test_take_that_never_gets_there_is_cut_where_it_stands(recorded: Recorded) -> None:
+    recorded.push(20_000)
+    rendition = recorded.render(recorded.task(0, 30_000, cut_frame=20_000))
+    assert rendition.facts.end_frame == 20_000
+    assert rendition.origin is Origin.TRUNCATED
+
+
+@pytest.mark.parametrize(
+    ("reason", "origin"),
+    [
+        (EndReason.STOPPED, Origin.NORMAL),
+        (EndReason.PLANNED_END, Origin.NORMAL),
+        (EndReason.NODE_STOPPED, Origin.TRUNCATED),
+        (EndReason.CAPTURE_DIED, Origin.RECOVERED),
+    ],
+)
+def test_only_what_was_ended_on_purpose_is_normal(recorded: Recorded, reason: EndReason, origin: Origin) -> None:
+    recorded.push(1000)
+    assert recorded.render(recorded.task(0, 1000, end_reason=reason)).origin is origin
+
+
+def test_seals_are_the_digests_of_the_files(recorded: Recorded) -> None:
+    recorded.push(10_000)
+    rendition = recorded.render(recorded.task(0, 10_000))
+    for path, seal, head in (
+        (recorded.job.audio, rendition.audio, 4096),
+        (recorded.job.waveform, rendition.waveform, 24),
+        (recorded.job.ledger, rendition.ledger, 0),
+    ):
+        content = path.read_bytes()
+        assert len(content) == seal.bytes
+        assert sha256(content[:head]).hexdigest() == seal.head_sha256
+        assert sha256(content[head:]).hexdigest() == seal.body_sha256
+
+
+def test_recording_without_a_frame_has_no_audio(recorded: Recorded) -> None:
+    recorded.push(1000)
+    rendition = recorded.render(recorded.task(500, 500))
+    assert rendition.captured_bytes == 0
+    assert rendition.audio.bytes == 4096
+
+
+def test_levels_are_those_of_the_mapped_channels(recorded: Recorded) -> None:
+    recorded.push(SECOND)
+    left_twice_and_nothing = [[1.0, 0.0], [0.0, 0.0]]
+    rendition = recorded.render(recorded.task(0, SECOND, channel_map=left_twice_and_nothing))
+    loud, silent = rendition.facts.levels
+    assert loud.peak_dbfs is not None
+    assert loud.peak_dbfs > -0.1
+    assert (silent.peak_dbfs, silent.rms_dbfs) == (None, None)
+
+
+def test_abandoned_task_ends_the_renderer(recorded: Recorded) -> None:
+    recorded.push(1000)
+    write_model(recorded.job.render, recorded.task(0, None, abandoned=True))
+    with pytest.raises(AbandonedError):
+        follow(recorded.job)
+    recorded.job.render.unlink()
+    assert main([str(recorded.job.path)]) == 0
+    assert not recorded.job.rendition.exists()
+
+
+def test_finished_rendition_is_not_touched_again(recorded: Recorded) -> None:
+    recorded.push(1000)
+    recorded.render(recorded.task(0, 1000))
+    before = recorded.job.audio.stat().st_mtime_ns
+    assert main([str(recorded.job.path)]) == 0
+    assert recorded.job.audio.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("rows", [[], [[1.0]], [[1.0, 0.0], [1.0]], [[1.0, 0.0]] * 65])
+def test_map_that_does_not_fit_is_refused_with_what_to_do(rows: list[list[float]]) -> None:
+    with pytest.raises(DoesNotFitError, match="Choose"):
+        check_fit(WAV, STEREO, rows)
