@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -156,6 +157,22 @@ async def test_an_interrupted_making_is_begun_again(reachable_folder: Path) -> N
     (place.data / "cluster.new" / "PG_VERSION").write_text("18\n")
     async with _server(reachable_folder) as server:
         assert await _ask(server.url("app"), "SELECT 1") == 1
+
+
+async def test_a_home_that_the_server_cannot_reach_is_left_as_it_is(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root runs the server as another user")
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    place = find_place(home / "database", home / "s")
+    try:
+        async with _server(home) as server:
+            assert await _ask(server.url("app"), "SELECT 1") == 1
+        assert _mode(home) == 0o700
+        assert not any(home.iterdir())
+    finally:
+        shutil.rmtree(place.data)
+        shutil.rmtree(place.sockets)
 
 
 async def test_a_cluster_of_another_version_is_refused_in_one_line(reachable_folder: Path) -> None:

@@ -161,7 +161,7 @@ def _own_folder(wanted: Path, elsewhere: Path, account: Account) -> Path:
     folder = wanted
     if not account.can_pass(wanted.parent):
         folder = elsewhere / hashlib.sha256(bytes(wanted)).hexdigest()[:12]
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    _make_passable(folder.parent)
     if not account.can_pass(folder.parent):
         raise EmbeddedPostgresError(
             f"User {account.name} cannot pass {folder.parent}; allow it (chmod o+x) or set DATABASE_URL."
@@ -174,6 +174,14 @@ def _own_folder(wanted: Path, elsewhere: Path, account: Account) -> Path:
         raise EmbeddedPostgresError(f"{folder} is somebody else's; give it to {account.name} or choose another folder.")
     folder.chmod(0o700)
     return folder
+
+
+def _make_passable(folder: Path) -> None:
+    """Make what is missing of the way to our folder, so that the server's account can go it."""
+    missing = [part for part in (folder, *folder.parents) if not part.exists()]
+    for part in reversed(missing):
+        part.mkdir(exist_ok=True)
+        part.chmod(0o755)
 
 
 def _programs(account: Account) -> Path:
@@ -192,19 +200,28 @@ def _programs(account: Account) -> Path:
 
 
 def _copied(installation: Path) -> Path:
-    """A copy of programs that only root can reach."""
+    """A copy of programs that only root can reach, with the libraries that the package keeps beside itself."""
     found = (installation / "bin" / "postgres").stat()
     name = hashlib.sha256(f"{installation} {found.st_size} {found.st_mtime_ns}".encode()).hexdigest()[:12]
     copy = _SYSTEM_FOLDER / "programs" / name
+    package = installation.parent
     if not copy.exists():
+        _make_passable(copy.parent)
         unfinished = copy.with_name(f"{name}.{os.getpid()}")
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(installation, unfinished, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a"))
+        shutil.copytree(
+            installation,
+            unfinished / package.name / installation.name,
+            symlinks=True,
+            ignore=shutil.ignore_patterns("include", "*.a"),
+        )
+        libraries = f"{package.name}.libs"
+        if (package.parent / libraries).exists():
+            shutil.copytree(package.parent / libraries, unfinished / libraries, symlinks=True)
         try:
             unfinished.rename(copy)
         except OSError:  # another controller was faster
             shutil.rmtree(unfinished)
-    return copy
+    return copy / package.name / installation.name
 
 
 def _make_cluster(place: Place) -> None:

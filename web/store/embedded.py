@@ -87,11 +87,14 @@ class EmbeddedPostgres:
             keeper, self._keeper = self._keeper, None
             keeper.cancel()
             await asyncio.wait([keeper])
-        if self._process is not None:
-            process, self._process = self._process, None
-            await _end_postmaster(process)
-        if self._place is not None and self._lock is not None:
+        if self._place is None or self._lock is None:
+            return
+        try:
+            if self._process is not None:
+                process, self._process = self._process, None
+                await _end_postmaster(process)
             await _end_leftovers(self._place)
+        finally:
             self._lock.close()
             self._lock = None
 

@@ -1,10 +1,11 @@
--- Statements that must decide by themselves. A value is written {name}. Locks are taken in the order
--- node, job, lease, recording, cache file. Instants are clock_timestamp(): now() stands still in a transaction.
+-- Statements that must decide by themselves. A value is written {name}. Locks are taken in the order node, job, lease,
+-- recording, cache file; never FOR UPDATE, which would hold up every new row that refers to the locked one. Instants are
+-- clock_timestamp(): now() stands still in a transaction.
 
 -- lock_node --
 -- Serialises what changes the work of one node. The claim counts leases in a later statement, since one statement
 -- would count by a snapshot from before it waited for this lock.
-SELECT id, name, capacity, node_run, change_no FROM node WHERE id = {node_id} FOR UPDATE;
+SELECT id, name, capacity, node_run, change_no FROM node WHERE id = {node_id} FOR NO KEY UPDATE;
 
 -- share_node --
 -- Keeps a newer run from beginning until this transaction ends.
@@ -192,7 +193,7 @@ WITH capturing AS (
       AND (SELECT jobs FROM capturing) < {capacity}
     ORDER BY j.run_at, j.id
     LIMIT 1
-    FOR UPDATE OF j SKIP LOCKED
+    FOR NO KEY UPDATE OF j SKIP LOCKED
 ), claimed AS (
     UPDATE job SET state = 'running', epoch = job.epoch + 1, claim_id = {claim_id}
     FROM due WHERE job.id = due.id
@@ -234,7 +235,7 @@ WITH reported AS (
     CROSS JOIN (SELECT ARRAY ['starting', 'capturing', 'finishing', 'uploading'] AS phases) p
     WHERE l.node_id = {node_id} AND l.node_run = {node_run}
     ORDER BY l.job_id
-    FOR UPDATE OF l
+    FOR NO KEY UPDATE OF l
 ), renewed AS (
     UPDATE lease l
     SET expires_at = clock_timestamp() + {lease}::interval, phase = h.phase, frames = greatest(l.frames, h.frames),
@@ -264,7 +265,7 @@ RETURNING id;
 
 -- lock_job --
 -- A job as it stands, until this transaction ends.
-SELECT id, recording_id, node_id, state, wish, epoch, reason FROM job WHERE id = {job_id} FOR UPDATE;
+SELECT id, recording_id, node_id, state, wish, epoch, reason FROM job WHERE id = {job_id} FOR NO KEY UPDATE;
 
 -- newest_job --
 -- The attempt that acts on a recording are meant for.
@@ -324,7 +325,7 @@ RETURNING id, recording_id;
 
 -- recording_state --
 -- Where a recording stands in its health.
-SELECT state, health FROM recording WHERE id = {recording_id} FOR UPDATE;
+SELECT state, health FROM recording WHERE id = {recording_id} FOR NO KEY UPDATE;
 
 -- set_health --
 -- What late events make of a recording that has ended.
@@ -342,7 +343,7 @@ WHERE c.recording_id = {recording_id} AND c.is_current AND ({scope}::uuid[] IS N
 
 -- lock_cache_file --
 -- A cache file as it stands, until this transaction ends.
-SELECT c.*, j.node_id FROM cache_file c JOIN job j ON j.id = c.job_id WHERE c.id = {cache_file_id} FOR UPDATE OF c;
+SELECT c.*, j.node_id FROM cache_file c JOIN job j ON j.id = c.job_id WHERE c.id = {cache_file_id} FOR NO KEY UPDATE OF c;
 
 -- stand_back --
 -- Whatever stood for a recording makes room, unless it is good content.
@@ -426,7 +427,7 @@ WHERE CASE l.phase
       END
 ORDER BY j.id
 LIMIT {limit}
-FOR UPDATE OF j, l SKIP LOCKED;
+FOR NO KEY UPDATE OF j, l SKIP LOCKED;
 
 -- unclaimed_jobs --
 -- Due starts that no node took.
@@ -438,4 +439,4 @@ LEFT JOIN node_seen s ON s.node_id = n.id
 WHERE j.state = 'queued' AND j.run_at < clock_timestamp() - {unclaimed}::interval
 ORDER BY j.id
 LIMIT {limit}
-FOR UPDATE OF j SKIP LOCKED;
+FOR NO KEY UPDATE OF j SKIP LOCKED;
