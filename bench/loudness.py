@@ -37,9 +37,13 @@ def compare(path: Path) -> None:
         ]
     else:
         claims = [measure.not_measured(faster, "≥ 6", "ffmpeg"), measure.not_measured(nearer, "≤ 0.1", "ffmpeg")]
-    measure.report(
-        "loudness", claims, {f"{name}, s": min(c.wall_seconds for c in runs) for name, runs in costs.items()}
-    )
+    figures: dict[str, object] = {f"{name}, s": min(c.wall_seconds for c in runs) for name, runs in costs.items()}
+    if "ffmpeg" in costs:
+        pairs = zip(costs["scan with loudness"], costs["scan"], strict=True)
+        added = [measure.Cost(a.wall_seconds - b.wall_seconds, a.cpu_seconds - b.cpu_seconds) for a, b in pairs]
+        name = "ffmpeg ebur128 ÷ what loudness adds to a scan, by CPU"
+        figures[name] = measure.ratio(costs["ffmpeg"], added, by="cpu_seconds")
+    measure.report("loudness", claims, figures)
 
 
 def ebur128(path: Path) -> list[str | Path]:

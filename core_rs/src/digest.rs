@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use ebur128::{EbuR128, Mode};
 use sha2::Digest as _;
 
 use crate::error::{Error, Result};
-use crate::pcm::{PcmFormat, Sample, SampleType};
+use crate::loudness::Loudness;
+use crate::pcm::PcmFormat;
+use crate::wav;
 use crate::waveform::{Bits, Waveform};
-use crate::{wav, with_sample};
 
 /// SHA-256, incrementally.
 #[derive(Clone, Default)]
@@ -37,10 +37,7 @@ pub fn sha256_file(path: &Path, start_byte: u64, end_byte: Option<u64>) -> Resul
     file.seek(SeekFrom::Start(start_byte)).map_err(Error::io("read", path))?;
     let limit = end_byte.map_or(u64::MAX, |end| end.saturating_sub(start_byte));
     let mut digest = Digest::default();
-    let read = read_blocks(&mut file.take(limit), path, |block| {
-        digest.update(block);
-        Ok(())
-    })?;
+    let read = read_blocks(&mut file.take(limit), path, |block| digest.update(block))?;
     if end_byte.is_some() && read < limit {
         let end = start_byte + read;
         return Err(Error::invalid(format!(
@@ -79,7 +76,7 @@ pub fn scan_wav(path: &Path, frames_per_bin: u32, bits: Bits, with_loudness: boo
 
     let mut waveform = Waveform::new(layout.format, frames_per_bin, bits)?;
     let mut bins = waveform.header().to_vec();
-    let mut loudness = with_loudness.then(|| Loudness::new(layout.format)).transpose()?;
+    let mut loudness = with_loudness.then(|| Loudness::new(layout.format));
     let mut digest = Digest::default();
     let mut frames = Frames::new(layout.format);
     let data_end = layout.data_offset + layout.data_bytes;
@@ -91,8 +88,10 @@ pub fn scan_wav(path: &Path, frames_per_bin: u32, bits: Bits, with_loudness: boo
         position += block.len() as u64;
         frames.split(samples, |pcm| {
             waveform.push(pcm, &mut bins);
-            loudness.as_mut().map_or(Ok(()), |loudness| loudness.push(pcm))
-        })
+            if let Some(loudness) = &mut loudness {
+                loudness.push(pcm);
+            }
+        });
     })?;
     waveform.finish(&mut bins);
     bins[..waveform.header().len()].copy_from_slice(&waveform.header());
@@ -101,25 +100,21 @@ pub fn scan_wav(path: &Path, frames_per_bin: u32, bits: Bits, with_loudness: boo
         bytes: read,
         frames: layout.frames(),
         waveform: bins,
-        integrated_lufs: loudness.map(|loudness| loudness.integrated_lufs()).transpose()?,
+        integrated_lufs: loudness.map(|loudness| loudness.integrated_lufs()),
     })
 }
 
 /// Large enough that calls cost nothing, small enough to stay in the second cache while all readers look at it.
 pub const BLOCK_BYTES: usize = 256 * 1024;
 
-fn read_blocks(
-    reader: &mut impl Read,
-    path: &Path,
-    mut each: impl FnMut(&[u8]) -> Result<()>,
-) -> Result<u64> {
+fn read_blocks(reader: &mut impl Read, path: &Path, mut each: impl FnMut(&[u8])) -> Result<u64> {
     let mut block = vec![0; BLOCK_BYTES];
     let mut total = 0;
     loop {
         match reader.read(&mut block) {
             Ok(0) => return Ok(total),
             Ok(read) => {
-                each(&block[..read])?;
+                each(&block[..read]);
                 total += read as u64;
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
@@ -139,57 +134,19 @@ impl Frames {
         Self { frame_bytes: format.frame_bytes(), torn: Vec::new() }
     }
 
-    fn split(&mut self, mut samples: &[u8], mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    fn split(&mut self, mut samples: &[u8], mut each: impl FnMut(&[u8])) {
         if !self.torn.is_empty() {
             let missing = (self.frame_bytes - self.torn.len()).min(samples.len());
             self.torn.extend_from_slice(&samples[..missing]);
             samples = &samples[missing..];
             if self.torn.len() < self.frame_bytes {
-                return Ok(());
+                return;
             }
-            each(&self.torn)?;
+            each(&self.torn);
             self.torn.clear();
         }
         let whole = samples.len() - samples.len() % self.frame_bytes;
         self.torn.extend_from_slice(&samples[whole..]);
-        each(&samples[..whole])
+        each(&samples[..whole]);
     }
-}
-
-/// R 128 integrated loudness in constant memory.
-struct Loudness {
-    format: PcmFormat,
-    meter: EbuR128,
-    shorts: Vec<i16>,
-    floats: Vec<f32>,
-}
-
-impl Loudness {
-    fn new(format: PcmFormat) -> Result<Self> {
-        let meter =
-            EbuR128::new(format.channels() as u32, format.sample_rate_hz(), Mode::I | Mode::HISTOGRAM)
-                .map_err(refused)?;
-        Ok(Self { format, meter, shorts: Vec::new(), floats: Vec::new() })
-    }
-
-    fn push(&mut self, pcm: &[u8]) -> Result<()> {
-        if self.format.sample_type() == SampleType::S16 {
-            self.shorts.clear();
-            self.shorts.extend(pcm.chunks_exact(2).map(|sample| i16::from_le_bytes([sample[0], sample[1]])));
-            return self.meter.add_frames_i16(&self.shorts).map_err(refused);
-        }
-        self.floats.clear();
-        with_sample!(self.format.sample_type(), S => {
-            self.floats.extend(pcm.chunks_exact(S::BYTES).map(S::to_f32));
-        });
-        self.meter.add_frames_f32(&self.floats).map_err(refused)
-    }
-
-    fn integrated_lufs(&self) -> Result<f64> {
-        self.meter.loudness_global().map_err(refused)
-    }
-}
-
-fn refused(error: ebur128::Error) -> Error {
-    Error::UnsupportedFormat { reason: format!("loudness cannot be measured: {error}") }
 }

@@ -8,6 +8,7 @@ pub mod error;
 pub mod growth;
 pub mod ledger;
 pub mod levels;
+pub mod loudness;
 pub mod pcm;
 pub mod rendition;
 pub mod segment;
