@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Literal
 from urllib.parse import quote
@@ -94,6 +95,8 @@ class EmbeddedPostgres:
                 process, self._process = self._process, None
                 await _end_postmaster(process)
             await _end_leftovers(self._place)
+            with suppress(OSError):  # somebody else's file lies there
+                self._place.sockets.rmdir()
         finally:
             self._lock.close()
             self._lock = None
