@@ -1,0 +1,162 @@
+"""The controller as a process of its own: it starts by itself, says in one line why it cannot, and stops in order."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from protocol.messages import EnrolAnswer, RunAnswer
+from protocol.timeouts import Timeouts
+from web.local import create_enrolment_code
+from web.settings import ControllerSettings
+
+_COMMAND = """
+import sys, uvloop
+from web.domain.errors import ControllerError
+from web.serve import serve
+from web.settings import ControllerSettings
+try:
+    uvloop.run(serve(ControllerSettings(), lambda url: print(url, flush=True)))
+except ControllerError as error:
+    sys.exit(f"reelkeeper: {error}")
+"""
+
+
+@pytest.fixture
+def settings(reachable_folder: Path) -> ControllerSettings:
+    return ControllerSettings(home=reachable_folder / "home", run_folder=reachable_folder / "run", port=0)
+
+
+class Process:
+    """A controller process."""
+
+    def __init__(self, settings: ControllerSettings) -> None:
+        environment = {
+            **os.environ,
+            "REELKEEPER_HOME": str(settings.home),
+            "REELKEEPER_RUN_FOLDER": str(settings.run_folder),
+            "REELKEEPER_PORT": str(settings.port),
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _COMMAND], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def url(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def stop(self) -> float:
+        """Seconds from SIGTERM to the exit, which is 0."""
+        began = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        _, self.errors = self._process.communicate(timeout=30)
+        assert self._process.returncode == 0, self.errors
+        return time.monotonic() - began
+
+    def exited(self) -> tuple[int, str]:
+        _, errors = self._process.communicate(timeout=30)
+        return self._process.returncode, errors
+
+    def end(self) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.communicate(timeout=30)
+
+
+@pytest.fixture
+def processes() -> Iterator[list[Process]]:
+    started: list[Process] = []
+    yield started
+    for process in started:
+        process.end()
+
+
+def test_controller_starts_with_its_own_database_and_stops_in_time_whatever_hangs(
+    settings: ControllerSettings, processes: list[Process]
+) -> None:
+    process = Process(settings)
+    processes.append(process)
+    url = process.url()
+    token = _enrolled(settings, url)
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=f"{url}/api/agent/v1", headers=headers, trust_env=False) as agent:
+        known = agent.get("/wake", params={"after": 99}).json()["change_no"]
+        with _half_a_request(url, f"GET /api/agent/v1/wake?after={known} HTTP/1.1", token, "") as waiting:
+            with _half_a_request(url, "POST /api/agent/v1/heartbeat HTTP/1.1", token, "{"):
+                assert agent.get("/wake", params={"after": 99}).status_code == 200
+                assert process.stop() <= Timeouts().controller_stop
+            assert waiting.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_node_that_joined_is_known_after_a_restart(settings: ControllerSettings, processes: list[Process]) -> None:
+    for started in range(2):
+        process = Process(settings)
+        processes.append(process)
+        url = process.url()
+        if started == 0:
+            token = _enrolled(settings, url)
+        answer = httpx.post(
+            f"{url}/api/agent/v1/run",
+            headers={"Authorization": f"Bearer {token}"},
+            json={"previous_run": started, "version": "1"},
+            trust_env=False,
+        )
+        assert RunAnswer.model_validate_json(answer.content).node_run == started + 1
+        process.stop()
+
+
+def test_busy_port_is_said_in_one_line(settings: ControllerSettings, processes: list[Process]) -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        process = Process(settings.model_copy(update={"port": port}))
+        processes.append(process)
+        code, errors = process.exited()
+    assert code == 1
+    assert len(errors.splitlines()) == 1
+    assert f"port {port}" in errors
+    assert "REELKEEPER_PORT" in errors
+
+
+def test_home_that_cannot_be_written_is_said_in_one_line(
+    settings: ControllerSettings, processes: list[Process], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    process = Process(settings.model_copy(update={"home": tmp_path / "file" / "home"}))
+    processes.append(process)
+    code, errors = process.exited()
+    assert code == 1
+    assert len(errors.splitlines()) == 1
+    assert "REELKEEPER_HOME" in errors
+
+
+def test_plain_http_stays_on_this_machine_unless_told_otherwise() -> None:
+    with pytest.raises(ValueError, match="REELKEEPER_PLAIN_HTTP"):
+        ControllerSettings(host="0.0.0.0")
+    assert ControllerSettings(host="0.0.0.0", plain_http=True).host == "0.0.0.0"
+
+
+def _enrolled(settings: ControllerSettings, url: str) -> str:
+    code = asyncio.run(create_enrolment_code(settings, "Town hall"))
+    answer = httpx.post(f"{url}/api/agent/v1/enrol", json={"code": code, "version": "1"}, trust_env=False)
+    return EnrolAnswer.model_validate_json(answer.content).token
+
+
+def _half_a_request(url: str, line: str, token: str, body: str) -> socket.socket:
+    """A connection whose request is not finished when a body is begun."""
+    parts = urlsplit(url)
+    connection = socket.create_connection((parts.hostname, parts.port), timeout=20)
+    length = 0 if not body else len(body) + 1
+    head = [line, f"Host: {parts.netloc}", f"Authorization: Bearer {token}", f"Content-Length: {length}", "", body]
+    connection.sendall("\r\n".join(head).encode())
+    return connection
