@@ -115,10 +115,10 @@ def map_by_numpy(case: Case, source: Path, target: Path) -> None:
         while block := pcm.read(BLOCK_FRAMES * case.inputs * np.dtype(DTYPES[case.source]).itemsize):
             frames: NDArray[np.signedinteger] = np.frombuffer(block, DTYPES[case.source]).reshape(-1, case.inputs)
             if copied is not None:
-                out.write(np.ascontiguousarray(frames[:, copied]))
+                out.write(np.ascontiguousarray(frames[:, copied]).data)
                 continue
             mixed = np.clip(np.rint(frames @ gains), bounds.min, bounds.max)
-            out.write(mixed.astype(DTYPES[case.target]))
+            out.write(mixed.astype(DTYPES[case.target]).data)
 
 
 def sox(case: Case, source: Path, target: Path) -> list[str | Path]:

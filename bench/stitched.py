@@ -50,8 +50,29 @@ def compare(folder: Path, take: Take) -> None:
     ours, copied, joined = folder / "core.wav", folder / "cat.wav", folder / "ffmpeg.wav"
     listed = folder / "segments.txt"
     listed.write_text("".join(f"file '{path}'\n" for path in segments))
-    shell = ["sh", "-c", 'out=$1; shift; cat "$@" > "$out"; openssl dgst -sha256 "$out"', "sh", copied, *segments]
-    concat = ["ffmpeg", "-v", "error", "-y", "-f", "concat", "-safe", "0", "-i", listed, "-c", "copy", joined]
+    shell: list[str | Path] = [
+        "sh",
+        "-c",
+        'out=$1; shift; cat "$@" > "$out"; openssl dgst -sha256 "$out"',
+        "sh",
+        copied,
+        *segments,
+    ]
+    concat: list[str | Path] = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "concat",
+        "-safe",
+        "0",
+        "-i",
+        listed,
+        "-c",
+        "copy",
+        joined,
+    ]
     contenders = {
         "core": lambda: measure.call(lambda: stitch(take, ours)),
         "cat + openssl": lambda: measure.run(shell),
@@ -69,7 +90,7 @@ def compare(folder: Path, take: Take) -> None:
     if "ffmpeg concat" in costs:
         rounds = list(zip(costs["ffmpeg concat"], costs["sha256sum"], strict=True))
         if shutil.which("audiowaveform"):
-            waveform = [
+            waveform: list[str | Path] = [
                 "audiowaveform",
                 "-i",
                 joined,

@@ -23,10 +23,11 @@ def mixed(
     for output, row in enumerate(rows):
         for channel, gain in enumerate(row):
             sums[channel % 4, :, output] += samples[:, channel] * (gain * scale)
-    out = (sums[0] + sums[1]) + (sums[2] + sums[3])
+    out: NDArray[np.float64] = (sums[0] + sums[1]) + (sums[2] + sums[3])
     if target == "f32":
         return out.astype(np.float32).astype(np.float64)
-    return np.clip(np.rint(out), -STEPS[target], STEPS[target] - 1)
+    rounded: NDArray[np.float64] = np.rint(out).clip(-STEPS[target], STEPS[target] - 1)
+    return rounded
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
