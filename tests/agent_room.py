@@ -21,6 +21,7 @@ from agent.daemon import enrol, stop_owners
 from agent.files import read_model
 from agent.job_folder import JobFolder
 from agent.owner.config import SYNTHETIC_INTERFACES
+from agent.owner.handle import attach
 from agent.owner.state import list_states
 from agent.renderer.handle import renderer_pid
 from agent.settings import AgentSettings
@@ -69,6 +70,13 @@ class AgentRoom:
     def job_states(self) -> list[JobState]:
         paths = sorted((self.settings.node_folder / "jobs").glob("*/job.json"))
         return [read_model(path, JobState) for path in paths]
+
+    async def hook(self, name: str, value: float) -> None:
+        """Breaks the device of the only owner, which no agent may be holding."""
+        (state,) = list_states(self.settings.private_run_folder())
+        owner = await attach(state.folder, self.settings.timeouts)
+        await owner.hook(name, value)
+        owner.disconnect()
 
     def end(self) -> None:
         """By pid, whatever state the test left."""

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from agent.daemon import EXIT_CANNOT_RUN, EXIT_SUPERSEDED, stop_owners
+from agent.files import write_model
+from agent.states import Instant, Stage
 from protocol.messages import EndReason, Origin, Wish
 from tests.acceptance.cutting_proxy import CuttingProxy
 from tests.agent_room import (
@@ -185,6 +187,62 @@ def test_drained_agent_delivers_what_runs_then_leaves_nothing_behind(place: Plac
     assert sealed.facts.frames == 4 * 48_000
     assert unclaimed.state == "queued"
     assert (room.owner_pids(), room.renderer_pids(), room.job_states()) == ([], [], [])
+
+
+def test_recording_that_is_stopped_while_its_device_is_lost_ends_there_with_a_listed_gap(quick_place: Place) -> None:
+    controller, room = quick_place
+    agent = room.start_agent()
+    job = controller.add_job(job_settings())
+    controller.wait_for_audio(job, 200_000)
+    agent.kill()
+    agent.wait()
+    asyncio.run(room.hook("disconnect", 600))
+    controller.wish(job, Wish.STOP, age=-1)
+    room.start_agent()
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job), seconds=30)
+    assert sealed.facts.end_reason is EndReason.STOPPED
+    (gap,) = sealed.facts.gaps
+    assert gap.start_frame + gap.frames == sealed.facts.frames
+    assert (counter_values(sealed.parts["audio"])[: gap.start_frame] > 0).all()
+    controller.wait_until("event", lambda: any(event.kind == "device_lost" for event in controller.events))
+
+
+def test_device_that_returns_leaves_a_listed_gap_in_the_same_recording(place: Place) -> None:
+    controller, room = place
+    agent = room.start_agent()
+    job = controller.add_job(job_settings())
+    controller.wait_for_audio(job, 200_000)
+    agent.kill()
+    agent.wait()
+    asyncio.run(room.hook("disconnect", 1))
+    room.start_agent()
+    controller.wait_for_audio(job, 900_000)
+    controller.wish(job, Wish.STOP)
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job))
+    assert len(sealed.facts.gaps) == 1
+    assert sealed.origin is Origin.NORMAL
+    values = counter_values(sealed.parts["audio"])
+    assert (values == 0).sum() == sealed.facts.gaps[0].frames
+
+
+def test_open_ended_recording_without_a_job_ends_after_a_while(quick_place: Place) -> None:
+    controller, room = quick_place
+    agent = room.start_agent()
+    job = controller.add_job(job_settings())
+    controller.wait_for_audio(job, 200_000)
+    controller.end_lease(job)
+    wait_for("the lease to be lost", lambda: any(state.owed for state in room.job_states()))
+    agent.kill()
+    agent.wait()
+    (state,) = room.job_states()
+    assert state.stage is Stage.CAPTURING
+    long_ago = Instant.in_ms(-round(room.settings.timeouts.orphan_capture * 1000))
+    path = room.settings.node_folder / "jobs" / str(state.job_id) / "job.json"
+    write_model(path, state.model_copy(update={"owed_since": long_ago}))
+    room.start_agent()
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job), seconds=30)
+    assert sealed.origin is Origin.SALVAGED
+    assert_nothing_is_missing(sealed.parts["audio"], sealed.facts.frames)
 
 
 # ---- the renderer ----

@@ -1,0 +1,105 @@
+"""Events outlive outages, keep their age, and are told once."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from agent import clock
+from agent.errors import UnreachableError
+from agent.health import Health
+from agent.spool import Spool
+from agent.states import Instant, NodeIdentity
+from protocol.ids import new_id
+from protocol.messages import EventReport, EventsRequest
+from protocol.timeouts import Timeouts
+
+QUICK = Timeouts(retry_first=0.01, retry_longest=0.02)
+
+
+class FakeClient:
+    """Is away for the first few requests."""
+
+    def __init__(self, faults: int = 0) -> None:
+        self.faults = faults
+        self.heard: list[EventReport] = []
+
+    async def events(self, request: EventsRequest) -> None:
+        if self.faults:
+            self.faults -= 1
+            raise UnreachableError
+        self.heard += request.events
+
+
+def opened(folder: Path) -> Spool:
+    spool = Spool.open(folder)
+    spool.identity = NodeIdentity(node_id=new_id(), name="n", token="t", controller_url="https://c.example", node_run=1)
+    return spool
+
+
+async def deliver(spool: Spool, client: FakeClient, count: int) -> None:
+    spool.registered.set()
+    running = asyncio.create_task(Health(spool, QUICK).run(client))  # type: ignore[arg-type]
+    with spool.listening() as listener:
+        for _ in range(500):
+            if len(client.heard) >= count and not await spool.events(1):
+                break
+            await listener.wait(0.01)
+    running.cancel()
+
+
+def test_events_of_an_outage_are_delivered_with_their_age_by_the_next_agent(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    minute_ago = Instant(boot_id=clock.boot_id(), boottime_ns=clock.boottime_ns() - 60 * 10**9)
+    asyncio.run(Health(spool, QUICK).tell("device_lost", "critical", "Gone.", at=minute_ago))
+    spool.close()
+    client = FakeClient(faults=3)
+    again = opened(tmp_path)
+    asyncio.run(deliver(again, client, 1))
+    assert [event.kind for event in client.heard] == ["device_lost"]
+    assert 60_000 <= client.heard[0].age_ms < 70_000
+
+
+def test_event_of_an_earlier_boot_has_its_age_by_the_wall_clock(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    client = FakeClient()
+
+    async def tell() -> None:
+        await Health(spool, QUICK).tell("x", "info", "y", at=Instant(boot_id="another", boottime_ns=1))
+        await deliver(spool, client, 1)
+
+    began = time.time()
+    asyncio.run(tell())
+    assert client.heard[0].age_ms <= (time.time() - began + 1) * 1000
+
+
+def test_what_is_tried_again_and_again_is_told_once(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+
+    async def tell() -> int:
+        health = Health(spool, QUICK)
+        for _ in range(5):
+            await health.tell_once("upload_refused", "critical", "No.")
+        return len(await spool.events(10))
+
+    assert asyncio.run(tell()) == 1
+
+
+def test_event_with_an_id_of_its_own_is_told_once(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    event_id = new_id()
+
+    async def tell() -> int:
+        for _ in range(2):
+            await Health(spool, QUICK).tell("device_lost", "critical", "Gone.", event_id=event_id)
+        return len(await spool.events(10))
+
+    assert asyncio.run(tell()) == 1
+
+
+def test_broken_file_of_the_spool_is_an_event(tmp_path: Path) -> None:
+    folder = tmp_path / "jobs" / str(new_id())
+    folder.mkdir(parents=True)
+    (folder / "job.json").write_bytes(b"nonsense")
+    client = FakeClient()
+    asyncio.run(deliver(opened(tmp_path), client, 1))
+    assert client.heard[0].kind == "spool_file_broken"

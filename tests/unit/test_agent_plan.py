@@ -1,0 +1,87 @@
+"""When a recording begins and ends."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from agent import clock
+from agent.recording.plan import SLACK_NS, Plan
+from agent.states import Instant, JobState
+from protocol.ids import new_id
+from protocol.messages import ClaimedJob, EndReason, Wish
+from tests.agent_room import job_settings
+
+SECOND_NS = 1_000_000_000
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+def state(settings: dict[str, Any] | None = None, **changes: Any) -> JobState:
+    timing = {key: changes.pop(key) for key in ("starts_in_ms", "ends_in_ms") if key in changes}
+    claimed = ClaimedJob(
+        job_id=new_id(),
+        recording_id=new_id(),
+        attempt=1,
+        epoch=1,
+        settings=job_settings(**(settings or {})),
+        lease_ms=30_000,
+        wish=Wish.RUN,
+        wish_age_ms=0,
+        requested_age_ms=1500,
+        **timing,
+    )
+    return JobState.of(claimed).model_copy(update=changes)
+
+
+def seconds_from_now(boottime_ns: int | None) -> float:
+    assert boottime_ns is not None
+    return (boottime_ns - clock.boottime_ns()) / SECOND_NS
+
+
+def test_unplanned_recording_begins_when_it_was_asked_for_and_has_no_end() -> None:
+    plan = Plan(state())
+    assert seconds_from_now(plan.begins_ns) == pytest.approx(-1.5, abs=0.3)
+    assert plan.ends_ns is None
+    assert not plan.is_over(clock.boottime_ns() + 10**18, 10**12)
+
+
+def test_planned_recording_begins_and_ends_at_its_instants() -> None:
+    plan = Plan(
+        state({"starts_at": NOON, "ends_at": NOON + timedelta(hours=1)}, starts_in_ms=5000, ends_in_ms=3_605_000)
+    )
+    assert seconds_from_now(plan.begins_ns) == pytest.approx(5, abs=0.3)
+    assert seconds_from_now(plan.ends_ns) == pytest.approx(3605, abs=0.3)
+    assert plan.start_instant == "2030-01-01T12:00:00.000000Z"
+    assert plan.end_instant == "2030-01-01T13:00:00.000000Z"
+    assert plan.end_reason is EndReason.PLANNED_END
+
+
+def test_neighbours_in_other_time_zones_name_an_instant_alike() -> None:
+    elsewhere = NOON.astimezone(timezone(timedelta(hours=5, minutes=30)))
+    assert Plan(state({"starts_at": elsewhere})).start_instant == Plan(state({"ends_at": NOON})).end_instant
+
+
+def test_nominal_length_ends_by_the_clock_of_the_device() -> None:
+    plan = Plan(state({"duration_ms": 2000}, start_frame=1000))
+    assert plan.end_frame == 1000 + 96_000
+    assert plan.ends_ns is not None
+    assert not plan.is_over(plan.ends_ns, 96_999)
+    assert plan.is_over(plan.ends_ns, 97_000)
+
+
+def test_nominal_length_of_a_silent_device_ends_by_the_clock_in_the_end() -> None:
+    plan = Plan(state({"duration_ms": 2000}, start_frame=1000))
+    assert plan.ends_ns is not None
+    assert plan.is_over(plan.ends_ns + SLACK_NS, 1000)
+
+
+def test_after_a_reboot_instants_are_found_by_the_wall_clock() -> None:
+    before = Instant(boot_id="another", boottime_ns=1)
+    soon = datetime.now(UTC) + timedelta(seconds=90)
+    plan = Plan(state({"ends_at": soon}, ends_at=before, requested_at=before))
+    assert seconds_from_now(plan.ends_ns) == pytest.approx(90, abs=1)
+    assert seconds_from_now(plan.begins_ns) == pytest.approx(0, abs=0.3)
+
+
+def test_stop_wins_over_a_plan_as_the_reason_of_a_mark() -> None:
+    assert Plan(state({"duration_ms": 2000}, wish=Wish.STOP)).end_reason is EndReason.STOPPED

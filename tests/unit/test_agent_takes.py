@@ -1,0 +1,178 @@
+"""A take goes only when it is proven that nobody needs it."""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from agent.owner.config import Capture, Interface
+from agent.owner.handle import OwnerStatus
+from agent.spool import Spool
+from agent.states import JobState, Stage
+from agent.takes import Takes
+from core_rs import PcmFormat, TakeWriter, counter_pcm
+from protocol.ids import new_id
+from protocol.timeouts import Timeouts
+from tests.unit.test_agent_spool import claimed
+
+LINGER_FRAMES = 480_000
+
+
+@dataclass
+class FakeOwner:
+    """Writes one take, as far as anybody asks."""
+
+    take_id: UUID
+    durable_frame: int = 1_000_000
+    needs: list[str] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)
+
+    async def status(self) -> OwnerStatus:
+        return OwnerStatus(
+            pid=1,
+            interface=Interface("synthetic", "counter"),
+            capture=Capture(2, 48_000, "s16"),
+            take_id=str(self.take_id),
+            take_folder=None,
+            next_frame=self.durable_frame,
+            durable_frame=self.durable_frame,
+            growth="growing",
+            fault=None,
+            device="capturing",
+            levels=[],
+            needs=self.needs,
+            events=[],
+        )
+
+    async def release(self, take_id: str, before_frame: int) -> int:
+        assert take_id == str(self.take_id)
+        self.released.append(before_frame)
+        return before_frame
+
+
+@dataclass
+class FakeOwners:
+    owners: list[FakeOwner]
+
+    async def living(self) -> list[FakeOwner]:
+        return self.owners
+
+
+class Shelf:
+    """A spool with takes in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.spool = Spool.open(folder)
+
+    def add_take(self, recordings: list[UUID], *, ended: bool = True) -> UUID:
+        take_id = new_id()
+        writer = TakeWriter.create(self.spool.takes_folder / str(take_id), PcmFormat(2, 48_000, "s16"), facts="{}")
+        writer.push(counter_pcm(1, 1000), 1_000_000_000)
+        for recording_id in recordings:
+            writer.mark(f"start:{recording_id}", 0)
+        if ended:
+            writer.close("no longer needed")
+        self.writer = writer
+        return take_id
+
+    def add_job(self, take_id: UUID, stage: Stage, start_frame: int = 0) -> JobState:
+        async def add() -> JobState:
+            state = JobState.of(claimed())
+            await self.spool.add_job(state)
+            return await self.spool.update_job(state.job_id, stage=stage, take_id=take_id, start_frame=start_frame)
+
+        return asyncio.run(add())
+
+    def sweep(self, *owners: FakeOwner) -> None:
+        asyncio.run(Takes(self.spool, FakeOwners(list(owners)), Timeouts()).sweep())  # type: ignore[arg-type]
+
+    @property
+    def takes(self) -> list[str]:
+        return sorted(path.name for path in self.spool.takes_folder.iterdir())
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+def test_ended_take_goes_once_all_its_recordings_are_released(shelf: Shelf) -> None:
+    one, two = new_id(), new_id()
+    take_id = shelf.add_take([one, two])
+    shelf.spool.add_released(take_id, one)
+    shelf.sweep()
+    assert shelf.takes == [str(take_id)]
+    shelf.spool.add_released(take_id, two)
+    shelf.sweep()
+    assert shelf.takes == []
+    assert shelf.spool.released(take_id) == set()
+
+
+def test_take_of_a_recording_that_nobody_knows_stays(shelf: Shelf) -> None:
+    take_id = shelf.add_take([new_id()])
+    shelf.sweep()
+    assert shelf.takes == [str(take_id)]
+
+
+def test_take_without_an_end_stays(shelf: Shelf) -> None:
+    recording_id = new_id()
+    take_id = shelf.add_take([recording_id], ended=False)
+    shelf.spool.add_released(take_id, recording_id)
+    shelf.sweep()
+    assert shelf.takes == [str(take_id)]
+    shelf.writer.close("test")
+
+
+def test_take_that_cannot_be_read_stays(shelf: Shelf) -> None:
+    take_id = shelf.add_take([])
+    ledger = shelf.spool.takes_folder / str(take_id) / "ledger"
+    ledger.write_bytes(b"\x00" * 50)
+    shelf.sweep()
+    assert shelf.takes == [str(take_id)]
+
+
+@pytest.mark.parametrize("stage", [Stage.CAPTURING, Stage.UPLOADING, Stage.ENDING, Stage.KEPT])
+def test_take_of_a_job_that_is_not_sealed_stays(shelf: Shelf, stage: Stage) -> None:
+    take_id = shelf.add_take([])
+    shelf.add_job(take_id, stage)
+    shelf.sweep()
+    assert shelf.takes == [str(take_id)]
+
+
+def test_what_an_interrupted_removal_left_is_removed(shelf: Shelf) -> None:
+    left = shelf.spool.takes_folder / f".going-{new_id()}"
+    left.mkdir()
+    (left / "a.wav").write_bytes(b"x")
+    shelf.sweep()
+    assert shelf.takes == []
+
+
+def test_folder_that_is_no_take_is_left_alone(shelf: Shelf) -> None:
+    (shelf.spool.takes_folder / "holiday pictures").mkdir()
+    shelf.sweep()
+    assert shelf.takes == ["holiday pictures"]
+
+
+def test_growing_take_is_released_up_to_the_oldest_recording_that_needs_it(shelf: Shelf) -> None:
+    owner = FakeOwner(new_id())
+    early = shelf.add_job(owner.take_id, Stage.UPLOADING, start_frame=50_000)
+    late = shelf.add_job(owner.take_id, Stage.CAPTURING, start_frame=300_000)
+    owner.needs = [str(late.recording_id)]
+    shelf.sweep(owner)
+    asyncio.run(shelf.spool.remove_job(early.job_id))
+    shelf.sweep(owner)
+    assert owner.released == [50_000, 300_000]
+
+
+def test_growing_take_that_nobody_needs_keeps_what_a_late_start_may_want(shelf: Shelf) -> None:
+    owner = FakeOwner(new_id())
+    shelf.sweep(owner)
+    assert owner.released == [1_000_000 - LINGER_FRAMES]
+
+
+def test_growing_take_with_an_unknown_need_is_left_alone(shelf: Shelf) -> None:
+    owner = FakeOwner(new_id(), needs=[str(new_id())])
+    shelf.sweep(owner)
+    assert owner.released == []
