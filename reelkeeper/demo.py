@@ -6,7 +6,7 @@ import fcntl
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 
 import httpx
@@ -16,7 +16,7 @@ from agent.settings import AgentSettings
 from protocol.messages import EndReason
 from reelkeeper.errors import CommandError
 from reelkeeper.processes import Part
-from web.local import create_enrolment_code
+from web import local
 from web.settings import ControllerSettings
 
 NODE_NAME = "This machine"
@@ -55,13 +55,15 @@ class Demo:
         )
 
     async def start(self) -> None:
-        """Returns once the controller answers and the agent has been seen by it."""
+        """Returns once the controller answers and the agent has told it what it has."""
         await self._controller.start()
-        await self._ready(self._controller)
+        await _ready(self._controller, self._answers())
         if not self._agent_settings.enrolled:
-            code = await create_enrolment_code(self._controller_settings, NODE_NAME)
+            code = await local.create_enrolment_code(self._controller_settings, NODE_NAME)
             await enrol(self._agent_settings, code)
+        known = await local.last_seen(self._controller_settings, NODE_NAME)
         await self._agent.start()
+        await _ready(self._agent, local.wait_for_report(self._controller_settings, NODE_NAME, known))
 
     async def keep_running(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -79,20 +81,30 @@ class Demo:
         await self._agent.stop(self._agent_settings.timeouts.agent_stop)
         await stop_owners(self._agent_settings, EndReason.NODE_STOPPED)
 
-    async def _ready(self, part: Part) -> None:
-        exited = asyncio.create_task(part.exited())
-        try:
-            async with asyncio.timeout(READY_SECONDS), httpx.AsyncClient() as client:
-                while not exited.done():
-                    with contextlib.suppress(httpx.TransportError):
-                        if (await client.get(f"{self.url}/readyz")).is_success:
-                            return
-                    await asyncio.wait({exited}, timeout=0.1)
-        except TimeoutError as cause:
-            raise CommandError(f"The {part.name} did not answer within {READY_SECONDS:.0f} s. See its log.") from cause
-        finally:
-            exited.cancel()
-        raise CommandError(part.last_words())
+    async def _answers(self) -> None:
+        async with httpx.AsyncClient() as client:
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    if (await client.get(f"{self.url}/readyz")).is_success:
+                        return
+                await asyncio.sleep(0.1)
+
+
+async def _ready(part: Part, sign: Coroutine[None, None, None]) -> None:
+    """Waits for the sign that a part works. Raises CommandError with its last words when it ends before that."""
+    working, exited = asyncio.create_task(sign), asyncio.create_task(part.exited())
+    try:
+        await asyncio.wait({working, exited}, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+        elif exited.done():
+            raise CommandError(part.last_words())
+        else:
+            raise CommandError(f"The {part.name} did not report within {READY_SECONDS:.0f} s. See its log.")
+    finally:
+        working.cancel()
+        exited.cancel()
+        await asyncio.gather(working, exited, return_exceptions=True)
 
 
 @contextlib.contextmanager
@@ -133,9 +145,9 @@ def _stop_requested() -> asyncio.Event:
     return event
 
 
-async def _first(event: asyncio.Event, work: "asyncio._CoroutineLike[None]") -> None:
+async def _first(event: asyncio.Event, work: Coroutine[None, None, None]) -> None:
     """Waits for the work or the event; what is unfinished is cancelled, a fault of the work is raised."""
-    task = asyncio.ensure_future(work)
+    task = asyncio.create_task(work)
     waiting = asyncio.create_task(event.wait())
     try:
         await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,20 +1,29 @@
 """What a person at the controller's own machine may do by command, without a token."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from web.domain.access import system
-from web.domain.errors import DatabaseUnavailableError
+from web.domain.errors import ControllerError, DatabaseUnavailableError
+from web.domain.nodes import Node
 from web.services import nodes, tokens
 from web.settings import ControllerSettings
+from web.store import nodes as stored_nodes
 from web.store.database import Database
 from web.store.embedded import EmbeddedPostgres
 
 _BY = system("command line")
+_LOOK_SECONDS = 0.1
+
+
+class NoControllerError(ControllerError):
+    """No controller runs here."""
 
 
 async def create_token(settings: ControllerSettings, name: str) -> str:
-    """A new token of the administrator. Raises DatabaseUnavailableError when no controller runs here."""
+    """A new token of the administrator. Raises NoControllerError."""
     async with _running_database(settings) as db:
         return await tokens.create_token(db, name, by=_BY)
 
@@ -25,6 +34,32 @@ async def create_enrolment_code(settings: ControllerSettings, name: str) -> str:
         return (await nodes.create_enrolment_code(db, name, by=_BY)).code
 
 
+async def wait_for_report(settings: ControllerSettings, name: str, known: datetime | None) -> None:
+    """Returns once the node of this name has told what it has, and was seen after `known`."""
+    async with _running_database(settings) as db:
+        while not await _has_reported(db, settings, name, known):  # noqa: ASYNC110  (another process tells it)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def last_seen(settings: ControllerSettings, name: str) -> datetime | None:
+    """When the node of this name was seen last; None for never, or no such node."""
+    async with _running_database(settings) as db:
+        node = await _node(db, settings, name)
+        return node.last_seen_at if node else None
+
+
+async def _has_reported(db: Database, settings: ControllerSettings, name: str, known: datetime | None) -> bool:
+    node = await _node(db, settings, name)
+    if node is None or node.last_seen_at is None or (known is not None and node.last_seen_at <= known):
+        return False
+    return bool(await stored_nodes.interfaces_of(db, node.id, scope=_BY.scope))
+
+
+async def _node(db: Database, settings: ControllerSettings, name: str) -> Node | None:
+    found = await stored_nodes.by_name(db, scope=_BY.scope, seen_within=settings.timeouts.node_not_seen)
+    return next((node for node in found if node.name == name), None)
+
+
 @asynccontextmanager
 async def _running_database(settings: ControllerSettings) -> AsyncIterator[Database]:
     embedded = EmbeddedPostgres(settings.database_folder, settings.database_sockets_folder)
@@ -33,6 +68,6 @@ async def _running_database(settings: ControllerSettings) -> AsyncIterator[Datab
         try:
             yield db
         except DatabaseUnavailableError as cause:
-            raise DatabaseUnavailableError(
+            raise NoControllerError(
                 f"No controller runs with REELKEEPER_HOME={settings.home}. Start one, then try again."
             ) from cause

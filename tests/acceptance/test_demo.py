@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.settings import AgentSettings
 from tests.acceptance.system import System, breaks_of, counter_of, free_port, is_alive, wait_for
 
 RATE = 48_000
@@ -42,11 +43,14 @@ class Demo(System):
             start_new_session=True,
         )
         self.lines = []
-        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(self.process,))
+        self._reader.start()
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        self.lines.extend(iter(process.stdout.readline, ""))
+        with process.stdout as output:
+            for line in output:
+                self.lines.append(line)
 
     def launch_to_console(self) -> None:
         self.launch()
@@ -60,14 +64,17 @@ class Demo(System):
         wait_for("the Console line", console, 60)
 
     def processes(self) -> list[int]:
-        """Every live process that has this home in its environment or its arguments, or runs its database."""
-        home, found = str(self.home).encode(), []
+        """Every live process that belongs to this home: by environment, arguments, working folder or open files."""
+        marks = [str(folder).encode() for folder in (self.home, AgentSettings(home=self.home).private_run_folder())]
+        found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != os.getpid():
                 with contextlib.suppress(OSError):
-                    if (
-                        home in (entry / "environ").read_bytes() or home in (entry / "cmdline").read_bytes()
-                    ) and is_alive(int(entry.name)):
+                    traces = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
+                    traces += b"".join(
+                        os.readlink(link).encode() for link in [entry / "cwd", *(entry / "fd").iterdir()]
+                    )
+                    if any(mark in traces for mark in marks) and is_alive(int(entry.name)):
                         found.append(int(entry.name))
         return found
 
@@ -77,6 +84,9 @@ class Demo(System):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.2)
+        if self.process is not None:
+            self.process.wait(10)
+            self._reader.join(10)
 
 
 @pytest.fixture
