@@ -26,8 +26,8 @@ from bench.measure import Claim, Cost, at_most, call, in_turn, not_measured, rat
 from core_rs import PcmFormat, Take, TakeWriter, tone_pcm
 
 RATE = 48_000
-PERIOD_FRAMES = 1_024
-FLUSH_FRAMES = 24 * PERIOD_FRAMES
+PERIOD_FRAMES = 4_096
+FLUSH_FRAMES = 6 * PERIOD_FRAMES
 """Just over half a second: the quarter of a ring of two seconds that wakes the writer."""
 
 
@@ -44,6 +44,7 @@ CASES = {
     "many": Case("32 ch S32", PcmFormat(32, RATE, "s32"), "S32_LE", 30),
 }
 LIVE = PcmFormat(64, RATE, "s32")
+LIVE_PERIOD_FRAMES = 1_024
 
 
 def main() -> None:
@@ -142,13 +143,13 @@ def capture(case: Case, extras: bool, folder: Path) -> float:
 
 
 def live(home: Path, seconds: float, figures: dict[str, object]) -> Claim:
-    """64 channels as fast as they come."""
-    period = tone_pcm(0, PERIOD_FRAMES, LIVE, 997.0, -12.0)
+    """64 channels as fast as they come, in periods of a device."""
+    period = tone_pcm(0, LIVE_PERIOD_FRAMES, LIVE, 997.0, -12.0)
     writer = TakeWriter.create(home / "live", LIVE, facts="{}")
     before, began, frame = _cpu_seconds(), time.perf_counter(), 0
     while frame < seconds * RATE:
         writer.push(period, frame * 1_000_000_000 // RATE)
-        frame += PERIOD_FRAMES
+        frame += LIVE_PERIOD_FRAMES
         time.sleep(max(0.0, began + frame / RATE - time.perf_counter()))
         # What was closed is not needed, and ten minutes of it are 7 GB.
         writer.release(writer.durable_frame)
