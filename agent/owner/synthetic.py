@@ -65,9 +65,16 @@ class Hooks:
         with self._lock:
             return max(0, self._until_ns[name] - boottime_ns()) / 1e9
 
-    def take_overrun(self) -> int:
-        """The frames to drop now, told once."""
+    @property
+    def overrun_frames(self) -> int:
+        """Frames still to be dropped."""
+        return self._overrun_frames
+
+    def take_overrun(self, frames_waiting: int) -> int:
+        """The frames to drop now, told once; none before the device's clock has made them."""
         with self._lock:
+            if self._overrun_frames > frames_waiting:
+                return 0
             frames, self._overrun_frames = self._overrun_frames, 0
         return frames
 
@@ -132,12 +139,13 @@ class SyntheticSource:
                 self._sink.failed("device_lost")
                 return
             if not self._hooks.seconds_left("stall"):
-                self._lose(self._hooks.take_overrun())
+                self._lose(self._hooks.take_overrun(self._frames_waiting()))
                 self._lose(self._frames_waiting() - int(BUFFER_SECONDS * self._clock.sample_rate_hz))
                 self._deliver()
 
     def _seconds_until_due(self) -> float:
-        seconds = (self._clock.boottime_of(self._frame + PERIOD_FRAMES) - boottime_ns()) / 1e9
+        next_frame = self._frame + max(PERIOD_FRAMES, self._hooks.overrun_frames)
+        seconds = (self._clock.boottime_of(next_frame) - boottime_ns()) / 1e9
         stalled = self._hooks.seconds_left("stall")
         return max(seconds, min(stalled, PERIOD_FRAMES / self._clock.sample_rate_hz), 0)
 

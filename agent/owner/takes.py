@@ -22,7 +22,6 @@ from protocol.timeouts import Timeouts
 
 log = logging.getLogger(__name__)
 
-_TAKES_LOOKED_AT = 64
 _RECORDINGS_REMEMBERED = 4096
 _BREAKS_PER_SECOND = 100
 """The length of a break is known to 10 ms."""
@@ -105,7 +104,7 @@ class Takes:
 
     def recover(self) -> None:
         """Learns what was begun before; goes on with the take that is still needed, closes those that are not."""
-        for folder in _newest_takes(self._folder):
+        for folder in _takes_newest_first(self._folder):
             try:
                 self._learn(folder)
             except (OSError, AudioError, ValueError):
@@ -319,11 +318,11 @@ class Takes:
         log.info("%s closed at frame %d, drained %s: %s", running.folder, mark.end_frame, mark.drained, reason)
 
 
-def _newest_takes(folder: Path) -> list[Path]:
-    """Names sort by when a take was begun."""
+def _takes_newest_first(folder: Path) -> list[Path]:
+    """All of them, since the unfinished one may be months old; names sort by when a take was begun."""
     if not folder.is_dir():
         return []
-    return sorted((path for path in folder.iterdir() if _is_take(path)), reverse=True)[:_TAKES_LOOKED_AT]
+    return sorted((path for path in folder.iterdir() if _is_take(path)), reverse=True)
 
 
 def _is_take(path: Path) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -122,6 +123,22 @@ def test_owner_killed_again_and_again_accounts_for_every_frame(place: Room) -> N
     place.run(break_it())
 
 
+def test_owner_goes_on_even_when_its_run_folder_is_gone(place: Room) -> None:
+    async def break_it() -> None:
+        owner = await place.start()
+        recording = new_recording()
+        begun = await owner.begin(recording, now_ns())
+        kill((await captured(owner, 9_600)).pid)
+        shutil.rmtree(owner.state_folder)
+        follower = await place.start()
+        assert await follower.begin(recording, now_ns()) == begun
+        await captured(follower, 4_800)
+        await follower.disarm("node stopped")
+        assert_every_frame_is_accounted_for(Take.open(begun.take_folder))
+
+    place.run(break_it())
+
+
 def test_take_that_nobody_needs_is_closed_by_the_next_owner(place: Room) -> None:
     async def break_it() -> None:
         slow_to_close = place.config(timeouts=replace(QUICK, take_linger=60))
@@ -198,6 +215,26 @@ def test_fault_of_the_device_is_a_gap_of_exactly_its_length(
     place.run(break_it())
 
 
+def test_storm_of_overruns_is_counted_to_the_frame(place: Room) -> None:
+    async def break_it() -> None:
+        chance = random.Random(17)
+        owner = await place.start()
+        begun = await owner.begin(new_recording(), now_ns())
+        await captured(owner, 4_800)
+        lost = [chance.randrange(1, 500) for _ in range(40)]
+        for frames in lost:
+            await owner.hook("overrun", frames)
+            await asyncio.sleep(0.01)
+        await captured(owner, sum(lost) + 4_800)
+        await owner.disarm("node stopped")
+        take = Take.open(begun.take_folder)
+        assert sum(gap.frames for gap in take.gaps) == sum(lost)
+        assert {(gap.cause, gap.uncertainty_frames) for gap in take.gaps} == {("overrun", 0)}
+        assert_every_frame_is_accounted_for(take)
+
+    place.run(break_it())
+
+
 def test_start_on_a_lost_device_is_refused_and_nothing_is_begun(place: Room) -> None:
     async def break_it() -> None:
         owner = await place.start()
@@ -214,16 +251,16 @@ def test_start_on_a_lost_device_is_refused_and_nothing_is_begun(place: Room) -> 
 
 def test_recording_that_is_stopped_while_its_device_is_gone_becomes_durable_to_its_end(place: Room) -> None:
     async def break_it() -> None:
-        owner = await place.start()
+        owner = await place.start(place.config(timeouts=replace(QUICK, take_linger=60)))
         recording = new_recording()
         begun = await owner.begin(recording, now_ns())
         await captured(owner, 9_600)
         await owner.hook("disconnect", 30)
         await until("the loss", owner, lambda status: status.device == "lost")
         end_frame = await owner.end(recording)
-        await until("the take to close", owner, lambda status: status.take_id is None)
+        await until("the end to be durable", owner, lambda status: status.durable_frame >= end_frame)
+        await owner.disarm("node stopped")
         take = Take.open(begun.take_folder)
-        assert take.durable_frame >= end_frame
         assert {gap.cause for gap in take.gaps} == {"device_lost"}
         assert_every_frame_is_accounted_for(take)
 

@@ -1,5 +1,7 @@
 """The takes of an interface, driven by hand: no device, no process, time as an argument."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -238,6 +240,41 @@ def test_drain_that_is_too_slow_is_written_as_a_kill(tmp_path: Path) -> None:
     while take.end is None:
         take = hurried.take(begun.take_id)
     assert not take.end.drained
+
+
+def test_unfinished_take_is_found_behind_a_hundred_newer_ones(bench: Bench) -> None:
+    old = bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(1024)
+    other = Bench(bench.folder, "tone")
+    for number in range(100):
+        other.takes.begin(str(number), boottime_ns(), None)
+        other.takes.tick(boottime_ns() / 1e9)
+        other.takes.drop(str(number))
+        other.tick_after(TIMEOUTS.take_linger + 1)
+    running = bench.successor().takes.running
+    assert running
+    assert running.take_id == old.take_id
+
+
+def test_ends_that_meet_close_the_take_once(tmp_path: Path) -> None:
+    for turn in range(30):
+        bench = Bench(tmp_path / str(turn))
+        begun = bench.takes.begin("a", bench.instant(1), None)
+        bench.feed(1024)
+        ends: list[Callable[[], object]] = [
+            lambda takes=bench.takes: takes.shut("node stopped"),
+            lambda takes=bench.takes: takes.shut("disarmed"),
+            lambda takes=bench.takes: takes.end("a", None, 512, None),
+            lambda takes=bench.takes: takes.tick(boottime_ns() / 1e9 + 100),
+            lambda takes=bench.takes: takes.interrupted("device_lost"),
+        ]
+        with ThreadPoolExecutor(len(ends)) as pool:
+            for end in [pool.submit(end) for end in ends]:
+                end.result()
+        take = bench.take(begun.take_id)
+        assert take.end
+        assert take.end.reason in {"node stopped", "disarmed", "no longer needed"}
+        assert (tmp_path / str(turn) / "takes" / begun.take_id / "ledger").read_text().count('"entry":"end"') == 1
 
 
 def test_release_keeps_what_a_recording_still_needs(bench: Bench) -> None:
