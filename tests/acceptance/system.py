@@ -251,7 +251,11 @@ class System:
             assert not ended or found["state"] == state, f"{identifier} ended {found['state']}: {found}"
             return found if found["state"] == state else None
 
-        return wait_for(f"{identifier} to be {state}", reached, seconds)
+        try:
+            return wait_for(f"{identifier} to be {state}", reached, seconds)
+        except AssertionError as late:
+            logs = "".join(file.read_text(errors="replace")[-3000:] for file in (self.home / "log").glob("*.log"))
+            raise AssertionError(f"{late}\n{self.job_of(identifier)}\n{logs}") from late
 
     def wait_checksum(self, identifier: str, seconds: float = 30) -> str:
         checksum: str = wait_for(

@@ -71,9 +71,8 @@ class Demo(System):
             if entry.name.isdigit() and int(entry.name) != os.getpid():
                 with contextlib.suppress(OSError):
                     traces = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
-                    traces += b"".join(
-                        os.readlink(link).encode() for link in [entry / "cwd", *(entry / "fd").iterdir()]
-                    )
+                    links = [entry / "cwd", *(entry / "fd").iterdir()]
+                    traces += b"".join(bytes(link.readlink()) for link in links)
                     if any(mark in traces for mark in marks) and is_alive(int(entry.name)):
                         found.append(int(entry.name))
         return found
