@@ -1,14 +1,20 @@
-"""Kills writers of takes at random instants and checks that nothing acknowledged is lost.
+"""Kills writers of takes, or cuts the power of their disk, at random instants: nothing acknowledged may be lost.
 
 One interpreter without threads forks a child for every kill: it begins or resumes a take, pushes a counter as fast as
-the disk allows and says what it was told is durable. `python -m tests.faults.kill_campaign FOLDER KILLS SEED`
+the disk allows and says what it was told is durable.
+
+`python -m tests.faults.kill_campaign FOLDER KILLS SEED [IMAGE]`: with the image of a file system, which is mounted at
+the folder, its power is cut before each kill: whatever was not synced is gone.
 """
 
+import fcntl
 import json
 import os
 import random
 import select
 import signal
+import struct
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,23 +26,44 @@ FRAME_NS = 1_000_000_000 / RATE
 BLOCK_FRAMES = 960
 FLUSH_MS = 20
 KILLS_PER_TAKE = 10
+FS_IOC_SHUTDOWN = 0x8004587D
+WITHOUT_JOURNAL = 2
 FORMAT = PcmFormat(2, RATE, "s16")
 
 
 def main() -> None:
     home, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    image = Path(sys.argv[4]) if len(sys.argv) > 4 else None
     rng = random.Random(seed)
     durable_frames = gaps = 0
     for turn in range(kills):
         folder = home / f"take-{turn // KILLS_PER_TAKE}"
         if turn % KILLS_PER_TAKE:
             gaps += 1
-        acknowledged = kill_one(folder, rng.uniform(0.002, 0.13))
+        if image:
+            mount(image, home)
+        acknowledged = kill_one(folder, rng.uniform(0.002, 0.13), cut_power_of=home if image else None)
+        if image:
+            subprocess.run(["umount", home], check=True)
+            mount(image, home)
         durable_frames += check(folder, acknowledged)
+        if image:
+            subprocess.run(["umount", home], check=True)
     print(json.dumps({"kills": kills, "durable_frames": durable_frames, "resumes": gaps}))
 
 
-def kill_one(folder: Path, after_seconds: float) -> int:
+def mount(image: Path, at: Path) -> None:
+    subprocess.run(["mount", "-o", "loop", image, at], check=True)
+
+
+def cut_power(mounted: Path) -> None:
+    """Lets a file system forget what was not synced and refuse everything from here on; its journal is not written."""
+    folder = os.open(mounted, os.O_RDONLY)
+    fcntl.ioctl(folder, FS_IOC_SHUTDOWN, struct.pack("I", WITHOUT_JOURNAL))
+    os.close(folder)
+
+
+def kill_one(folder: Path, after_seconds: float, cut_power_of: Path | None = None) -> int:
     """The last frame that the child reported durable before it was killed."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -45,6 +72,8 @@ def kill_one(folder: Path, after_seconds: float) -> int:
         capture(folder, writer)
     os.close(writer)
     select.select([], [], [], after_seconds)
+    if cut_power_of:
+        cut_power(cut_power_of)
     os.kill(child, signal.SIGKILL)
     said = b""
     while part := os.read(reader, 1 << 16):

@@ -20,11 +20,8 @@ RATE = 8_000
 
 
 def test_200_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.faults.kill_campaign", str(tmp_path), "200", "1"]
-    campaign = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert campaign.returncode == 0, campaign.stderr
-    assert campaign.stderr == ""
-    result = json.loads(campaign.stdout)
+    result, said = run_campaign(tmp_path, 200)
+    assert said == ""
     assert result["kills"] == 200
     assert result["durable_frames"] > 200 * RATE
 
@@ -132,8 +129,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", disk], check=True)
 
 
-# Mounting takes root. Others meet the same code through the file limit above, which always runs.
+# Mounting takes root. Others meet the same code through the kills and the file limit above, which always run.
 if os.geteuid() == 0:
+
+    def test_power_cuts_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+        image, mounted = tmp_path / "image", tmp_path / "disk"
+        mounted.mkdir()
+        with image.open("wb") as disk:
+            disk.truncate(256 << 20)
+        subprocess.run(["mkfs.ext4", "-q", image], check=True)
+        result, _ = run_campaign(mounted, 40, str(image))
+        assert result["kills"] == 40
+        assert result["durable_frames"] > 40 * RATE
 
     def test_a_full_disk_keeps_what_was_durable_and_is_resumed_when_there_is_room(small_disk: Path) -> None:
         ballast = small_disk / "ballast"
@@ -161,6 +168,13 @@ if os.geteuid() == 0:
         take = Take.open(folder)
         assert take.read(0, durable) == counter(durable)
         assert take.gaps[-1].cause == "disk_full"
+
+
+def run_campaign(folder: Path, kills: int, *image: str) -> tuple[dict[str, int], str]:
+    command = [sys.executable, "-m", "tests.faults.kill_campaign", str(folder), str(kills), "1", *image]
+    campaign = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert campaign.returncode == 0, campaign.stderr
+    return json.loads(campaign.stdout), campaign.stderr
 
 
 def push_until_it_fails(writer: TakeWriter) -> None:
