@@ -83,6 +83,19 @@ async def test_sealing_ten_times_at_once_is_sealing_once(db: Database, owner: An
     assert await owner.fetchval("SELECT count(*) FROM health_event") == 1
 
 
+async def test_seals_and_heartbeats_at_once_never_stand_in_each_others_way(db: Database) -> None:
+    room = await make_room(db, capacity=10)
+    held = [await room.claimed(name=f"{number}") for number in range(10)]
+    opened = [await room.open_file(job) for job in held]
+    beats = [room.heartbeat(*held, phase=phase) for phase in (Phase.CAPTURING, Phase.FINISHING, Phase.UPLOADING)]
+    seals = [room.seal(job, cache_file) for job, cache_file in zip(held, opened, strict=True)]
+
+    await asyncio.gather(*beats, *seals)
+
+    for job in held:
+        assert (await _recording(db, job.recording_id)).state is RecordingState.COMPLETED
+
+
 async def test_another_seal_of_a_sealed_file_is_refused(db: Database) -> None:
     room = await make_room(db)
     job = await room.claimed()

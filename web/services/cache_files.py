@@ -5,11 +5,13 @@ from uuid import UUID
 from protocol.messages import CacheFileRequest, EndReason, Origin, SealAnswer, SealRequest
 from web.domain.access import EVERYTHING, NodeActor
 from web.domain.cache_files import CacheFile, VerifiedParts, duration_ms, first_frame_at, require_same
+from web.domain.endings import Ending
 from web.domain.errors import ConflictError, NotFoundError
-from web.domain.health import Finding, findings_in, health_of_end
+from web.domain.health import Finding, findings_in
 from web.domain.leases import HeldJob, is_salvage, require_own, require_run
-from web.domain.states import CacheState, JobState, Mark, Severity
-from web.store import cache_files, health_events, jobs, nodes, recordings
+from web.domain.states import CacheState, Health, JobState, Mark, Severity
+from web.services.endings import health_at_end
+from web.store import cache_files, health_events, jobs, recordings
 from web.store.database import Database, Session
 
 
@@ -20,8 +22,8 @@ async def open_cache_file(db: Database, request: CacheFileRequest, *, node: Node
     when the id is used for something else or the recording is to be cancelled.
     """
     async with db.transaction() as session:
-        require_run(request.node_run, await nodes.share_run(session, node.node_id))
-        job = await jobs.lock(session, request.job_id)
+        job, current_run = await jobs.hold(session, request.job_id, node_id=node.node_id)
+        require_run(request.node_run, current_run)
         require_own(job, node.node_id)
         existing = await cache_files.lock(session, request.id)
         if existing is not None and (existing.job_id, existing.codec) != (request.job_id, request.codec):
@@ -58,8 +60,8 @@ async def seal(
     """
     require_same(request, verified)
     async with db.transaction() as session:
-        require_run(request.node_run, await nodes.share_run(session, node.node_id))
-        job = await jobs.lock(session, request.job_id)
+        job, current_run = await jobs.hold(session, request.job_id, node_id=node.node_id)
+        require_run(request.node_run, current_run)
         require_own(job, node.node_id)
         cache_file = await cache_files.lock(session, cache_file_id)
         if cache_file is None or cache_file.job_id != job.id:
@@ -76,7 +78,6 @@ async def seal(
         else:
             await _complete(session, job, request, node)
         await cache_files.queue_uploads(session, cache_file)
-        await recordings.tell(session, job.recording_id)
     return SealAnswer(recording_id=job.recording_id, cache_state="cached")
 
 
@@ -99,9 +100,7 @@ async def mark_damaged(db: Database, cache_file_id: UUID, message: str) -> None:
         cache_file = await cache_files.get(session, cache_file_id, scope=EVERYTHING)
         finding = Finding("cache_file_damaged", Severity.CRITICAL, message)
         await health_events.add(session, finding, node_id=cache_file.node_id, job_id=job_id)
-        severities = await recordings.severities(session, recording_id)
-        health = health_of_end(JobState.COMPLETED, was_asked=True, severities=severities)
-        await recordings.set_health(session, recording_id, health)
+        await recordings.set_health(session, recording_id, Health.CRITICAL)
         await recordings.tell(session, recording_id)
 
 
@@ -116,34 +115,22 @@ def _require_growing(cache_file: CacheFile) -> None:
 
 
 async def _complete(session: Session, job: HeldJob, request: SealRequest, node: NodeActor) -> None:
-    await jobs.end(
-        session,
-        job.id,
+    was_asked = job.was_asked_to_end or request.facts.end_reason is EndReason.PLANNED_END
+    ending = Ending(
         JobState.COMPLETED,
-        epoch=job.epoch,
         reason=request.facts.end_reason.replace(" ", "_"),
         message=None,
-        actor=node.name,
-    )
-    was_asked = job.was_asked_to_end or request.facts.end_reason is EndReason.PLANNED_END
-    severities = await recordings.severities(session, job.recording_id)
-    await recordings.complete(
-        session,
-        job.recording_id,
+        health=await health_at_end(session, job.recording_id, JobState.COMPLETED, was_asked=was_asked),
         mark=None if request.origin is Origin.NORMAL else Mark(request.origin.value),
-        health=health_of_end(JobState.COMPLETED, was_asked=was_asked, severities=severities),
         duration_ms=duration_ms(request.facts),
         started_at=first_frame_at(request.facts),
     )
+    await jobs.end(session, job.id, ending, epoch=job.epoch, actor=node.name)
 
 
 async def _salvage(session: Session, job: HeldJob, request: SealRequest, node: NodeActor) -> None:
     await jobs.add_event(session, job.id, epoch=request.epoch, kind="salvaged", actor=node.name)
-    severities = await recordings.severities(session, job.recording_id)
     await recordings.salvage(
-        session,
-        job.recording_id,
-        health=health_of_end(JobState.FAILED, was_asked=False, severities=severities),
-        duration_ms=duration_ms(request.facts),
-        started_at=first_frame_at(request.facts),
+        session, job.recording_id, duration_ms=duration_ms(request.facts), started_at=first_frame_at(request.facts)
     )
+    await recordings.tell(session, job.recording_id)

@@ -2,8 +2,9 @@
 
 from uuid import UUID
 
+from web.domain.endings import Ending
 from web.domain.health import health_of_end
-from web.domain.states import JobState, RecordingState
+from web.domain.states import Health, JobState
 from web.store import jobs, recordings
 from web.store.database import Session
 
@@ -25,19 +26,15 @@ async def end_without_content(
 
     `supersede` takes the epoch from whoever holds it. The job is locked already.
     """
-    ended = await jobs.end(
-        session,
-        job_id,
-        state,
-        epoch=epoch,
-        reason=reason,
-        message=message,
-        actor=actor,
-        supersede=supersede,
-    )
-    if ended:
-        severities = await recordings.severities(session, recording_id)
-        health = health_of_end(state, was_asked=was_asked, severities=severities)
-        await recordings.end(session, recording_id, RecordingState(state.value), health)
-        await recordings.tell(session, recording_id)
-    return ended
+    health = await health_at_end(session, recording_id, state, was_asked=was_asked)
+    ending = Ending(state, reason, message, health)
+    return await jobs.end(session, job_id, ending, epoch=epoch, actor=actor, supersede=supersede)
+
+
+async def health_at_end(session: Session, recording_id: UUID, state: JobState, *, was_asked: bool) -> Health:
+    """Never better than what the recording's own events say; events that come later wait for this transaction."""
+    if state is JobState.FAILED:
+        return Health.CRITICAL
+    await recordings.lock_health(session, recording_id)
+    severities = await recordings.severities(session, recording_id)
+    return health_of_end(state, was_asked=was_asked, severities=severities)

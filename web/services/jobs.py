@@ -25,25 +25,11 @@ async def claim_next(db: Database, request: ClaimRequest, *, node: NodeActor) ->
 
     Raises NodeRunSupersededError.
     """
-    async with db.transaction() as session:
-        locked = await nodes.lock(session, node.node_id)
-        require_run(request.node_run, locked.node_run)
-        was_claimed, job = await jobs.was_claimed(session, request.claim_id, node_id=node.node_id)
-        if was_claimed:
-            return job
-        if not await jobs.claim(
-            session,
-            request.claim_id,
-            node_id=node.node_id,
-            node_run=request.node_run,
-            capacity=locked.capacity,
-            interfaces=request.interfaces,
-            lease=db.timeouts.lease,
-            actor=node.name,
-        ):
-            return None
-        _, job = await jobs.was_claimed(session, request.claim_id, node_id=node.node_id)
-        return job
+    current_run, job = await jobs.claim_next(
+        db, request, node_id=node.node_id, lease=db.timeouts.lease, actor=node.name
+    )
+    require_run(request.node_run, current_run)
+    return job
 
 
 async def heartbeat(db: Database, request: HeartbeatRequest, *, node: NodeActor) -> HeartbeatAnswer:
@@ -81,8 +67,8 @@ async def finish_job(db: Database, job_id: UUID, request: FinishRequest, *, node
     Raises NotFoundError, NotYoursError, NodeRunSupersededError, EpochSupersededError, JobEndedError.
     """
     async with db.transaction() as session:
-        require_run(request.node_run, await nodes.share_run(session, node.node_id))
-        job = await jobs.lock(session, job_id)
+        job, current_run = await jobs.hold(session, job_id, node_id=node.node_id)
+        require_run(request.node_run, current_run)
         require_own(job, node.node_id)
         if (job.state, job.reason, job.epoch) == (request.outcome, request.reason, request.epoch):
             return

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from protocol.messages import ClaimedJob, InterfaceRef, JobReport, JobSettings, Phase, Wish
+from protocol.messages import ClaimedJob, ClaimRequest, JobReport, JobSettings, Phase, Wish
 from protocol.timeouts import Timeouts
+from web.domain.endings import Ending
 from web.domain.errors import NotFoundError
 from web.domain.leases import HeldJob, LostJob, UnclaimedJob
 from web.domain.states import JobState
@@ -77,7 +78,19 @@ async def lock(session: Session, job_id: UUID) -> HeldJob:
     row = await session.row("lock_job", job_id=job_id)
     if row is None:
         raise NotFoundError("job", job_id)
-    return HeldJob(**{**row, "state": JobState(row["state"]), "wish": Wish(row["wish"])})
+    return _held(row)
+
+
+async def hold(session: Session, job_id: UUID, *, node_id: UUID) -> tuple[HeldJob, int]:
+    """A job and the current run of the node that asks, which stay so until the transaction ends.
+
+    Raises NotFoundError.
+    """
+    row = await session.row("hold_job", job_id=job_id, node_id=node_id)
+    if row is None:
+        raise NotFoundError("job", job_id)
+    current_run: int = row.pop("current_run")
+    return _held(row), current_run
 
 
 async def raise_wish(session: Session, job_id: UUID, wish: Wish) -> None:
@@ -85,62 +98,38 @@ async def raise_wish(session: Session, job_id: UUID, wish: Wish) -> None:
 
 
 async def end(
-    session: Session,
-    job_id: UUID,
-    state: JobState,
-    *,
-    epoch: int,
-    reason: str | None,
-    message: str | None,
-    actor: str,
-    supersede: bool = False,
+    session: Session, job_id: UUID, ending: Ending, *, epoch: int, actor: str, supersede: bool = False
 ) -> bool:
-    """End a live job of this epoch: state, event, no lease. False when it was not live or has another epoch."""
+    """End a live job of this epoch and its recording; no lease is left, pages hear of it.
+
+    False when it was not live or has another epoch. `supersede` takes the epoch from whoever holds it.
+    """
     row = await session.row(
-        "end_job",
-        job_id=job_id,
-        state=state,
-        epoch=epoch,
-        reason=reason,
-        message=message,
-        actor=actor,
-        superseded_by=int(supersede),
+        "end_job", job_id=job_id, epoch=epoch, actor=actor, superseded_by=int(supersede), **vars(ending)
     )
     return row is not None
 
 
-async def was_claimed(session: Session, claim_id: UUID, *, node_id: UUID) -> tuple[bool, ClaimedJob | None]:
-    """Whether this claim id took a job, and that job while it is leased."""
-    row = await session.row("leased_by_claim", claim_id=claim_id, node_id=node_id)
-    if row is None or row["lease_ms"] is None:
-        return row is not None, None
-    return True, _claimed(row)
+async def claim_next(
+    session: Session, request: ClaimRequest, *, node_id: UUID, lease: float, actor: str
+) -> tuple[int, ClaimedJob | None]:
+    """Lease the first due job; answers the node's current run, and the job if that is the caller's run.
 
-
-async def claim(
-    session: Session,
-    claim_id: UUID,
-    *,
-    node_id: UUID,
-    node_run: int,
-    capacity: int,
-    interfaces: Sequence[InterfaceRef],
-    lease: float,
-    actor: str,
-) -> bool:
-    """Lease the first due job of a locked node; False when there is none or no capacity."""
+    The same claim id gets the same job again, None once it has ended. Raises NotFoundError.
+    """
     row = await session.row(
-        "claim_job",
-        claim_id=claim_id,
+        "claim_next",
+        claim_id=request.claim_id,
         node_id=node_id,
-        node_run=node_run,
-        capacity=capacity,
-        backends=[interface.backend for interface in interfaces],
-        interfaces=[interface.name for interface in interfaces],
+        node_run=request.node_run,
+        backends=[interface.backend for interface in request.interfaces],
+        interfaces=[interface.name for interface in request.interfaces],
         lease=timedelta(seconds=lease),
         actor=actor,
     )
-    return row is not None
+    if row is None or row["current_run"] is None:
+        raise NotFoundError("node", node_id)
+    return row["current_run"], None if row["job_id"] is None else _claimed(row)
 
 
 async def leased_of(session: Session, node_id: UUID) -> list[ClaimedJob]:
@@ -210,6 +199,10 @@ async def unclaimed(session: Session, timeouts: Timeouts) -> list[UnclaimedJob]:
         limit=_BATCH,
     )
     return [UnclaimedJob(**row) for row in rows]
+
+
+def _held(row: Row) -> HeldJob:
+    return HeldJob(**{**row, "state": JobState(row["state"]), "wish": Wish(row["wish"])})
 
 
 def _claimed(row: Row) -> ClaimedJob:

@@ -5,10 +5,11 @@ from typing import Any
 
 import asyncpg
 
-from web.domain.errors import ControllerError
+from web.domain.errors import ControllerError, DatabaseUnavailableError
 
 _LOCK = 7_233_501
 """Any number that no other advisory lock of ours has."""
+_CONNECT_SECONDS = 10.0
 
 
 class MigrationError(ControllerError):
@@ -19,9 +20,9 @@ async def migrate(url: str) -> list[str]:
     """Run the migrations that this database lacks, each in one transaction; answers their names.
 
     `url` is of the role `owner`. Several controllers may do this at once: an advisory lock lets them take turns.
-    Raises MigrationError.
+    Raises MigrationError, and DatabaseUnavailableError while nobody answers there.
     """
-    connection = await asyncpg.connect(url)
+    connection = await _connect(url)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         await _make_ready(connection)
@@ -42,6 +43,15 @@ def migrations() -> list[tuple[str, str]]:
         for entry in folder.iterdir()
         if entry.name.endswith(".sql")
     )
+
+
+async def _connect(url: str) -> Any:
+    try:
+        return await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
+    except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
+        raise DatabaseUnavailableError(str(error) or type(error).__name__) from error
+    except (asyncpg.PostgresError, ValueError) as error:
+        raise MigrationError(f"The database refuses this connection ({error}); mend DATABASE_URL.") from error
 
 
 async def _make_ready(connection: Any) -> None:

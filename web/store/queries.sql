@@ -1,15 +1,34 @@
 -- Statements that must decide by themselves. A value is written {name}. Locks are taken in the order node, job, lease,
--- recording, cache file; never FOR UPDATE, which would hold up every new row that refers to the locked one. Instants are
+-- cache file, recording; never FOR UPDATE, which would hold up every new row that refers to the locked one. Instants are
 -- clock_timestamp(): now() stands still in a transaction.
 
 -- lock_node --
--- Serialises what changes the work of one node. The claim counts leases in a later statement, since one statement
--- would count by a snapshot from before it waited for this lock.
+-- Serialises what changes the work of one node. What depends on it is read by later statements: this one sees
+-- the rows as they were before it waited.
 SELECT id, name, capacity, node_run, change_no FROM node WHERE id = {node_id} FOR NO KEY UPDATE;
 
 -- share_node --
 -- Keeps a newer run from beginning until this transaction ends.
 SELECT node_run FROM node WHERE id = {node_id} FOR SHARE;
+
+-- lock_job --
+-- A job as it stands, until this transaction ends.
+SELECT id, recording_id, node_id, state, wish, epoch, reason FROM job WHERE id = {job_id} FOR NO KEY UPDATE;
+
+-- hold_job --
+-- The current run of the caller's node and a job as it stands, with its lease, until this transaction ends.
+WITH caller AS MATERIALIZED (
+    SELECT node_run FROM node WHERE id = {node_id} FOR SHARE
+), held AS MATERIALIZED (
+    SELECT j.id, j.recording_id, j.node_id, j.state, j.wish, j.epoch, j.reason, caller.node_run AS current_run
+    FROM caller
+    CROSS JOIN job j
+    WHERE j.id = {job_id}
+    FOR NO KEY UPDATE OF j
+), leased AS MATERIALIZED (
+    SELECT l.job_id FROM held JOIN lease l ON l.job_id = held.id FOR NO KEY UPDATE OF l
+)
+SELECT held.* FROM held LEFT JOIN leased ON leased.job_id = held.id;
 
 -- raise_change_no --
 -- Tells waiting agents of this node, once the transaction commits.
@@ -169,41 +188,10 @@ INSERT INTO job_event (job_id, epoch, kind, actor) VALUES ({job_id}, {epoch}, {k
 -- Whether an instant is past by the database's clock.
 SELECT {instant}::timestamptz <= clock_timestamp() AS is_over;
 
--- leased_by_claim --
--- The job that an earlier request with this claim id got. No row: the id is new; no lease_ms: that job has ended.
-SELECT j.id AS job_id, l.*
-FROM job j
-LEFT JOIN LATERAL (SELECT * FROM leased_job WHERE leased_job.job_id = j.id) l ON true
-WHERE j.claim_id = {claim_id} AND j.node_id = {node_id};
-
--- claim_job --
--- Leases the first due job of a node that is locked, if it may capture one more.
-WITH capturing AS (
-    SELECT count(*) AS jobs
-    FROM lease l
-    JOIN job j ON j.id = l.job_id
-    WHERE l.node_id = {node_id} AND l.phase IN ('starting', 'capturing')
-      AND j.wish = 'run' AND (j.ends_at IS NULL OR j.ends_at > clock_timestamp())
-), due AS (
-    SELECT j.id
-    FROM job j
-    JOIN unnest({backends}::text[], {interfaces}::text[]) AS present (backend, interface)
-      ON present.backend = j.backend AND present.interface = j.interface
-    WHERE j.node_id = {node_id} AND j.state = 'queued' AND j.wish = 'run' AND j.run_at <= clock_timestamp()
-      AND (SELECT jobs FROM capturing) < {capacity}
-    ORDER BY j.run_at, j.id
-    LIMIT 1
-    FOR NO KEY UPDATE OF j SKIP LOCKED
-), claimed AS (
-    UPDATE job SET state = 'running', epoch = job.epoch + 1, claim_id = {claim_id}
-    FROM due WHERE job.id = due.id
-    RETURNING job.id, job.epoch
-), noted AS (
-    INSERT INTO job_event (job_id, epoch, kind, actor) SELECT id, epoch, 'claimed', {actor} FROM claimed
-)
-INSERT INTO lease (job_id, node_id, node_run, epoch, expires_at, phase)
-SELECT id, {node_id}, {node_run}, epoch, clock_timestamp() + {lease}::interval, 'starting' FROM claimed
-RETURNING job_id;
+-- claim_next --
+-- Leases the first due job of a node, if it may capture one more, or answers an earlier claim of this id again.
+SELECT current_run, (leased).*
+FROM claim_next({node_id}, {node_run}, {claim_id}, {backends}, {interfaces}, {lease}, {actor});
 
 -- leased_of_node --
 -- Everything that a node holds.
@@ -263,10 +251,6 @@ SET state = {state}, started_at = coalesce(started_at, clock_timestamp())
 WHERE id = {recording_id} AND state IN ('queued', 'recording') AND state <> {state}
 RETURNING id;
 
--- lock_job --
--- A job as it stands, until this transaction ends.
-SELECT id, recording_id, node_id, state, wish, epoch, reason FROM job WHERE id = {job_id} FOR NO KEY UPDATE;
-
 -- newest_job --
 -- The attempt that acts on a recording are meant for.
 SELECT id, node_id FROM job WHERE recording_id = {recording_id} ORDER BY attempt DESC LIMIT 1;
@@ -276,35 +260,29 @@ SELECT id, node_id FROM job WHERE recording_id = {recording_id} ORDER BY attempt
 UPDATE job SET wish = {wish}, wish_at = clock_timestamp() WHERE id = {job_id};
 
 -- end_job --
--- The end of a job, once. `superseded_by` above 0 takes the epoch from whoever held it.
+-- The end of a job and its recording, once. `superseded_by` above 0 takes the epoch from whoever held it.
 WITH ended AS (
     UPDATE job
     SET state = {state}, reason = {reason}, message = {message}, ended_at = clock_timestamp(),
         epoch = epoch + {superseded_by}::integer
     WHERE id = {job_id} AND epoch = {epoch} AND state IN ('queued', 'running')
-    RETURNING id, epoch
+    RETURNING id, recording_id, epoch
 ), left_behind AS (
     DELETE FROM lease USING ended WHERE lease.job_id = ended.id
+), noted AS (
+    INSERT INTO job_event (job_id, epoch, kind, actor) SELECT id, epoch, {state}, {actor} FROM ended
+), recording_ended AS (
+    UPDATE recording r
+    SET state = {state}, mark = {mark}, health = {health}, duration_ms = {duration_ms},
+        started_at = coalesce({started_at}::timestamptz, r.started_at), ended_at = clock_timestamp()
+    FROM ended WHERE r.id = ended.recording_id AND r.state IN ('queued', 'recording', 'finishing')
 )
-INSERT INTO job_event (job_id, epoch, kind, actor) SELECT id, epoch, {state}, {actor} FROM ended
-RETURNING job_id;
-
--- end_recording --
--- The end of a recording without content.
-UPDATE recording SET state = {state}, health = {health}, ended_at = clock_timestamp()
-WHERE id = {recording_id} AND state IN ('queued', 'recording', 'finishing');
-
--- complete_recording --
--- The end of a recording with content.
-UPDATE recording
-SET state = 'completed', mark = {mark}, health = {health}, duration_ms = {duration_ms},
-    started_at = coalesce({started_at}::timestamptz, started_at), ended_at = clock_timestamp()
-WHERE id = {recording_id};
+SELECT id, pg_notify('reelkeeper_page', json_build_object('noun', 'recording', 'id', recording_id)::text) FROM ended;
 
 -- salvage_recording --
 -- Content for a recording that ended without: its state stays what it was.
 UPDATE recording
-SET mark = 'salvaged', health = {health}, duration_ms = {duration_ms},
+SET mark = 'salvaged', duration_ms = {duration_ms},
     started_at = coalesce({started_at}::timestamptz, started_at)
 WHERE id = {recording_id};
 

@@ -51,39 +51,9 @@ async def follow_phase(session: Session, recording_id: UUID, state: RecordingSta
     return await session.row("follow_phase", recording_id=recording_id, state=state) is not None
 
 
-async def end(session: Session, recording_id: UUID, state: RecordingState, health: Health) -> None:
-    await session.rows("end_recording", recording_id=recording_id, state=state, health=health)
-
-
-async def complete(
-    session: Session,
-    recording_id: UUID,
-    *,
-    mark: Mark | None,
-    health: Health,
-    duration_ms: int,
-    started_at: datetime | None,
-) -> None:
-    await session.rows(
-        "complete_recording",
-        recording_id=recording_id,
-        mark=mark,
-        health=health,
-        duration_ms=duration_ms,
-        started_at=started_at,
-    )
-
-
-async def salvage(
-    session: Session, recording_id: UUID, *, health: Health, duration_ms: int, started_at: datetime | None
-) -> None:
-    await session.rows(
-        "salvage_recording",
-        recording_id=recording_id,
-        health=health,
-        duration_ms=duration_ms,
-        started_at=started_at,
-    )
+async def salvage(session: Session, recording_id: UUID, *, duration_ms: int, started_at: datetime | None) -> None:
+    """Content for a recording that failed: its state and health stay what they were."""
+    await session.rows("salvage_recording", recording_id=recording_id, duration_ms=duration_ms, started_at=started_at)
 
 
 async def severities(session: Session, recording_id: UUID) -> list[Severity]:
