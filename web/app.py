@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from importlib.metadata import version
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from web.api import agent, v1
@@ -32,6 +33,7 @@ from web.store.notifications import Notifications
 
 AGENT_API = "/api/agent/v1"
 JSON_API = "/api/v1"
+STATIC_FOLDER = Path(__file__).parents[1] / "static"
 _FINALISE_EVERY = 30.0
 
 
@@ -50,6 +52,7 @@ def create_app(settings: ControllerSettings, database_url: str) -> Starlette:
 
     return Starlette(
         routes=[
+            Route("/", _welcome),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
             Route(f"{JSON_API}/openapi.json", openapi),
@@ -113,6 +116,11 @@ async def _beside(controller: Controller) -> AsyncIterator[None]:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _welcome(request: Request) -> Response:
+    """What runs here, for whoever opens the address in a browser."""
+    return FileResponse(STATIC_FOLDER / "welcome.html")
 
 
 async def _healthz(request: Request) -> Response:

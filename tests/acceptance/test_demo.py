@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pytest
 
 from agent.settings import AgentSettings
@@ -222,4 +223,5 @@ def test_wheel_holds_everything(demo: Demo, tmp_path: Path) -> None:
         text=True,
     ).stdout
     assert str(root) not in where
+    assert "Reelkeeper runs" in httpx.get(f"{demo.url}/").text
     demo.wait_state(demo.record("speech", duration_ms=2000), "completed")
