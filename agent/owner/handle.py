@@ -70,12 +70,12 @@ class OwnerUnresponsiveError(OwnerError):
 
 
 class OwnerStartError(OwnerError):
-    """The capture process could not start. `code`: device_gone, device_failed, format_refused or owner_failed."""
+    """The capture process could not start. `code`: device_gone, device_failed, format_refused, owner_failed, died."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
-        self.retry_helps = code in {"device_gone", "device_failed"}
+        self.retry_helps = code in {"device_gone", "device_failed", "died"}
 
 
 class OwnerRefusedError(OwnerError):

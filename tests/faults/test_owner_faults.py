@@ -11,15 +11,19 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from agent.owner.handle import (
+    Begun,
     Owner,
+    OwnerError,
     OwnerGoneError,
     OwnerUnresponsiveError,
     attach,
@@ -40,6 +44,8 @@ from tests.owner_room import (
     until,
     wait_for,
 )
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -119,6 +125,58 @@ def test_owner_killed_again_and_again_accounts_for_every_frame(place: Room) -> N
         take = Take.open(begun.take_folder)
         assert len(take.gaps) == 5
         assert_every_frame_is_accounted_for(take)
+
+    place.run(break_it())
+
+
+def test_answers_stay_true_while_owners_are_killed_at_random_moments(place: Room) -> None:
+    chance = random.Random(2)
+    begun: dict[str, Begun] = {}
+    ended: dict[str, int] = {}
+
+    async def asked(ask: Callable[[Owner], Awaitable[T]]) -> T:
+        while True:
+            try:
+                owner = await place.start()
+                try:
+                    return await ask(owner)
+                finally:
+                    owner.disconnect()
+            except OwnerError as error:
+                if not error.retry_helps:
+                    raise
+
+    async def kill_eight_times() -> None:
+        for _ in range(8):
+            await asyncio.sleep(chance.uniform(0.02, 0.6))
+            for pid in set(place.owner_pids) - {os.getpid()}:
+                os.kill(pid, signal.SIGKILL)
+
+    async def break_it() -> None:
+        killer = asyncio.create_task(kill_eight_times())
+        while not killer.done() or begun.keys() != ended.keys():
+            running = sorted(begun.keys() - ended.keys())
+            if not killer.done() and (not running or chance.random() < 0.5):
+                recording = new_recording()
+                begun[recording] = await asked(partial(Owner.begin, recording_id=recording, boottime_ns=now_ns()))
+            else:
+                recording = chance.choice(running)
+                ended[recording] = await asked(partial(Owner.end, recording_id=recording))
+            known = chance.choice(sorted(begun))
+            assert await asked(partial(Owner.begin, recording_id=known, boottime_ns=now_ns())) == begun[known]
+        await killer
+        await asked(partial(Owner.disarm, reason="node stopped"))
+        for folder in {each.take_folder for each in begun.values()}:
+            take = Take.open(folder)
+            assert_every_frame_is_accounted_for(take)
+            assert take.verify() == []
+            mine = {recording for recording, each in begun.items() if each.take_folder == folder}
+            assert {recording: take.marks[f"start:{recording}"] for recording in mine} == {
+                recording: begun[recording].start_frame for recording in mine
+            }
+            assert {
+                take.marks.get(f"end:{recording}", take.durable_frame) - ended[recording] for recording in mine
+            } == {0}
 
     place.run(break_it())
 
