@@ -392,7 +392,8 @@ class FileScan:
     def waveform(self) -> builtins.bytes:
         """A whole `.dat` file."""
     @property
-    def integrated_lufs(self) -> float | None: ...
+    def integrated_lufs(self) -> float | None:
+        """None unless asked for; -inf when nothing is above the gate. All channels count alike."""
 
 def scan_wav(path: StrPath, *, frames_per_bin: int = 512, bits: Literal[8, 16] = 8, loudness: bool = False) -> FileScan:
     """SHA-256, waveform and, if asked, R 128 loudness of a WAV or RF64 file in one pass."""
@@ -446,7 +447,7 @@ def counter_pcm(start_frame: int, frames: int) -> bytes:
     """Stereo s16: frame n as left = low 16 bits, right = high 16 bits. Frame 0 is silence, so a source begins at 1."""
 
 def keyed_pcm(start_frame: int, frames: int, channels: int, key: int) -> bytes:
-    """s32: every sample is a keyed hash of its frame and channel."""
+    """s32: every sample is the upper half of SplitMix64 of (64 × frame + channel) xor key."""
 
 def tone_pcm(start_frame: int, frames: int, format: PcmFormat, hz: float, dbfs_peak: float) -> bytes:
     """A sine on all channels, continuous over calls, `dbfs_peak` its peak."""
