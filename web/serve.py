@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -40,6 +41,7 @@ async def serve(settings: ControllerSettings, on_ready: Callable[[str], None] | 
     async with AsyncExitStack() as resources:
         resources.enter_context(_set_by_signals(stop))
         listener = resources.enter_context(listening(settings))
+        _allow_many_connections()
         _require_writable(settings)
         url = await _unless(stop, resources.enter_async_context(running_database(settings)))
         if url is not None:
@@ -147,7 +149,7 @@ async def _migrate_once_there(url: str) -> None:
         try:
             await migrate(url)
             return
-        except (OSError, UnavailableError) as fault:
+        except UnavailableError as fault:
             _log.warning("waiting for the database", reason=str(fault))
             await asyncio.sleep(_RETRY_SECONDS)
 
@@ -181,6 +183,12 @@ def listening(settings: ControllerSettings) -> Iterator[socket.socket]:
             ) from fault
         listener.setblocking(False)
         yield listener
+
+
+def _allow_many_connections() -> None:
+    """Every node holds a connection; the usual soft limit of 1024 files is for other programs."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _require_writable(settings: ControllerSettings) -> None:

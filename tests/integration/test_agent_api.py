@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -199,6 +200,21 @@ async def test_body_that_says_nothing_is_refused(agent: WebAgent, body: str) -> 
 async def test_body_beyond_its_limit_is_refused(agent: WebAgent) -> None:
     refused = await agent.post("/heartbeat", " " * (1024 * 1024 + 1))
     assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+
+
+async def test_body_that_does_not_arrive_is_not_waited_for(tmp_path: Path, database_url: str, db: Database) -> None:
+    settings = settings_in(tmp_path, time_scale=0.1)
+    async with running(settings, database_url) as controller, web_agent(controller.url, db) as agent:
+        base = urlsplit(str(agent.http.base_url))
+        reader, writer = await asyncio.open_connection(base.hostname, base.port)
+        authorization = agent.http.headers["Authorization"]
+        head = (
+            f"POST {AGENT}/heartbeat HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\nContent-Length: 2\r\n\r\n"
+        )
+        writer.write(head.encode() + b"{")
+        async with asyncio.timeout(10):
+            assert b" 503 " in await reader.readline()
+        writer.close()
 
 
 # ---- waiting ----

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,8 +17,11 @@ import pytest
 
 from protocol.messages import EnrolAnswer, RunAnswer
 from protocol.timeouts import Timeouts
+from tests.integration.database_proxy import database_proxy
 from web.local import create_enrolment_code
+from web.serve import running_database
 from web.settings import ControllerSettings
+from web.store.migrate import MigrationError
 
 _COMMAND = """
 import sys, uvloop
@@ -138,6 +142,32 @@ def test_home_that_cannot_be_written_is_said_in_one_line(
     assert code == 1
     assert len(errors.splitlines()) == 1
     assert "REELKEEPER_HOME" in errors
+
+
+@pytest.mark.anyio
+async def test_controller_waits_for_a_database_of_yours_and_goes_on_once_it_is_there(
+    settings: ControllerSettings, owner_url: str, tmp_path: Path
+) -> None:
+    async with database_proxy(owner_url) as database:
+        await database.go_away()
+        yours = settings.model_copy(update={"database_url": database.url})
+        async with AsyncExitStack() as stack, asyncio.timeout(20):
+            waiting = asyncio.create_task(stack.enter_async_context(running_database(yours)))
+            await asyncio.wait({waiting}, timeout=0.1)
+            assert not waiting.done()
+            await database.come_back()
+            assert await waiting == database.url
+
+
+def test_address_that_is_no_database_is_said_in_one_line(settings: ControllerSettings) -> None:
+    wrong = settings.model_copy(update={"database_url": "nonsense"})
+    with pytest.raises(MigrationError, match="DATABASE_URL"):
+        asyncio.run(_entered(wrong))
+
+
+async def _entered(settings: ControllerSettings) -> None:
+    async with running_database(settings):
+        pass
 
 
 def test_plain_http_stays_on_this_machine_unless_told_otherwise() -> None:

@@ -6,6 +6,7 @@ takes neither `by` nor `node` is open to all. It gives a model, None (204), or a
 stands in `media`. Routes and the OpenAPI document are both read from here.
 """
 
+import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,7 +23,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from web.domain.errors import InvalidError, NotFoundError, TooLargeError, UnauthorisedError
+from web.domain.errors import InvalidError, NotFoundError, TooLargeError, UnauthorisedError, UnavailableError
 from web.errors import problem_response
 from web.services import nodes, tokens
 from web.services.controller import Controller
@@ -129,7 +130,7 @@ class Endpoint:
         if "query" in self.parameters:
             values["query"] = _checked(lambda: self.parameters["query"].model_validate(dict(request.query_params)))
         if "body" in self.parameters:
-            text = await _read_body(request, self.body_limit_bytes)
+            text = await _read_body(request, self.body_limit_bytes, controller.timeouts.http_total)
             values["body"] = _checked(lambda: self.parameters["body"].model_validate_json(text))
         if "call" in self.parameters:
             values["call"] = call
@@ -170,13 +171,16 @@ def _path_value(name: str, kind: Any, value: Any) -> Any:
         raise NotFoundError(name, value) from fault
 
 
-async def _read_body(request: Request, limit_bytes: int) -> bytes:
+async def _read_body(request: Request, limit_bytes: int, limit_seconds: float) -> bytes:
     body = bytearray()
-    async with aclosing(request.stream()) as blocks:
-        async for block in blocks:
-            body += block
-            if len(body) > limit_bytes:
-                raise TooLargeError(f"The body may have at most {limit_bytes} bytes.")
+    try:
+        async with asyncio.timeout(limit_seconds), aclosing(request.stream()) as blocks:
+            async for block in blocks:
+                body += block
+                if len(body) > limit_bytes:
+                    raise TooLargeError(f"The body may have at most {limit_bytes} bytes.")
+    except TimeoutError as stalled:
+        raise UnavailableError(f"The body did not arrive in {limit_seconds:g} s.") from stalled
     return bytes(body)
 
 

@@ -286,12 +286,11 @@ class CacheContent:
         heads: dict[PartName, bytes],
         facts: RecordingFacts,
     ) -> None:
-        ledger = await self._work(lambda: self._folder.path(cache_file_id, "ledger").read_bytes())
         try:
             check_facts(facts)
             check_audio(heads["audio"], seals["audio"].bytes, facts)
             check_waveform(heads["waveform"], seals["waveform"].bytes, facts)
-            check_ledger(ledger)
+            await self._work(lambda: check_ledger(self._folder.path(cache_file_id, "ledger").read_bytes()))
         except ContentError as fault:
             raise InvalidError(str(fault), field="facts") from fault
 
