@@ -4,6 +4,7 @@ import asyncio
 import random
 import shutil
 import time
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -99,7 +100,7 @@ class Control:
             if not self._drain:
                 while await self._claim():
                     pass
-            await self._wait_for(self._claim_due, self._timeouts.wake_poll * random.uniform(0.8, 1.2))
+            await _cleared_within(self._claim_due, self._timeouts.wake_poll * random.uniform(0.8, 1.2))
 
         await go_on_for_ever("claims", step, self._timeouts, longest=self._timeouts.wake_poll)
 
@@ -195,8 +196,7 @@ class Control:
 
     async def _apply(self, answer: HeartbeatAnswer) -> None:
         for standing in answer.jobs:
-            if standing.job_id in self._spool.jobs:
-                await self._apply_to_job(standing)
+            await self._apply_to_job(standing)
         self._note_change(answer.change_no)
 
     async def _apply_to_job(self, standing: JobStanding) -> None:
@@ -212,8 +212,9 @@ class Control:
             answer_decides = state.stage in {Stage.UPLOADING, Stage.ENDING, Stage.SEALED, Stage.KEPT}
             return {} if answer_decides or state.owed else {"owed": why, "owed_since": Instant.in_ms(0)}
 
-        before = self._spool.jobs[job_id]
-        if (await self._spool.change_job(job_id, change)).owed and not before.owed:
+        before = self._spool.jobs.get(job_id)
+        after = await self._spool.change_job(job_id, change)
+        if before and after and after.owed and not before.owed:
             await self._health.tell(
                 "lease_lost",
                 "warning",
@@ -249,13 +250,13 @@ class Control:
             utc_ns=time.time_ns(),
         )
 
-    async def _wait_for(self, event: asyncio.Event, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(event.wait(), seconds)
-        except TimeoutError:
-            return
-        finally:
-            event.clear()
+
+async def _cleared_within(event: asyncio.Event, seconds: float) -> None:
+    """Waits until the event is set, no longer than this, and takes it back."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    event.clear()
 
 
 def _last_phase(state: JobState) -> Phase:

@@ -98,5 +98,9 @@ class DoesNotFitError(AgentError):
         self.reason = reason
 
 
+class JobGoneError(AgentError):
+    """The job has left the spool meanwhile."""
+
+
 class RendererError(AgentError):
     """A rendition cannot be made from its take."""

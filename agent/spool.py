@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 
-from agent.errors import NotEnrolledError, SpoolBusyError
+from agent.errors import JobGoneError, NotEnrolledError, SpoolBusyError
 from agent.files import BrokenFileError, Model, read_model, remove, sync_folder, write_model
 from agent.job_folder import JobFolder
 from agent.states import Claim, Instant, JobState, NodeIdentity, Released, StoredEvent
@@ -36,7 +36,8 @@ class Listener:
     async def wait(self, seconds: float) -> bool:
         """Waits for a change, no longer than this. Whether there was one."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), seconds)
+            async with asyncio.timeout(seconds):  # wait_for of Python 3.11 swallows a cancel that meets the event
+                await self._event.wait()
         rung = self._event.is_set()
         self._event.clear()
         return rung
@@ -139,17 +140,22 @@ class Spool:
             await self.raise_wish(state.job_id, state.wish, state.wished_at)
 
     async def update_job(self, job_id: UUID, **changes: Any) -> JobState:
-        """Changes fields of a job; what others changed meanwhile stays."""
+        """Changes fields of a job; what others changed meanwhile stays. Raises JobGoneError."""
         async with self._lock(job_id):
+            if job_id not in self._job_states:
+                raise JobGoneError()
             state = self._job_states[job_id].model_copy(update=changes)
             await self._store(state)
             return state
 
-    async def change_job(self, job_id: UUID, change: Callable[[JobState], dict[str, Any]]) -> JobState:
-        """Like `update_job`, for changes that depend on the state; an empty change writes nothing."""
+    async def change_job(self, job_id: UUID, change: Callable[[JobState], dict[str, Any]]) -> JobState | None:
+        """Like `update_job`, for changes that depend on the state, of a job that may be gone meanwhile (None).
+
+        An empty change writes nothing.
+        """
         async with self._lock(job_id):
-            state = self._job_states[job_id]
-            if changes := change(state):
+            state = self._job_states.get(job_id)
+            if state is not None and (changes := change(state)):
                 state = state.model_copy(update=changes)
                 await self._store(state)
             return state

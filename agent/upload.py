@@ -7,7 +7,14 @@ from uuid import UUID
 import structlog
 
 from agent.controller_client import ControllerClient, FileRange, Lease
-from agent.errors import ControllerFault, DigestMismatchError, LeaseLostError, NodeRunSupersededError, WrongOffsetError
+from agent.errors import (
+    ControllerFault,
+    DigestMismatchError,
+    JobGoneError,
+    LeaseLostError,
+    NodeRunSupersededError,
+    WrongOffsetError,
+)
 from agent.health import Health
 from agent.job_folder import JobFolder
 from agent.patience import Patience, tell
@@ -104,6 +111,8 @@ class Upload:
                     patience.reset()
                 except NodeRunSupersededError:
                     raise
+                except JobGoneError:
+                    return
                 except LeaseLostError as lost:
                     await self._lease_lost(state, lost)
                     if state.owed:

@@ -185,3 +185,16 @@ def test_state_written_by_a_newer_agent_is_still_read(tmp_path: Path) -> None:
     claim = Claim(claim_id=new_id())
     path.write_text(f'{{"claim_id": "{claim.claim_id}", "invented_later": 5}}')
     assert read_model(path, Claim) == claim
+
+
+def test_listener_lets_itself_be_cancelled_in_the_moment_of_a_change() -> None:
+    async def cancel() -> bool:
+        listener = Listener()
+        waiting = asyncio.create_task(listener.wait(10))
+        await asyncio.sleep(0)
+        listener.ring()
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        return waiting.cancelled()
+
+    assert asyncio.run(cancel())
