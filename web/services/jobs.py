@@ -38,10 +38,8 @@ async def heartbeat(db: Database, request: HeartbeatRequest, *, node: NodeActor)
     Raises NodeRunSupersededError; a single job that ended or was superseded only reads so in the answer.
     """
     async with db.transaction() as session:
-        await jobs.let_go_late(session)
-        node_run, change_no = await nodes.numbers(session, node.node_id)
+        node_run, change_no = await nodes.beat(session, node.node_id)
         require_run(request.node_run, node_run)
-        await nodes.see(session, node.node_id)
         renewals = await jobs.renew(
             session, request.jobs, node_id=node.node_id, node_run=node_run, lease=db.timeouts.lease
         )

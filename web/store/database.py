@@ -66,6 +66,7 @@ class Database:
             command_timeout=self.timeouts.database_statement + 1.0,
             server_settings={"application_name": "reelkeeper", **limits},
             init=_speak_json,
+            reset=_nothing_to_reset,
         )
         return self
 
@@ -106,6 +107,10 @@ class Database:
 
 async def _speak_json(connection: Any) -> None:
     await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+
+async def _nothing_to_reset(connection: Any) -> None:
+    """Settings are changed for a transaction only, so that no query is needed before the connection is used again."""
 
 
 def _milliseconds(seconds: float) -> str:

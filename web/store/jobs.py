@@ -137,13 +137,8 @@ async def leased_of(session: Session, node_id: UUID) -> list[ClaimedJob]:
     return [_claimed(row) for row in await session.rows("leased_of_node", node_id=node_id)]
 
 
-async def let_go_late(session: Session) -> None:
-    """A database crash may forget this transaction."""
-    await session.rows("let_go_late")
-
-
 async def must_last(session: Session) -> None:
-    """Undo let_go_late."""
+    """A database crash may not forget this transaction, although a heartbeat began it."""
     await session.rows("must_last")
 
 
@@ -151,6 +146,8 @@ async def renew(
     session: Session, reports: Sequence[JobReport], *, node_id: UUID, node_run: int, lease: float
 ) -> list[Renewal]:
     """Renew what this run still holds, expired or not. Answers every report."""
+    if not reports:
+        return []
     rows = await session.rows(
         "renew_leases",
         job_ids=[report.job_id for report in reports],

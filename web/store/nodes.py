@@ -72,6 +72,17 @@ async def numbers(session: Session, node_id: UUID) -> tuple[int, int]:
     return row["node_run"], row["change_no"]
 
 
+async def beat(session: Session, node_id: UUID) -> tuple[int, int]:
+    """Note a sign of life; answers current run and change number. A database crash may forget this transaction.
+
+    Raises NotFoundError.
+    """
+    row = await session.row("beat", node_id=node_id)
+    if row is None:
+        raise NotFoundError("node", node_id)
+    return row["node_run"], row["change_no"]
+
+
 async def raise_change_no(session: Session, node_id: UUID) -> None:
     await session.rows("raise_change_no", node_id=node_id)
 

@@ -197,12 +197,17 @@ FROM claim_next({node_id}, {node_run}, {claim_id}, {backends}, {interfaces}, {le
 -- Everything that a node holds.
 SELECT * FROM leased_job WHERE node_id = {node_id} ORDER BY job_id;
 
--- let_go_late --
--- A crash may forget this transaction: it only shortens leases, and the rescuer waits after a restart.
-SET LOCAL synchronous_commit = off;
+-- beat --
+-- A sign of life, and what every heartbeat is answered with and checked against. A crash may forget this transaction:
+-- that only shortens leases, and the rescuer waits after a restart.
+WITH seen AS (
+    INSERT INTO node_seen (node_id, last_seen_at) VALUES ({node_id}, clock_timestamp())
+    ON CONFLICT (node_id) DO UPDATE SET last_seen_at = excluded.last_seen_at
+)
+SELECT node_run, change_no, set_config('synchronous_commit', 'off', true) FROM node WHERE id = {node_id};
 
 -- must_last --
--- Undoes let_go_late.
+-- What a page shows is not forgotten: undoes what `beat` set.
 SET LOCAL synchronous_commit = on;
 
 -- node_numbers --
