@@ -142,6 +142,7 @@ async def test_uploads_are_queued_for_policies_that_want_it_cached(db: Database,
         ({"origin": Origin.RECOVERED}, Mark.RECOVERED, Health.WARNING, ["recovered"]),
         ({"peak_dbfs": None}, None, Health.CRITICAL, ["exact_zeros"]),
         ({"end_reason": EndReason.PLANNED_END}, None, Health.HEALTHY, []),
+        ({"end_reason": EndReason.NODE_STOPPED}, None, Health.WARNING, []),
         ({"end_reason": EndReason.CAPTURE_DIED}, None, Health.WARNING, ["capture_died"]),
     ],
 )

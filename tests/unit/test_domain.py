@@ -167,7 +167,7 @@ class TestHealth:
         ("state", "was_asked", "health"),
         [
             (JobState.COMPLETED, True, Health.HEALTHY),
-            (JobState.COMPLETED, False, Health.HEALTHY),
+            (JobState.COMPLETED, False, Health.WARNING),
             (JobState.CANCELLED, True, Health.HEALTHY),
             (JobState.CANCELLED, False, Health.WARNING),
             (JobState.FAILED, True, Health.CRITICAL),

@@ -43,7 +43,7 @@ def health_of_end(state: JobState, *, was_asked: bool, severities: Iterable[Seve
     by_end = Health.HEALTHY
     if state is JobState.FAILED:
         by_end = Health.CRITICAL
-    elif state is JobState.CANCELLED and not was_asked:
+    elif not was_asked:
         by_end = Health.WARNING
     return max([by_end, *(_AS_HEALTH[severity] for severity in severities)], key=list(Health).index)
 
