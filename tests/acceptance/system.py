@@ -19,8 +19,6 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from agent.settings import AgentSettings
-
 T = TypeVar("T")
 Json = dict[str, Any]
 
@@ -75,10 +73,15 @@ class System:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def run_folder(self) -> Path:
+        return self.home / "run"
+
     def environment(self) -> dict[str, str]:
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith("REELKEEPER_")},
             "REELKEEPER_HOME": str(self.home),
+            "REELKEEPER_RUN_FOLDER": str(self.run_folder),
             "REELKEEPER_PORT": str(self.port),
             "REELKEEPER_CONTROLLER_URL": self.agent_url or self.url,
             "REELKEEPER_TIME_SCALE": str(self.scale),
@@ -146,8 +149,7 @@ class System:
 
     def owners(self) -> list[int]:
         """The live capture processes of the node."""
-        run_folder = AgentSettings(home=self.home).private_run_folder()
-        states = [json.loads(file.read_text()) for file in run_folder.glob("*/state.json")]
+        states = [json.loads(file.read_text()) for file in self.run_folder.glob("*/state.json")]
         return [state["process"]["pid"] for state in states if is_alive(state["process"]["pid"])]
 
     def renderers(self) -> list[int]:

@@ -17,7 +17,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from agent.settings import AgentSettings
 from tests.acceptance.system import System, breaks_of, counter_of, free_port, is_alive, wait_for
 
 RATE = 48_000
@@ -65,16 +64,15 @@ class Demo(System):
         wait_for("the Console line", console, 60)
 
     def processes(self) -> list[int]:
-        """Every live process that belongs to this home: by environment, arguments, working folder or open files."""
-        marks = [str(folder).encode() for folder in (self.home, AgentSettings(home=self.home).private_run_folder())]
-        found = []
+        """Every live process that belongs to this home, by environment, arguments, working folder or open files."""
+        mark, found = str(self.home).encode(), []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != os.getpid():
                 with contextlib.suppress(OSError):
                     traces = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
                     links = [entry / "cwd", *(entry / "fd").iterdir()]
                     traces += b"".join(bytes(link.readlink()) for link in links)
-                    if any(mark in traces for mark in marks) and is_alive(int(entry.name)):
+                    if mark in traces and is_alive(int(entry.name)):
                         found.append(int(entry.name))
         return found
 
