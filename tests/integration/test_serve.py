@@ -7,8 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,9 +18,12 @@ import pytest
 from protocol.messages import EnrolAnswer, RunAnswer
 from protocol.timeouts import Timeouts
 from tests.integration.database_proxy import database_proxy
+from tests.integration.web_room import WebAgent, begin_append, make_content, user_client, web_agent
 from web.local import create_enrolment_code
 from web.serve import running_database
 from web.settings import ControllerSettings
+from web.store.database import Database
+from web.store.embedded import EmbeddedPostgres
 from web.store.migrate import MigrationError
 
 _COMMAND = """
@@ -65,6 +68,10 @@ class Process:
         _, self.errors = self._process.communicate(timeout=30)
         assert self._process.returncode == 0, self.errors
         return time.monotonic() - began
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate(timeout=30)
 
     def exited(self) -> tuple[int, str]:
         _, errors = self._process.communicate(timeout=30)
@@ -142,6 +149,54 @@ def test_home_that_cannot_be_written_is_said_in_one_line(
     assert code == 1
     assert len(errors.splitlines()) == 1
     assert "REELKEEPER_HOME" in errors
+
+
+@pytest.mark.anyio
+async def test_upload_goes_on_after_the_controller_was_killed_in_its_middle(
+    settings: ControllerSettings, processes: list[Process]
+) -> None:
+    content = make_content(900_000)
+    audio = content.provisional("audio")
+    first = Process(settings)
+    processes.append(first)
+    url = first.url()
+    async with _database_of(settings) as db, web_agent(url, db) as agent:
+        room, job = agent.room, await agent.room.claimed()
+        cache_file_id = await agent.open_file(job)
+        await agent.append(job, cache_file_id, "audio", audio[:5000])
+        _, writer = await begin_append(agent, job, cache_file_id, audio[5000:], 5000, 2_000_000)
+        async with asyncio.timeout(10):
+            while await agent.offset(cache_file_id, "audio") == 5000:
+                continue
+        first.kill()
+        writer.close()
+
+    second = Process(settings)
+    processes.append(second)
+    url = second.url()
+    async with (
+        _database_of(settings) as db,
+        WebAgent(room, agent.http).at(url) as again,
+        user_client(url, db) as user,
+    ):
+        offset = await again.offset(cache_file_id, "audio")
+        await again.append(job, cache_file_id, "audio", audio[offset:], offset)
+        for part in ("waveform", "ledger"):
+            await again.append(job, cache_file_id, part, content.provisional(part))
+        sealed = await again.seal(job, cache_file_id, content)
+        played = await user.get(f"/api/v1/recordings/{job.recording_id}/audio")
+
+    assert 5000 < offset <= 2_005_000
+    assert sealed.status_code == 200, sealed.text
+    assert played.content == content.audio
+
+
+@asynccontextmanager
+async def _database_of(settings: ControllerSettings) -> AsyncIterator[Database]:
+    """The embedded database of a controller process that answers."""
+    embedded = EmbeddedPostgres(settings.database_folder, settings.database_sockets_folder)
+    async with Database(embedded.running_url(), settings.timeouts) as db:
+        yield db
 
 
 @pytest.mark.anyio

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
@@ -18,6 +17,7 @@ from tests.integration.web_room import (
     Content,
     Running,
     WebAgent,
+    begin_append,
     make_content,
     running,
     settings_in,
@@ -85,7 +85,7 @@ async def test_upload_that_is_cut_again_and_again_loses_and_doubles_no_byte(
         offset = safe
     await agent.append(job, cache_file_id, "audio", audio[offset:], offset)
     for part in ("waveform", "ledger"):
-        await agent.append(job, cache_file_id, part, content.provisional(part))  # type: ignore[arg-type]
+        await agent.append(job, cache_file_id, part, content.provisional(part))
 
     assert (await agent.seal(job, cache_file_id, content)).status_code == 200
     assert await _downloaded(user, job) == content.audio
@@ -109,7 +109,7 @@ async def test_newer_append_takes_over_and_keeps_what_the_older_one_brought(
     content = make_content()
     cache_file_id = await agent.open_file(job)
     audio = content.provisional("audio")
-    reader, writer = await _begin_append(agent, job, cache_file_id, audio, 0, len(audio) // 2)
+    reader, writer = await begin_append(agent, job, cache_file_id, audio, 0, len(audio) // 2)
 
     offset = 0
     while offset < len(audio):
@@ -119,7 +119,7 @@ async def test_newer_append_takes_over_and_keeps_what_the_older_one_brought(
     assert b" 409 " in await reader.readline()
     writer.close()
     for part in ("waveform", "ledger"):
-        await agent.append(job, cache_file_id, part, content.provisional(part))  # type: ignore[arg-type]
+        await agent.append(job, cache_file_id, part, content.provisional(part))
     assert (await agent.seal(job, cache_file_id, content)).status_code == 200
     assert await _downloaded(user, job) == content.audio
 
@@ -193,7 +193,7 @@ async def test_upload_goes_on_at_another_controller_after_the_first_stopped_in_i
         job = await agent.room.claimed()
         cache_file_id = await agent.open_file(job)
         await agent.append(job, cache_file_id, "audio", audio[:1_500_000])
-        reader, writer = await _begin_append(agent, job, cache_file_id, audio[1_500_000:], 1_500_000, 400_000)
+        reader, writer = await begin_append(agent, job, cache_file_id, audio[1_500_000:], 1_500_000, 400_000)
         await first.end()
         await reader.read()
         writer.close()
@@ -207,9 +207,38 @@ async def test_upload_goes_on_at_another_controller_after_the_first_stopped_in_i
             assert 1_500_000 <= offset <= 1_900_000
             await agent_again.append(job, cache_file_id, "audio", audio[offset:], offset)
             for part in ("waveform", "ledger"):
-                await agent_again.append(job, cache_file_id, part, content.provisional(part))  # type: ignore[arg-type]
+                await agent_again.append(job, cache_file_id, part, content.provisional(part))
             assert (await agent_again.seal(job, cache_file_id, content)).status_code == 200
             assert await _downloaded(user, job) == content.audio
+
+
+async def test_two_controllers_never_write_one_part_at_once(tmp_path: Path, database_url: str, db: Database) -> None:
+    content = make_content(900_000)
+    audio = content.provisional("audio")
+    async with (
+        running(settings_in(tmp_path), database_url) as first,
+        running(settings_in(tmp_path), database_url) as second,
+        web_agent(first.url, db) as here,
+        here.at(second.url) as there,
+    ):
+        job = await here.room.claimed()
+        cache_file_id = await here.open_file(job)
+        _, writer = await begin_append(here, job, cache_file_id, audio, 0, len(audio) - 1)
+        async with asyncio.timeout(10):
+            while not (offset := await there.offset(cache_file_id, "audio")):
+                continue
+
+        busy = await there.append(job, cache_file_id, "audio", audio[offset:], offset)
+        writer.close()
+        async with asyncio.timeout(10):
+            while offset < len(audio):
+                answer = await there.append(job, cache_file_id, "audio", audio[offset:], offset)
+                offset = int(answer.headers.get("Upload-Offset", offset))
+        for part in ("waveform", "ledger"):
+            await there.append(job, cache_file_id, part, content.provisional(part))
+
+        assert (busy.status_code, busy.json()["code"]) == (409, "conflict")
+        assert (await there.seal(job, cache_file_id, content)).status_code == 200
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -411,27 +440,9 @@ async def _checksum_is(user: httpx.AsyncClient, job: ClaimedJob, sha256: str) ->
     assert found == sha256
 
 
-async def _begin_append(
-    agent: WebAgent, job: ClaimedJob, cache_file_id: UUID, data: bytes, start: int, sent: int
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Announces all of the data, sends some of it, and stays."""
-    base = urlsplit(str(agent.http.base_url))
-    reader, writer = await asyncio.open_connection(base.hostname, base.port)
-    headers = agent.append_headers(job, start, len(data)) | {
-        "Host": str(base.netloc),
-        "Authorization": agent.http.headers["Authorization"],
-        "Content-Length": str(len(data)),
-    }
-    lines = [f"PUT {base.path}cache-files/{cache_file_id}/audio HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    writer.write("\r\n".join([*lines, "", ""]).encode() + data[:sent])
-    await writer.drain()
-    return reader, writer
-
-
 async def _append_and_break_off(
     agent: WebAgent, job: ClaimedJob, cache_file_id: UUID, data: bytes, start: int, sent: int
 ) -> None:
-    _, writer = await _begin_append(agent, job, cache_file_id, data, start, sent)
+    _, writer = await begin_append(agent, job, cache_file_id, data, start, sent)
     writer.close()
     await writer.wait_closed()

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
@@ -60,7 +61,8 @@ async def running(settings: ControllerSettings, database_url: str) -> AsyncItera
     address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     with listening(settings) as listener:
         work = asyncio.create_task(run_server(settings, database_url, listener, stop, address.set_result))
-        await asyncio.wait({work, address}, return_when=asyncio.FIRST_COMPLETED)
+        first: set[asyncio.Future[Any]] = {work, address}
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         if not address.done():
             await work
         controller = Running(address.result(), stop, work)
@@ -236,3 +238,21 @@ def _sealed(data: bytes, head_bytes: int) -> PartSeal:
         head_sha256=hashlib.sha256(head).hexdigest(),
         body_sha256=hashlib.sha256(body).hexdigest(),
     )
+
+
+async def begin_append(
+    agent: WebAgent, job: ClaimedJob, cache_file_id: UUID, data: bytes, start: int, sent: int
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Announces all of the data, sends some of it, and stays."""
+    base = urlsplit(str(agent.http.base_url))
+    reader, writer = await asyncio.open_connection(base.hostname, base.port)
+    headers = agent.append_headers(job, start, len(data)) | {
+        "Host": str(base.netloc),
+        "Authorization": agent.http.headers["Authorization"],
+        "Content-Length": str(len(data)),
+    }
+    lines = [f"PUT {base.path}cache-files/{cache_file_id}/audio HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    writer.write("\r\n".join([*lines, "", ""]).encode() + data[:sent])
+    await writer.drain()
+    return reader, writer

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core_rs import Digest
 from protocol.messages import HEAD_BYTES_OF, PartName
-from web.cache.folder import CacheFolder, PartBusyError, is_disk_full
+from web.cache.folder import CacheFolder, PartBusyError, PartWriter, is_disk_full
 
 ID = UUID("01a1fd37-815d-706d-9547-b882eb3f4ccc")
 PARTS: tuple[PartName, ...] = ("audio", "waveform", "ledger")
@@ -104,6 +104,16 @@ def test_emptied_part_begins_anew(folder: CacheFolder) -> None:
 def test_folders_are_for_this_user_only(folder: CacheFolder, tmp_path: Path) -> None:
     grown(folder, "audio", b"1")
     assert {entry.stat().st_mode & 0o077 for entry in tmp_path.rglob("*")} == {0}
+
+
+def test_write_to_a_full_disk_leaves_offset_and_digest_at_what_was_written() -> None:
+    writer, digest = PartWriter(Path("/dev/full"), head_bytes=0), Digest()
+    with pytest.raises(OSError) as full:
+        writer.append(b"12345", digest)
+    writer.close()
+    assert is_disk_full(full.value)
+    assert writer.offset == 0
+    assert digest.hexdigest() == Digest().hexdigest()
 
 
 def test_full_disk_is_told_from_other_faults() -> None:

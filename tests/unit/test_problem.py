@@ -39,7 +39,7 @@ def test_every_code_that_agents_know_is_given_by_some_fault() -> None:
 
 def test_problem_carries_the_facts_of_its_fault() -> None:
     answer = rendered(errors.WrongOffsetError(7, "audio"))
-    problem = json.loads(answer.body)
+    problem = json.loads(bytes(answer.body))
     assert answer.status_code == 409
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["Upload-Offset"] == "7"
@@ -47,7 +47,7 @@ def test_problem_carries_the_facts_of_its_fault() -> None:
 
 
 def test_no_fact_takes_the_place_of_a_member_of_the_problem() -> None:
-    problem = json.loads(rendered(errors.ConflictError("No.", status=1, code="x", title="y")).body)
+    problem = json.loads(bytes(rendered(errors.ConflictError("No.", status=1, code="x", title="y")).body))
     assert (problem["status"], problem["code"], problem["title"]) == (409, "conflict", "Conflict")
 
 
@@ -58,13 +58,13 @@ def test_clients_are_told_when_to_come_again() -> None:
 
 
 def test_fault_of_the_server_is_rendered_as_a_problem() -> None:
-    assert json.loads(rendered(HTTPException(404)).body)["code"] == "not_found"
+    assert json.loads(bytes(rendered(HTTPException(404)).body))["code"] == "not_found"
 
 
 def test_unforeseen_fault_tells_its_id_only_and_logs_the_rest() -> None:
     with capture_logs() as logs:
         answer = rendered(RuntimeError("secret"))
-    problem = json.loads(answer.body)
+    problem = json.loads(bytes(answer.body))
     assert answer.status_code == 500
     assert b"secret" not in bytes(answer.body)
     assert logs[0]["id"] == problem["id"]

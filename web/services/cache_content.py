@@ -15,7 +15,7 @@ from typing import TypeVar
 from uuid import UUID
 
 import anyio
-from anyio import CancelScope, CapacityLimiter, to_thread
+from anyio import CancelScope, CapacityLimiter, lowlevel, to_thread
 
 from core_rs import Digest
 from protocol.messages import HEAD_BYTES_OF, PartName, PartOffsets, PartSeal, RecordingFacts, SealRequest
@@ -159,7 +159,7 @@ class CacheContent:
             with mine.scope:
                 if other is not None:
                     await _let_finish(other)
-                await anyio.lowlevel.checkpoint()
+                await lowlevel.checkpoint()
                 yield
         finally:
             mine.done.set()
@@ -268,10 +268,11 @@ class CacheContent:
             raise DigestMismatchError(part, f"It has {found_bytes} bytes instead of {wanted_bytes}.")
 
     async def _require_body(self, cache_file_id: UUID, part: PartName, wanted_sha256: str) -> None:
-        remembered = self._bodies.get((cache_file_id, part))
+        """What was summed up while it arrived is enough; anything else is read again before it is called wrong."""
+        remembered = self._bodies.pop((cache_file_id, part), None)
         if remembered is not None and remembered.digest.hexdigest() == wanted_sha256:
+            self._remember((cache_file_id, part), remembered)
             return
-        self._bodies.pop((cache_file_id, part), None)
         async with self._opened(cache_file_id, part) as upload:
             await self._hash_what_is_there(upload)
         found_sha256 = upload.body.digest.hexdigest()
