@@ -43,7 +43,7 @@ fix: setup
 core:
     @if [ -z "$(find core_rs -name '_core*.so' -newer Cargo.lock 2>/dev/null)" ] \
         || [ -n "$(find core_rs Cargo.toml pyproject.toml -newer "$(find core_rs -name '_core*.so' | head -n 1)" \( -name '*.rs' -o -name '*.toml' \))" ]; then \
-        .venv/bin/maturin develop --release --locked --quiet --skip-install && touch core_rs/_core*.so; \
+        VIRTUAL_ENV="$PWD/.venv" .venv/bin/maturin develop --uv --release --locked --quiet && touch core_rs/_core*.so; \
     fi
 
 # One file that holds everything: console, agent, core, static files
@@ -80,9 +80,8 @@ _packages COMMANDS:
 
 _venv LOCK:
     @if ! [ -x {{ python }} ]; then uv venv --quiet --python '>=3.11' .venv; fi
-    @pwd > "$({{ python }} -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/reelkeeper.pth"
     @if ! cmp -s {{ LOCK }} .venv/installed.txt && ! { [ {{ LOCK }} = requirements.txt ] && cmp -s requirements-dev.txt .venv/installed.txt; }; then \
-        uv pip sync --quiet --require-hashes --python {{ python }} {{ LOCK }} && cp {{ LOCK }} .venv/installed.txt; \
+        uv pip sync --quiet --require-hashes --python {{ python }} {{ LOCK }} && cp {{ LOCK }} .venv/installed.txt && rm -f core_rs/_core*.so; \
     fi
 
 _assets:
