@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 
@@ -13,7 +12,7 @@ import structlog
 from agent.control import Control
 from agent.controller_client import ControllerClient
 from agent.devices import Owners, agent_version
-from agent.errors import AgentError, NodeRunSupersededError, NotEnrolledError
+from agent.errors import NodeRunSupersededError, NotEnrolledError
 from agent.files import write_model
 from agent.health import Health
 from agent.job_folder import JobFolder
@@ -31,21 +30,11 @@ from protocol.messages import EndReason, EnrolRequest
 log = structlog.get_logger()
 
 EXIT_OK = 0
-EXIT_CANNOT_RUN = 2
 EXIT_SUPERSEDED = 3
 """Another agent took this node's place: do not start this one again by itself."""
 _DRAIN_LOOK_SECONDS = 1.0
 _LAST_RESORT = 0.8
 """Of the time that a stop may take."""
-
-
-def main(settings: AgentSettings, *, drain: bool = False) -> int:
-    """Runs the agent as this process; its exit code."""
-    try:
-        return asyncio.run(run(settings, drain=drain))
-    except AgentError as fault:
-        log.error("the agent cannot run", fault=str(fault))
-        return EXIT_CANNOT_RUN
 
 
 async def run(settings: AgentSettings, *, drain: bool = False) -> int:
@@ -158,7 +147,3 @@ def _stop_renderers(settings: AgentSettings) -> None:
     """Renderers begin anew from their takes, with the same bytes."""
     for path in (settings.node_folder / "jobs").glob("*/"):
         stop_renderer(JobFolder(path))
-
-
-if __name__ == "__main__":
-    sys.exit(main(AgentSettings()))

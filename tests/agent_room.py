@@ -41,8 +41,8 @@ class AgentRoom:
         asyncio.run(enrol(self.settings, "rkc_code"))
 
     def start_agent(self, *, url: str | None = None, drain: bool = False) -> subprocess.Popen[bytes]:
-        command = "import sys; from agent.daemon import main; from agent.settings import AgentSettings; "
-        command += f"sys.exit(main(AgentSettings(), drain={drain}))"
+        command = "import asyncio, sys; from agent.daemon import run; from agent.settings import AgentSettings; "
+        command += f"sys.exit(asyncio.run(run(AgentSettings(), drain={drain})))"
         with (self.settings.home / "agent.log").open("ab") as log:
             agent = subprocess.Popen(
                 [sys.executable, "-c", command],
