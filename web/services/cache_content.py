@@ -35,7 +35,7 @@ from web.domain.errors import (
 
 PARTS: tuple[PartName, ...] = ("audio", "waveform", "ledger")
 LEDGER_LIMIT_BYTES = 32 * 1024 * 1024
-_WRITE_BYTES = 1024 * 1024
+_WRITE_BYTES = 512 * 1024
 _HASH_BYTES = 32 * 1024 * 1024
 _REMEMBERED_BODIES = 4096
 
