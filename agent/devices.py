@@ -19,6 +19,7 @@ from agent.owner.handle import (
     list_states,
     start_owner,
 )
+from agent.owner.state import OwnerState
 from agent.settings import AgentSettings
 from protocol.messages import CaptureFormat, InterfaceRef, InterfaceReport
 
@@ -103,13 +104,19 @@ class Owners:
         return list(self._held.values())
 
     async def disarm_all(self, reason: str) -> None:
-        """Ends every owner; returns when each has closed its take and is gone, or could not be asked."""
-        owners = await self.living()
-        ends = await asyncio.gather(*(owner.disarm(reason) for owner in owners), return_exceptions=True)
+        """Ends every owner, also one that does not answer; returns when each is gone, or could not be ended."""
+        states = await asyncio.to_thread(list_states, self._run_folder)
+        ends = await asyncio.gather(*(self._disarm(state, reason) for state in states), return_exceptions=True)
         for end in ends:
-            if isinstance(end, Exception) and not isinstance(end, OwnerGoneError):
+            if isinstance(end, Exception):
                 log.error("an owner could not be disarmed", fault=str(end))
-        self._held.clear()
+
+    async def _disarm(self, state: OwnerState, reason: str) -> None:
+        interface = InterfaceRef(backend=state.interface.backend, name=state.interface.name)
+        async with self._locks[_key(interface)]:
+            owner = self._held.pop(_key(interface), None) or Owner(state.folder, self._settings.timeouts)
+            await owner.disarm(reason)
+            log.info("owner ended", interface=interface.name, reason=reason)
 
     async def _attach(self, interface: InterfaceRef, state_folder: Path) -> None:
         try:

@@ -23,7 +23,7 @@ from agent.spool import Listener, Progress, Spool
 from agent.states import Instant, JobState, Rendition, Stage
 from core_rs import sha256_file
 from protocol.ids import new_id
-from protocol.messages import HEAD_BYTES_OF, CacheFileRequest, Origin, PartName, PartSeal, SealRequest
+from protocol.messages import HEAD_BYTES_OF, CacheFileRequest, Origin, PartName, PartSeal, SealRequest, Wish
 
 log = structlog.get_logger()
 
@@ -275,7 +275,10 @@ class Upload:
     # ---- what others see ----
 
     async def _lease_lost(self, state: JobState, lost: LeaseLostError) -> None:
-        """The content stays, and is offered as salvage."""
+        """The content stays, and is offered as salvage; unless it was cancelled, which then is this job's end."""
+        if state.wish is Wish.CANCEL:
+            await self._update(seal_sent=False)
+            return
         if not state.owed:
             why = f"an upload was refused ({lost.code})"
             await self._update(owed=why, owed_since=Instant.in_ms(0), seal_sent=False)

@@ -172,6 +172,24 @@ def test_node_that_stopped_delivers_what_it_had_as_truncated(place: Place) -> No
     assert_nothing_is_missing(sealed.parts["audio"], sealed.facts.frames)
 
 
+def test_owner_that_hangs_does_not_outlive_its_node(quick_place: Place) -> None:
+    controller, room = quick_place
+    agent = room.start_agent()
+    job = controller.add_job(job_settings())
+    controller.wait_for_audio(job, 200_000)
+    agent.terminate()
+    agent.wait(10)
+    (owner,) = room.owner_pids()
+    os.kill(owner, signal.SIGSTOP)
+    asyncio.run(stop_owners(room.settings, EndReason.NODE_STOPPED))
+    assert room.owner_pids() == []
+    room.start_agent()
+    controller.wait_for_audio(job, 400_000)
+    controller.wish(job, Wish.STOP)
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job))
+    assert [gap.cause for gap in sealed.facts.gaps] == ["owner_died"]
+
+
 def test_drained_agent_delivers_what_runs_then_leaves_nothing_behind(place: Place) -> None:
     controller, room = place
     agent = room.start_agent()
@@ -378,6 +396,21 @@ def test_finish_is_told_until_it_is_heard_also_over_a_restart(place: Place) -> N
     controller.wait_until("finish", lambda: job.finish)
     assert job.finish.reason == "channel_map_does_not_fit"
     wait_for("the job to go", lambda: room.job_states() == [])
+
+
+def test_job_that_ended_while_the_agent_was_away_becomes_salvage(quick_place: Place) -> None:
+    controller, room = quick_place
+    agent = room.start_agent()
+    job = controller.add_job(job_settings(duration_ms=3000))
+    controller.wait_for_audio(job, 100_000)
+    agent.kill()
+    agent.wait()
+    controller.end_lease(job)
+    room.start_agent()
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job), seconds=30)
+    assert sealed.origin is Origin.SALVAGED
+    assert_nothing_is_missing(sealed.parts["audio"], 3 * 48_000)
+    assert job.finish is None
 
 
 def test_lost_lease_never_stops_a_capture_and_its_audio_becomes_salvage(quick_place: Place) -> None:
