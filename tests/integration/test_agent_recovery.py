@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import time
 from collections.abc import Iterator
@@ -62,6 +63,43 @@ def test_killed_agent_costs_no_frame_and_the_next_one_delivers(place: Place) -> 
     assert len(controller.cache_files) == 1
     assert room.owner_pids() == owners
     assert controller.node_run == 2
+
+
+def test_agent_that_is_killed_again_and_again_delivers_every_frame_once(place: Place) -> None:
+    controller, room = place
+    moments = random.Random(20_260)
+    jobs = [controller.add_job(job_settings(duration_ms=length)) for length in (700, 4000, 12_000)]
+    for _ in range(8):
+        agent, began, lifetime = room.start_agent(), time.monotonic(), moments.uniform(0.8, 2.2)
+        wait_for("the agent's time", lambda began=began, lifetime=lifetime: time.monotonic() - began > lifetime)
+        agent.kill()
+        agent.wait()
+    room.start_agent()
+    for job in jobs:
+        sealed = controller.wait_until("seal", lambda job=job: controller.sealed(job), seconds=30)
+        assert sealed.origin is Origin.NORMAL
+        assert_nothing_is_missing(sealed.parts["audio"], job.settings.duration_ms * 48)
+    wait_for("the jobs to go", lambda: room.job_states() == [])
+    assert len(controller.cache_files) == len(jobs)
+
+
+def test_agent_owner_and_renderer_killed_together_cost_one_listed_gap(place: Place) -> None:
+    controller, room = place
+    agent = room.start_agent()
+    job = controller.add_job(job_settings(duration_ms=6000))
+    controller.wait_for_audio(job, 300_000)
+    agent.kill()
+    agent.wait()
+    for pid in (*room.renderer_pids(), *room.owner_pids()):
+        os.kill(pid, signal.SIGKILL)
+    room.start_agent()
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job), seconds=30)
+    (gap,) = sealed.facts.gaps
+    values = counter_values(sealed.parts["audio"])
+    assert gap.cause == "owner_died"
+    assert len(values) == 6 * 48_000
+    assert (values == 0).sum() == gap.frames
+    assert len(controller.cache_files) == 1
 
 
 def test_recording_stopped_while_no_agent_ran_is_cut_at_the_press(place: Place) -> None:
