@@ -27,7 +27,7 @@ class ControllerSettings(BaseSettings):
     ] = None
     """Your own PostgreSQL; without it the embedded one is used."""
     host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65_535)] = 8420
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8640
     """0 takes a free one."""
     plain_http: bool = False
     """Speak HTTP without TLS beyond this machine, since a proxy in front does it."""
