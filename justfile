@@ -58,7 +58,7 @@ bench NAME="": setup
 
 # The long fault runs
 faults *ARGS: setup
-    {{ python }} -m pytest tests/faults tests/acceptance -m "long or not long" {{ ARGS }}
+    {{ python }} -m pytest tests/faults -m "long or not long" {{ ARGS }}
 
 # Pin again what the projects need, with hashes
 lock:

@@ -29,6 +29,8 @@ class CuttingProxy:
     target: int
     seed: int
     cuts_left: int = 0
+    is_cut: bool = False
+    """Set: nothing passes any more, what is open is closed."""
     appends: list[Append] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -44,6 +46,9 @@ class CuttingProxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if self.is_cut:
+                    client.close()
+                    continue
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
@@ -62,7 +67,7 @@ class CuttingProxy:
         while True:
             while b"\r\n\r\n" not in pending:
                 received = client.recv(BLOCK_BYTES)
-                if not received:
+                if not received or self.is_cut:
                     return
                 pending += received
             head, _, pending = pending.partition(b"\r\n\r\n")
@@ -74,7 +79,7 @@ class CuttingProxy:
             while left:
                 block = pending[:left] if pending else client.recv(min(left, BLOCK_BYTES))
                 pending = pending[len(block) :]
-                if not block:
+                if not block or self.is_cut:
                     return
                 block = block[: allowed - (append.passed if append else 0)] if append else block
                 server.sendall(block)

@@ -1,0 +1,106 @@
+"""The path from sound to file at full length, with every timeout of the product as it ships."""
+
+import hashlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from protocol.timeouts import Timeouts
+from tests.acceptance.conftest import start_system  # noqa: F401
+from tests.acceptance.cutting_proxy import CuttingProxy
+from tests.acceptance.system import System, breaks_of, counter_of, free_port, wait_for
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+
+Start = Callable[..., System]
+RATE = 48_000
+T = Timeouts()
+LEASE_AND_GRACE = T.lease + T.grace_capturing + T.rescue_period
+
+
+@pytest.fixture
+def proxy() -> Iterator[CuttingProxy]:
+    made = CuttingProxy(target=free_port(), seed=1)
+    yield made
+    made.close()
+
+
+def whole(system: System, recording: str, folder: Path) -> int:
+    """Downloads, holds against checksum and ledger, finds no break; its length in frames."""
+    checksum = system.wait_checksum(recording)
+    file = system.download(recording, folder / "one.wav")
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == checksum
+    numbers = counter_of(file)
+    assert breaks_of(numbers) == []
+    ledger = system.ledger(recording)
+    assert (ledger["frames"], ledger["gaps"]) == (len(numbers), [])
+    print(f"{len(numbers)} frames, {file.stat().st_size} bytes, sha256 {checksum}")
+    return len(numbers)
+
+
+def test_a_minute_of_counter_is_delivered_to_the_frame(start_system: Start, tmp_path: Path) -> None:  # noqa: F811
+    system = start_system()
+    recording = system.record(duration_ms=60_000)
+    system.wait_state(recording, "completed", 90)
+    assert whole(system, recording, tmp_path) == 60 * RATE
+
+
+@pytest.mark.parametrize("seconds", [2 * T.lease, LEASE_AND_GRACE + 10])
+def test_controller_away_and_back_completes_as_if_nothing_had_been(
+    start_system: Start,  # noqa: F811
+    tmp_path: Path,
+    seconds: float,
+) -> None:
+    system = start_system()
+    recording = system.record()
+    system.wait_capturing(recording, RATE)
+    assert system.controller is not None
+    os.killpg(system.controller.pid, signal.SIGKILL)
+    system.controller.wait()
+    time.sleep(seconds)
+    system.start_controller()
+    frames = system.job_of(recording)["frames"]
+    system.wait_capturing(recording, frames + RATE, 60)
+    system.stop_recording(recording)
+    assert system.wait_state(recording, "completed", 60)["mark"] is None
+    assert whole(system, recording, tmp_path) > seconds * RATE
+
+
+def test_partition_beyond_lease_and_grace_fails_the_job_and_everything_stays_on_the_node_as_owed(
+    start_system: Start,  # noqa: F811
+    proxy: CuttingProxy,
+) -> None:
+    system = start_system(port=proxy.target, agent_url=f"http://127.0.0.1:{proxy.port}")
+    recording = system.record()
+    system.wait_capturing(recording, RATE)
+    proxy.is_cut = True
+    system.wait_state(recording, "failed", LEASE_AND_GRACE + 30)
+    assert system.job_of(recording)["reason"] == "contact_lost"
+    assert system.request("GET", f"/recordings/{recording}/download").status_code == 409
+    proxy.is_cut = False
+    wait_for("the job to be owed", lambda: system.spooled_job(recording).get("owed"), 60)
+    numbers = counter_of(system.job_folder(recording) / "audio.wav")
+    assert breaks_of(numbers) == []
+    assert len(numbers) > (T.lease + T.grace_capturing) * RATE
+
+
+def test_network_away_for_two_leases_changes_nothing(
+    start_system: Start,  # noqa: F811
+    proxy: CuttingProxy,
+    tmp_path: Path,
+) -> None:
+    system = start_system(port=proxy.target, agent_url=f"http://127.0.0.1:{proxy.port}")
+    recording = system.record()
+    system.wait_capturing(recording, RATE)
+    proxy.is_cut = True
+    time.sleep(2 * T.lease)
+    proxy.is_cut = False
+    frames = system.job_of(recording)["frames"]
+    system.wait_capturing(recording, frames + 2 * T.lease * RATE, 90)
+    system.stop_recording(recording)
+    assert system.wait_state(recording, "completed", 60)["mark"] is None
+    assert whole(system, recording, tmp_path) > 2 * T.lease * RATE
