@@ -22,6 +22,13 @@ pub fn segment_name(index: u64, start_frame: u64) -> String {
     format!("{index:06}-{start_frame:014}.wav")
 }
 
+/// The index in a name that [`segment_name`] made.
+pub fn segment_index(name: &str) -> Option<u64> {
+    let (index, start_frame) = name.strip_suffix(".wav")?.split_once('-')?;
+    let (index, start_frame) = (index.parse().ok()?, start_frame.parse().ok()?);
+    (segment_name(index, start_frame) == name).then_some(index)
+}
+
 /// What a segment was when it was closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClosedSegment {
@@ -78,11 +85,6 @@ impl OpenSegment {
             sync_folder(folder)?;
         }
         Ok(segment)
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Bytes of samples that still fit before it is full.

@@ -3,6 +3,7 @@
 mod support;
 
 use core_rs::channels::ChannelMap;
+use core_rs::segment::segment_name;
 use core_rs::take::{RING_FULL, Take, TakeOptions, TakeWriter};
 use core_rs::{Error, PcmFormat, SampleType};
 use proptest::prelude::*;
@@ -200,6 +201,27 @@ fn a_range_that_is_not_held_is_refused() {
         assert!(matches!(take.read_into(start, end, &mut pcm), Err(Error::SegmentMismatch { .. })));
     }
     assert_eq!(read(&take, 2 * RATE, 3 * RATE + 100), counter(2 * RATE, RATE + 100));
+}
+
+#[test]
+fn a_segment_that_cannot_be_unlinked_keeps_no_other_and_is_tried_again() {
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = home.path().join("take");
+    let writer = create(&folder, quick());
+    push(&writer, 4 * RATE + 100);
+    wait_until_durable(&writer, 4 * RATE + 100);
+    let stubborn = folder.join(segment_name(0, 0));
+    std::fs::remove_file(&stubborn).expect("there");
+    std::fs::create_dir(&stubborn).expect("room");
+    assert!(matches!(writer.release(3 * RATE), Err(Error::Io { .. })));
+    let wavs = || std::fs::read_dir(&folder).expect("a folder").filter(is_wav).count();
+    assert_eq!(wavs(), 3, "the stubborn one, and what is held");
+    std::fs::remove_dir(&stubborn).expect("empty");
+    std::fs::write(&stubborn, "").expect("room");
+    drop(writer);
+    let writer = TakeWriter::resume(&folder, "owner_died", quick()).expect("resumable");
+    assert_eq!(writer.release(0).expect("open"), 3 * RATE);
+    assert_eq!(wavs(), 2);
 }
 
 fn is_wav(entry: &std::io::Result<std::fs::DirEntry>) -> bool {

@@ -2,14 +2,16 @@
 //!
 //! A crash in the middle of this leaves a take on which it can be done again.
 
+use std::collections::{HashSet, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::ledger::{Entry, LEDGER_NAME, LedgerWriter, Tear};
-use crate::segment::{DATA_OFFSET, close_recovered, forget_sums, sync_folder};
+use crate::segment::{DATA_OFFSET, close_recovered, forget_sums, segment_index, sync_folder};
 use crate::take::clock_map::frames_to_ns;
+use crate::take::history::History;
 use crate::take::reader::{Take, file_length, first_bad_block};
 use crate::take::scribe::{Book, ClosedSpan};
 
@@ -44,7 +46,7 @@ impl Recovered {
         let book = Book {
             ledger,
             marks: history.marks.clone(),
-            closed: history.closed_spans(folder),
+            closed: history.spans_to_unlink(folder)?,
             held_from_frame: history.held_from_frame,
             end: None,
         };
@@ -168,14 +170,23 @@ fn boottime_of(take: &Take, frame: u64) -> i64 {
     })
 }
 
-impl crate::take::history::History {
-    fn closed_spans(&self, folder: &Path) -> std::collections::VecDeque<ClosedSpan> {
+impl History {
+    /// Closed segments that are held, behind those that were released but not unlinked any more.
+    fn spans_to_unlink(&self, folder: &Path) -> Result<VecDeque<ClosedSpan>> {
+        let held: HashSet<&str> = self.segments.iter().map(|segment| segment.file.as_str()).collect();
+        let mut spans = VecDeque::new();
+        for entry in std::fs::read_dir(folder).map_err(Error::io("list", folder))? {
+            let name = entry.map_err(Error::io("list", folder))?.file_name();
+            let name = name.to_string_lossy();
+            if segment_index(&name).is_some_and(|index| index < self.next_index) && !held.contains(&*name) {
+                spans.push_back(ClosedSpan { path: folder.join(&*name), end_frame: 0 });
+            }
+        }
         let closed = self.segments.iter().enumerate().filter(|(_, segment)| segment.closed.is_some());
-        closed
-            .map(|(at, segment)| ClosedSpan {
-                path: folder.join(&segment.file),
-                end_frame: self.end_of_segment(at),
-            })
-            .collect()
+        spans.extend(closed.map(|(at, segment)| ClosedSpan {
+            path: folder.join(&segment.file),
+            end_frame: self.end_of_segment(at),
+        }));
+        Ok(spans)
     }
 }

@@ -53,6 +53,20 @@ impl Book {
         self.ledger.append(&[entry])?;
         self.ledger.sync()
     }
+
+    /// Notes that what ends at or before this frame goes. Returns the first frame still held, and what is to be unlinked.
+    ///
+    /// # Errors
+    /// `Io`, for good.
+    pub fn let_go(&mut self, before_frame: u64) -> Result<(u64, Vec<ClosedSpan>)> {
+        let gone = self.closed.partition_point(|span| span.end_frame <= before_frame);
+        let end_frame = gone.checked_sub(1).map_or(0, |last| self.closed[last].end_frame);
+        if end_frame > self.held_from_frame {
+            self.enter(Entry::Released { before_frame: end_frame })?;
+            self.held_from_frame = end_frame;
+        }
+        Ok((self.held_from_frame, self.closed.drain(..gone).collect()))
+    }
 }
 
 /// Locks; a panic elsewhere does not make the data less true than a crash would.
@@ -99,6 +113,7 @@ pub struct Scribe {
 /// A segment that the ledger says is open; none of it may exist when creating it failed.
 struct Opened {
     index: u64,
+    path: PathBuf,
     segment: Option<OpenSegment>,
     /// Frames in it that were reported durable; a close that failed halfway may have flushed more.
     reported_frames: u64,
@@ -301,7 +316,8 @@ impl Scribe {
             // First the entry: a file is never without one. It says nothing about frames.
             lock(&self.book).enter(Entry::SegmentOpened { index, start_frame, file })?;
             self.next_index += 1;
-            let open = self.open.insert(Opened { index, segment: None, reported_frames: 0 });
+            let opened = Opened { index, path: path.clone(), segment: None, reported_frames: 0 };
+            let open = self.open.insert(opened);
             let Place { format, segment_frames, checksums, .. } = self.place;
             open.segment = Some(OpenSegment::create(path, format, segment_frames, checksums)?);
         }
@@ -315,8 +331,8 @@ impl Scribe {
 
     fn close_segment_at(&mut self, end_frame: u64, offset_ns: i64) -> Result<()> {
         let boottime_ns = self.boottime_of(end_frame, offset_ns);
-        let Some(Opened { index, segment: Some(segment), .. }) = &mut self.open else { return Ok(()) };
-        let (index, path) = (*index, segment.path().to_path_buf());
+        let Some(Opened { index, path, segment: Some(segment), .. }) = &mut self.open else { return Ok(()) };
+        let (index, path) = (*index, path.clone());
         segment.flush(boottime_ns)?;
         let closed = segment.close()?;
         lock(&self.book).enter(Entry::SegmentClosed {
@@ -338,10 +354,12 @@ impl Scribe {
     /// Leaves a segment as it is: what was flushed stays good, and the ledger says that the rest does not count.
     fn give_up_segment(&mut self, fault: Error, offset_ns: i64) -> Result<()> {
         self.faults += 1;
+        // Also when the ledger cannot say so any more: nobody may sync this file again.
+        let given_up = self.open.take();
         if lock(&self.book).ledger.has_failed() {
             return Err(fault);
         }
-        if let Some(Opened { index, segment, reported_frames: frames }) = self.open.take() {
+        if let Some(Opened { index, path, reported_frames: frames, .. }) = given_up {
             let bytes = frames * self.place.format.frame_bytes() as u64;
             let boottime_ns = self.boottime_of(self.durable_frame, offset_ns);
             let mut book = lock(&self.book);
@@ -353,10 +371,7 @@ impl Scribe {
                 boottime_ns,
                 torn: Some(fault.to_string()),
             })?;
-            if let Some(segment) = segment {
-                let path = segment.path().to_path_buf();
-                book.closed.push_back(ClosedSpan { path, end_frame: self.durable_frame });
-            }
+            book.closed.push_back(ClosedSpan { path, end_frame: self.durable_frame });
         }
         if self.faults >= MOST_FAULTS { Err(fault) } else { Ok(()) }
     }

@@ -283,21 +283,26 @@ impl TakeWriter {
     /// Unlinks closed segments that end at or before this frame, after an entry in the ledger. Returns the first frame still held.
     ///
     /// # Errors
-    /// `Io`, `TakeClosed`.
+    /// `TakeClosed`; `Io`, also when a file could not be unlinked: the others are, and the next call or resume tries again.
     pub fn release(&self, before_frame: u64) -> Result<u64> {
-        let mut book = lock(&self.shared.book);
-        self.check_open(&book)?;
-        let gone = book.closed.partition_point(|span| span.end_frame <= before_frame);
-        if gone == 0 {
-            return Ok(book.held_from_frame);
+        let (held_from_frame, gone) = {
+            let mut book = lock(&self.shared.book);
+            self.check_open(&book)?;
+            book.let_go(before_frame)?
+        };
+        // Without the book, since the thread needs it while it writes: unlinking hours takes seconds.
+        let mut faults = Vec::new();
+        for span in gone {
+            if let Err(fault) = unlink_segment(&span.path) {
+                faults.push((span, fault));
+            }
         }
-        let held_from_frame = book.closed[gone - 1].end_frame;
-        book.enter(Entry::Released { before_frame: held_from_frame })?;
-        book.held_from_frame = held_from_frame;
-        for span in book.closed.drain(..gone) {
-            unlink_segment(&span.path)?;
+        let mut outcome = Ok(held_from_frame);
+        for (span, fault) in faults.into_iter().rev() {
+            lock(&self.shared.book).closed.push_front(span);
+            outcome = Err(fault);
         }
-        Ok(held_from_frame)
+        outcome
     }
 
     /// Drains the ring, makes it durable, writes the end mark. A second call gives the same mark.
