@@ -74,6 +74,7 @@ class Takes:
         self._needs: set[str] = set()
         self._unneeded_since = 0.0
         self._clock_noted_at = 0.0
+        self._heal_due = 0.0
         self._shut = False
 
     # ---- the device's side ----
@@ -126,8 +127,7 @@ class Takes:
             if f"drop:{recording_id}" not in take.marks
             and (begun.end_frame is None or begun.end_frame > take.durable_frame)
         }
-        writer = TakeWriter.resume(folder, cause="owner_died", **_limits(self._timeouts))
-        self._note_clock(writer)  # before the first frame: after a restart of the machine only UTC can measure the gap
+        writer = self._resume(folder, "owner_died")
         if needs and self._running is None and take.format == self._format:
             self._running, self._needs = Running(folder.name, folder, writer), needs
             self._held_from_frame = take.held_from_frame
@@ -190,10 +190,13 @@ class Takes:
     # ---- time goes by ----
 
     def tick(self, now: float) -> None:
-        """Does what is due at `now` (seconds of CLOCK_BOOTTIME): ends needs, notes the clock, closes the take."""
+        """Does what is due at `now` (CLOCK_BOOTTIME, seconds): heals, ends needs, notes the clock, closes the take."""
         with self._lock:
             if self._running is None:
                 return
+            if self._running.writer.fault is not None and now >= self._heal_due:
+                self._heal_due = now + self._timeouts.growth_stalled
+                self._heal(self._running)
             writer = self._running.writer
             self._account_for_break(writer, now, [self._begun[name].end_frame for name in self._needs])
             self._unneed({name for name in self._needs if _is_past(self._begun[name].end_frame, writer.next_frame)})
@@ -243,6 +246,25 @@ class Takes:
         self._unneeded_since = clock.boottime_ns() / 1e9
         self._running = Running(take_id, folder, writer)
         return self._running
+
+    def _resume(self, folder: Path, cause: str) -> TakeWriter:
+        writer = TakeWriter.resume(folder, cause=cause, **_limits(self._timeouts))
+        self._note_clock(writer)  # before the first frame: after a restart of the machine only UTC can measure the gap
+        return writer
+
+    def _heal(self, running: Running) -> None:
+        """Writing has failed for good: another writer goes on in the same take as soon as the disk lets it."""
+        fault = running.writer.fault
+        try:
+            writer = self._resume(running.folder, "write_error")
+        except (OSError, AudioError) as again:
+            log.warning("%s cannot be written (%s), nor gone on with: %s", running.folder, fault, again)
+            return
+        with self._stream:
+            if self._break:
+                writer.interrupted(self._break)
+            self._running = replace(running, writer=writer)
+        log.warning("%s goes on after writing had failed: %s", running.folder, fault)
 
     def _account_for_break(self, writer: TakeWriter, now: float, ends: list[int | None]) -> None:
         """Lists what a silent device has not delivered up to the last of these ends that has passed, so that whoever

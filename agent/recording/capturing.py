@@ -8,7 +8,7 @@ import structlog
 
 from agent import clock
 from agent.health import Severity
-from agent.owner.handle import Owner, OwnerGoneError, OwnerStatus, OwnerUnresponsiveError
+from agent.owner.handle import OwnerGoneError, OwnerStatus, OwnerUnresponsiveError
 from agent.recording.ending import Ending
 from agent.recording.part import Means, Part
 from agent.recording.plan import Plan
@@ -68,8 +68,7 @@ class Capturing(Part):
             return None
         self._unowned_since = None
         if status.fault is not None:
-            await self._replace_owner(owner, status.fault)
-            return None
+            await self._tell_fault(status.fault)
         self.note_frames(status.durable_frame)
         await self._tell_device_events(status)
         return status
@@ -89,16 +88,15 @@ class Capturing(Part):
             interface=state.interface,
         )
 
-    async def _replace_owner(self, owner: Owner, fault: str) -> None:
-        """Writing has failed for good in this process; the next one goes on as soon as the disk lets it."""
+    async def _tell_fault(self, fault: str) -> None:
+        """The owner goes on with the take by itself, as soon as the disk lets it."""
         await self.means.health.tell_once(
             "writing_failed",
             "critical",
-            f"The capture cannot be written: {fault}. Make room on the disk of this node, or replace it.",
+            f"The capture cannot be written: {fault}. It goes on as soon as that is over, and lists what is missing. "
+            "Make room on the disk of this node, or replace it.",
             job_id=self.job_id,
         )
-        await owner.disarm(str(EndReason.CAPTURE_DIED))
-        self.means.owners.forget(self.state.interface)
 
     async def _tell_device_events(self, status: OwnerStatus) -> None:
         """What happened to the device while this recording ran, each once, also over a restart of the agent."""

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -279,6 +280,24 @@ def test_device_that_returns_leaves_a_listed_gap_in_the_same_recording(place: Pl
     assert sealed.origin is Origin.NORMAL
     values = counter_values(sealed.parts["audio"])
     assert (values == 0).sum() == sealed.facts.gaps[0].frames
+
+
+def test_capture_that_could_not_be_written_goes_on_in_the_same_recording(place: Place) -> None:
+    controller, room = place
+    room.start_agent()
+    job = controller.add_job(job_settings())
+    controller.wait_for_audio(job, 200_000)
+    (owner,) = room.owner_pids()
+    unlimited = resource.prlimit(owner, resource.RLIMIT_FSIZE, (5_000, resource.RLIM_INFINITY))
+    controller.wait_until("the alarm", lambda: [event for event in controller.events if event.kind == "writing_failed"])
+    before = controller.jobs[job.job_id].reports[-1].frames
+    resource.prlimit(owner, resource.RLIMIT_FSIZE, unlimited)
+    controller.wait_for_audio(job, before * 4 + 1_000_000)
+    controller.wish(job, Wish.STOP)
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job))
+    assert sealed.origin is Origin.NORMAL
+    assert {gap.cause for gap in sealed.facts.gaps} == {"write_error"}
+    assert room.owner_pids() == [owner]
 
 
 def test_open_ended_recording_without_a_job_ends_after_a_while(quick_place: Place) -> None:

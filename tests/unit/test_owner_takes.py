@@ -1,7 +1,10 @@
 """The takes of an interface, driven by hand: no device, no process, time as an argument."""
 
-from collections.abc import Callable
+import resource
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -293,3 +296,42 @@ def test_sealed_take_of_another_interface_is_left_alone(bench: Bench) -> None:
     other = Bench(bench.folder, "tone")
     other.takes.recover()
     assert not other.takes.knows("a")
+
+
+def test_take_that_could_not_be_written_goes_on_once_the_disk_has_room(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, timeouts=replace(TIMEOUTS, flush=0.001))
+    begun = bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(4800)
+    running = bench.takes.running
+    assert running
+    wait_until(lambda: running.writer.durable_frame == 4800)
+    with no_file_longer_than(5_000):
+        bench.feed(48_000)
+        wait_until(lambda: running.writer.fault is not None)
+    bench.tick_after(0)
+    bench.feed(4800)
+    assert bench.takes.end("a", None, begun.start_frame + 57_600, None) == 57_600
+    bench.tick_after(TIMEOUTS.take_linger + 1)
+    bench.takes.shut("node stopped")
+    take = bench.take(begun.take_id)
+    assert take.end
+    assert (take.end.end_frame, take.end.drained) == (57_600, True)
+    assert [gap.cause for gap in take.gaps] == ["write_error"]
+    assert take.read(52_800, 57_600) == counter_pcm(52_801, 4800)
+
+
+@contextmanager
+def no_file_longer_than(size: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def wait_until(question: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not question():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
