@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class Spool:
         self._job_states: dict[UUID, JobState] = {}
         self._locks: dict[UUID, asyncio.Lock] = {}
         self._listeners: set[Listener] = set()
+        self._releasing = threading.Lock()
         self._lock_descriptor: int | None = None
         self.progress: dict[UUID, Progress] = {}
         self.broken: list[str] = []
@@ -215,8 +217,10 @@ class Spool:
             return set()
 
     def add_released(self, take_id: UUID, recording_id: UUID) -> None:
-        ids = sorted(self.released(take_id) | {recording_id})
-        write_model(self._released / f"{take_id}.json", Released(recording_ids=ids))
+        """May be called from any thread."""
+        with self._releasing:
+            ids = sorted(self.released(take_id) | {recording_id})
+            write_model(self._released / f"{take_id}.json", Released(recording_ids=ids))
 
     def forget_take(self, take_id: UUID) -> None:
         """The take is gone."""

@@ -1,6 +1,7 @@
 """The spool outlives crashes, broken files and other agents."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
@@ -198,3 +199,11 @@ def test_listener_lets_itself_be_cancelled_in_the_moment_of_a_change() -> None:
         return waiting.cancelled()
 
     assert asyncio.run(cancel())
+
+
+def test_recordings_that_are_released_at_the_same_moment_are_all_remembered(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path)
+    take_id, recordings = new_id(), [new_id() for _ in range(16)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda recording_id: spool.add_released(take_id, recording_id), recordings))
+    assert spool.released(take_id) == set(recordings)
