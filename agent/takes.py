@@ -46,6 +46,10 @@ class Takes:
                 if folder.name not in living:
                     await self._remove_if_unneeded(folder)
 
+    async def find_start(self, recording_id: UUID) -> tuple[UUID, int] | None:
+        """Take and first frame of a recording, by the mark that its begin left; None when it never began."""
+        return await asyncio.to_thread(_find_start, self._spool.takes_folder, recording_id)
+
     async def _release_living(self) -> set[str]:
         """Releases what may go of every take that is being written; their ids."""
         living = set()
@@ -86,6 +90,18 @@ class Takes:
             await asyncio.to_thread(_remove, folder)
             await asyncio.to_thread(self._spool.forget_take, take_id)
             log.info("take removed, all of it is on the controller", take_id=folder.name)
+
+
+def _find_start(takes_folder: Path, recording_id: UUID) -> tuple[UUID, int] | None:
+    for folder in reversed(_take_folders(takes_folder)):
+        try:
+            start_frame = Take.open(folder).marks.get(f"start:{recording_id}")
+        except (OSError, AudioError) as fault:
+            log.warning("a take cannot be read", folder=str(folder), fault=str(fault))
+        else:
+            if start_frame is not None:
+                return UUID(folder.name), start_frame
+    return None
 
 
 def _take_folders(folder: Path) -> list[Path]:

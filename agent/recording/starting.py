@@ -30,6 +30,8 @@ class Starting(Part):
         self._ending = ending
 
     async def step(self, listener: Listener) -> None:
+        if (self.state.owed or self.state.wish is not Wish.RUN) and await self._has_begun():
+            return
         if self.state.owed:
             await self._ending.drop_need()
             await self.spool.remove_job(self.job_id)
@@ -56,6 +58,15 @@ class Starting(Part):
         else:
             await self.update(stage=Stage.CAPTURING, take_id=UUID(begun.take_id), start_frame=begun.start_frame)
             log.info("capturing", job_id=str(self.job_id), take_id=begun.take_id, start_frame=begun.start_frame)
+
+    async def _has_begun(self) -> bool:
+        """Whether it captures already: a kill or a slow disk may have kept the answer from us. Then it goes on so."""
+        begun = await self.means.takes.find_start(self.state.recording_id)
+        if begun is None:
+            return False
+        take_id, start_frame = begun
+        await self.update(stage=Stage.CAPTURING, take_id=take_id, start_frame=start_frame)
+        return True
 
     async def _not_started(self, fault: OwnerError) -> None:
         """Tried again as long as that may help: until a planned end, else as long as a start may go unanswered."""

@@ -6,7 +6,7 @@ import random
 import resource
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -117,6 +117,32 @@ def test_recording_stopped_while_no_agent_ran_is_cut_at_the_press(place: Place) 
     sealed = controller.wait_until("seal", lambda: controller.sealed(job))
     assert sealed.facts.frames / 48_000 < pressed - begun
     assert sealed.origin is Origin.NORMAL
+    assert_nothing_is_missing(sealed.parts["audio"], sealed.facts.frames)
+
+
+@pytest.mark.parametrize(
+    ("heard", "origin"),
+    [
+        (lambda: {"wish": Wish.STOP, "wished_at": Instant.in_ms(0)}, Origin.NORMAL),
+        (lambda: {"owed": "lease lost", "owed_since": Instant.in_ms(0)}, Origin.SALVAGED),
+    ],
+    ids=["stop", "lost lease"],
+)
+def test_capture_whose_start_the_killed_agent_did_not_note_is_delivered(
+    place: Place, heard: Callable[[], dict[str, object]], origin: Origin
+) -> None:
+    controller, room = place
+    agent = room.start_agent()
+    job = controller.add_job(job_settings(duration_ms=2500))
+    controller.wait_for_audio(job, 100_000)
+    agent.kill()
+    agent.wait()
+    path = room.settings.node_folder / "jobs" / str(job.job_id) / "job.json"
+    forgotten = {"stage": Stage.STARTING, "take_id": None, "start_frame": None, "cache_file_id": None}
+    write_model(path, room.job_states()[0].model_copy(update={**forgotten, **heard()}))
+    room.start_agent()
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job), seconds=20)
+    assert sealed.origin is origin
     assert_nothing_is_missing(sealed.parts["audio"], sealed.facts.frames)
 
 
