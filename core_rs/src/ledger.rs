@@ -1,14 +1,17 @@
 //! The ledger of a take: what happened, one checked line an entry.
 //!
-//! A line is the CRC-32 of its JSON in hex, a space, the JSON, a newline, and is appended by one write. A crash leaves at most a
-//! torn end: lines that do not check and that no good line follows. A bad line before a good one is corruption.
+//! A line is the CRC-32 of its JSON in hex, a space, the JSON, a newline; the JSON is an entry, or an array of entries that came
+//! together. A line is appended by one write and synced before the next one, so that a crash leaves at most a torn end: lines
+//! that do not check and that no good line follows. A bad line before a good one is corruption.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::BLOCK_BYTES;
 use crate::error::{Error, Result};
 use crate::pcm::PcmFormat;
 
@@ -21,7 +24,13 @@ pub const LEDGER_VERSION: u32 = 1;
 /// Longest line that is written or believed.
 pub const MOST_LINE_BYTES: u64 = 1 << 20;
 
-/// One line of a ledger.
+/// Frames beyond this are beyond any take: nonsense, and sums of a few of them do not overflow.
+pub const MOST_FRAMES: u64 = 1 << 60;
+
+/// Most entries of one line: with causes as short as the inlet wants them it stays below [`MOST_LINE_BYTES`].
+const MOST_LINE_ENTRIES: usize = 1_000;
+
+/// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "snake_case")]
 pub enum Entry {
@@ -166,32 +175,36 @@ impl LedgerWriter {
 
     /// Goes on behind the last good line; what stands behind `good_bytes` was already moved aside.
     ///
+    /// All good lines are written again, unchanged, and synced: after a failed sync they may be in the memory of the system and
+    /// not on disk, and no later sync would know.
+    ///
     /// # Errors
     /// `Io`.
     pub fn resume(folder: &Path, good_bytes: u64) -> Result<Self> {
         let path = folder.join(LEDGER_NAME);
         let file = OpenOptions::new().append(true).open(&path).map_err(Error::io("open", &path))?;
         file.set_len(good_bytes).map_err(Error::io("shorten", &path))?;
-        Ok(Self { file, path, failed: false, unsynced: true })
+        write_again(&path, good_bytes)?;
+        file.sync_all().map_err(Error::io("sync", &path))?;
+        Ok(Self { file, path, failed: false, unsynced: false })
     }
 
-    /// Appends entries by one write; they survive a power cut after the next [`sync`](Self::sync).
+    /// Appends entries; they survive a power cut after the next [`sync`](Self::sync), and up to a thousand of them all or none.
     ///
     /// # Errors
-    /// `Io`, for good; `InvalidArgument` for an entry beyond [`MOST_LINE_BYTES`].
+    /// `Io`, for good; `InvalidArgument` for entries beyond [`MOST_LINE_BYTES`].
     pub fn append(&mut self, entries: &[Entry]) -> Result<()> {
-        let mut lines = Vec::new();
-        for entry in entries {
-            let line = encode(entry)?;
+        for entries in entries.chunks(MOST_LINE_ENTRIES) {
+            let line = encode(entries)?;
             if line.len() as u64 > MOST_LINE_BYTES {
-                return Err(Error::invalid(format!("a ledger entry of {} bytes is too long", line.len())));
+                return Err(Error::invalid(format!("a ledger line of {} bytes is too long", line.len())));
             }
-            lines.extend_from_slice(&line);
+            self.sync()?;
+            self.unsynced = true;
+            let written = self.file.write_all(&line);
+            self.keep("write", written)?;
         }
-        self.check_usable()?;
-        self.unsynced = true;
-        let written = self.file.write_all(&lines);
-        self.keep("write", written)
+        Ok(())
     }
 
     /// Makes everything appended so far durable; nothing to do costs nothing.
@@ -271,8 +284,8 @@ impl LedgerReader {
                 return Ok(torn);
             }
             match (decode(&line), &torn) {
-                (Ok(entry), None) => {
-                    take_entry(entry, byte)?;
+                (Ok(entries), None) => {
+                    entries.into_iter().try_for_each(|entry| take_entry(entry, byte))?;
                     self.good_bytes = byte + bytes;
                 }
                 (Ok(_), Some(tear)) => {
@@ -290,13 +303,29 @@ impl LedgerReader {
     }
 }
 
-fn encode(entry: &Entry) -> Result<Vec<u8>> {
-    let json = serde_json::to_string(entry)
-        .map_err(|fault| Error::invalid(format!("a ledger entry cannot be written: {fault}")))?;
+fn write_again(path: &Path, bytes: u64) -> Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(Error::io("open", path))?;
+    let mut block = vec![0; BLOCK_BYTES];
+    let mut byte = 0;
+    while byte < bytes {
+        let block = &mut block[..(bytes - byte).min(BLOCK_BYTES as u64) as usize];
+        file.read_exact_at(block, byte).map_err(Error::io("read", path))?;
+        file.write_all_at(block, byte).map_err(Error::io("write", path))?;
+        byte += block.len() as u64;
+    }
+    Ok(())
+}
+
+fn encode(entries: &[Entry]) -> Result<Vec<u8>> {
+    let json = match entries {
+        [entry] => serde_json::to_string(entry),
+        entries => serde_json::to_string(entries),
+    };
+    let json = json.map_err(|fault| Error::invalid(format!("a ledger entry cannot be written: {fault}")))?;
     Ok(format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes())).into_bytes())
 }
 
-fn decode(line: &[u8]) -> std::result::Result<Entry, String> {
+fn decode(line: &[u8]) -> std::result::Result<Vec<Entry>, String> {
     let Some(line) = line.strip_suffix(b"\n") else { return Err("a ledger line without its end".into()) };
     let Some((sum, json)) =
         line.split_at_checked(8).and_then(|(sum, rest)| Some((sum, rest.strip_prefix(b" ")?)))
@@ -306,7 +335,11 @@ fn decode(line: &[u8]) -> std::result::Result<Entry, String> {
     if format!("{:08x}", crc32fast::hash(json)).as_bytes() != sum {
         return Err("a ledger line with a wrong sum".into());
     }
-    serde_json::from_slice(json).map_err(|fault| format!("a ledger line that is no entry ({fault})"))
+    let entries = match json {
+        [b'[', ..] => serde_json::from_slice(json),
+        json => serde_json::from_slice(json).map(|entry| vec![entry]),
+    };
+    entries.map_err(|fault| format!("a ledger line that is no entry ({fault})"))
 }
 
 #[cfg(test)]
@@ -331,7 +364,7 @@ mod tests {
     fn written(count: u64) -> (tempfile::TempDir, Vec<u8>) {
         let folder = tempfile::tempdir().expect("a folder");
         let mut writer = LedgerWriter::create(folder.path()).expect("a ledger");
-        writer.append(&marks(count)).expect("room");
+        marks(count).chunks(1).for_each(|mark| writer.append(mark).expect("room"));
         let bytes = std::fs::read(folder.path().join(LEDGER_NAME)).expect("a file");
         (folder, bytes)
     }
@@ -363,6 +396,32 @@ mod tests {
             let line_start = bytes[..cut].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
             assert_eq!(torn.map(|tear| tear.byte), (line_start < cut).then_some(line_start as u64));
         }
+    }
+
+    #[test]
+    fn entries_that_come_together_are_torn_together() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut writer = LedgerWriter::create(folder.path()).expect("a ledger");
+        writer.append(&marks(1)).expect("room");
+        let before = std::fs::metadata(folder.path().join(LEDGER_NAME)).expect("there").len() as usize;
+        writer.append(&marks(300)).expect("room");
+        assert_eq!(read(folder.path()).expect("good").0.len(), 301);
+        // A power cut may keep any of the pages of one write.
+        let mut bytes = std::fs::read(folder.path().join(LEDGER_NAME)).expect("a file");
+        bytes[before..before + 4_096].fill(0);
+        std::fs::write(folder.path().join(LEDGER_NAME), &bytes).expect("room");
+        let (entries, torn) = read(folder.path()).expect("torn, not corrupt");
+        assert_eq!((entries, torn.map(|tear| tear.byte)), (marks(1), Some(before as u64)));
+    }
+
+    #[test]
+    fn more_entries_than_a_line_holds_become_lines() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut writer = LedgerWriter::create(folder.path()).expect("a ledger");
+        writer.append(&marks(2_500)).expect("room");
+        assert_eq!(read(folder.path()).expect("good").0, marks(2_500));
+        let text = std::fs::read_to_string(folder.path().join(LEDGER_NAME)).expect("a file");
+        assert_eq!(text.lines().count(), 3);
     }
 
     proptest! {

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use core_rs::ledger::{Entry, LEDGER_NAME, LEDGER_VERSION, LedgerWriter};
+use core_rs::ledger::{ClockPair, Entry, LEDGER_NAME, LEDGER_VERSION, LedgerWriter};
 use core_rs::segment::{DATA_OFFSET, segment_name};
 use core_rs::sums::{FlushRecord, RECORD_BYTES, sums_path};
 use core_rs::take::{Take, TakeOptions, TakeWriter};
@@ -275,6 +275,44 @@ fn after_a_restart_of_the_machine_utc_measures_the_gap() {
     assert_eq!(writer.next_frame(), 10 * RATE + 1);
     let end = writer.close("stopped", Duration::from_secs(60)).expect("drained");
     assert_eq!(end.gap_frames, 10 * RATE - 450);
+}
+
+#[test]
+fn an_instant_of_another_run_of_the_machine_measures_nothing_however_often_it_crashed_since() {
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = home.path().join("take");
+    crashed(&folder, 2, 450);
+    replace_boot_id(&folder);
+    drop(TakeWriter::resume(&folder, "power_cut", quick()).expect("resumable"));
+    let writer = TakeWriter::resume(&folder, "owner_died", quick()).expect("resumable");
+    writer.push(&counter(900, 100), 100_000_000_000).expect("open");
+    writer.close("stopped", Duration::from_secs(60)).expect("drained");
+    let take = Take::open(&folder).expect("whole");
+    assert_eq!((take.durable_frame(), take.gaps()[0].frames), (1_000, 0));
+}
+
+#[test]
+fn what_was_lost_before_the_first_flush_is_a_gap_when_the_clock_was_noted() {
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = home.path();
+    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("Linux");
+    let take = Entry::Take {
+        version: LEDGER_VERSION,
+        format: stereo(),
+        facts: serde_json::Map::new(),
+        boot_id: boot_id.trim().to_owned(),
+    };
+    let opened = Entry::SegmentOpened { index: 0, start_frame: 0, file: segment_name(0, 0) };
+    let pair = ClockPair { frame: 800, boottime_ns: 5_000_000_000, utc_ns: 0 };
+    let entries = [take, opened, Entry::Clock(pair)];
+    LedgerWriter::create(folder).and_then(|mut ledger| ledger.append(&entries)).expect("room");
+
+    let writer = TakeWriter::resume(folder, "owner_died", quick()).expect("resumable");
+    writer.push(&counter(800 + RATE, 100), 6_000_000_000).expect("open");
+    let end = writer.close("stopped", Duration::from_secs(60)).expect("drained");
+    assert_eq!((end.end_frame, end.gap_frames), (900 + RATE, 800 + RATE));
+    let take = Take::open(folder).expect("whole");
+    assert_eq!(read(&take, 800 + RATE, 900 + RATE), counter(800 + RATE, 100));
 }
 
 /// A segment beyond 4 GiB, nearly all of it a hole, as a crash left it.

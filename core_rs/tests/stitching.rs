@@ -160,6 +160,22 @@ fn a_broken_stream_leaves_a_measured_gap_and_begins_a_segment() {
 }
 
 #[test]
+fn what_no_device_can_lose_is_refused_and_harms_nothing() {
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = home.path().join("take");
+    let writer = create(&folder, quick());
+    push(&writer, 10);
+    let long = "x".repeat(1 << 21);
+    assert!(matches!(writer.lost(u64::MAX, "xrun", 0), Err(Error::InvalidArgument { .. })));
+    assert!(matches!(writer.lost(1, &long, 0), Err(Error::InvalidArgument { .. })));
+    assert!(matches!(writer.interrupted(&long), Err(Error::InvalidArgument { .. })));
+    push(&writer, 10);
+    let end = writer.close("test", std::time::Duration::from_secs(60)).expect("drained");
+    assert_eq!((end.end_frame, end.gap_frames, end.drained), (20, 0, true));
+    assert_eq!(read(&Take::open(&folder).expect("whole"), 0, 20), counter(0, 20));
+}
+
+#[test]
 fn a_reader_follows_a_growing_take() {
     let home = tempfile::tempdir().expect("a folder");
     let folder = home.path().join("take");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::Error;
-use crate::ledger::{ClockPair, EndMark, Entry, Gap, LEDGER_VERSION, Tear};
+use crate::ledger::{ClockPair, EndMark, Entry, Gap, LEDGER_VERSION, MOST_FRAMES, Tear};
 use crate::pcm::PcmFormat;
 use crate::segment::DATA_OFFSET;
 use crate::sums::SumsReader;
@@ -35,8 +35,10 @@ pub struct History {
     pub held_from_frame: u64,
     /// The index of the next segment.
     pub next_index: u64,
-    /// The durable frame and its boot time, when the last segment was closed or gave its sums.
+    /// The durable frame and its boot time, when the last segment of this run of the machine was closed or gave its sums.
     pub last_instant: Option<(u64, i64)>,
+    /// The newest clock pair of this run of the machine.
+    pub last_pair: Option<ClockPair>,
 }
 
 /// A segment as the ledger and its sums tell it.
@@ -103,6 +105,7 @@ impl History {
             held_from_frame: 0,
             next_index: 0,
             last_instant: None,
+            last_pair: None,
         })
     }
 
@@ -137,7 +140,10 @@ impl History {
                 }
                 self.gaps.push(gap);
             }
-            Entry::Clock(pair) => self.clock_pairs.push(pair),
+            Entry::Clock(pair) => {
+                self.clock_pairs.push(pair);
+                self.last_pair = Some(pair);
+            }
             Entry::Mark { key, frame } => {
                 self.marks.entry(key).or_insert(frame);
             }
@@ -153,7 +159,9 @@ impl History {
             Entry::Resumed { frame, boot_id } => {
                 self.gaps
                     .retain(|gap| gap.start_frame < frame || (gap.start_frame == frame && gap.frames == 0));
-                self.boot_id = boot_id;
+                if self.boot_id != boot_id {
+                    (self.boot_id, self.last_instant, self.last_pair) = (boot_id, None, None);
+                }
             }
             Entry::End(end) => self.end = Some(end),
         }
@@ -269,10 +277,8 @@ impl History {
     }
 }
 
-/// Frames beyond any possible take are nonsense, and sums of two of them do not overflow.
 fn check_end(start_frame: u64, frames: u64) -> Result<(), String> {
-    const MOST: u64 = 1 << 60;
-    if start_frame > MOST || frames > MOST {
+    if start_frame > MOST_FRAMES || frames > MOST_FRAMES {
         return Err("frames beyond any take".into());
     }
     Ok(())

@@ -5,8 +5,8 @@
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use crate::error::Result;
-use crate::ledger::Gap;
+use crate::error::{Error, Result};
+use crate::ledger::{Gap, MOST_FRAMES};
 use crate::pcm::PcmFormat;
 use crate::take::clock_map::ClockMap;
 
@@ -52,6 +52,16 @@ struct Break {
     uncertainty_frames: u64,
 }
 
+/// # Errors
+/// `InvalidArgument` unless a cause is one short word: a ledger line must hold many of them.
+pub fn check_cause(cause: &str) -> Result<()> {
+    const MOST_BYTES: usize = 64;
+    if cause.len() > MOST_BYTES {
+        return Err(Error::invalid(format!("a cause of {} bytes; use at most {MOST_BYTES}", cause.len())));
+    }
+    Ok(())
+}
+
 /// Gaps that can wait to be written; more of them than this and they flow together.
 const MOST_COMMANDS: usize = 4_096;
 
@@ -86,7 +96,7 @@ impl Inlet {
             return Ok(0);
         }
         if let Some(broken) = self.broken.take() {
-            let resumed_at = self.clock.frame_at(boottime_ns).unwrap_or(self.next_frame);
+            let resumed_at = self.clock.frame_at(boottime_ns).unwrap_or(self.next_frame).min(MOST_FRAMES);
             let missing = resumed_at.saturating_sub(self.next_frame);
             self.add_gap(missing, &broken.cause, broken.uncertainty_frames, true);
         }
@@ -99,18 +109,31 @@ impl Inlet {
     }
 
     /// Notes frames that the device dropped at this point.
-    pub fn lost(&mut self, frames: u64, cause: &str, uncertainty_frames: u64) {
+    ///
+    /// # Errors
+    /// `InvalidArgument` for more frames than a take can have, and as [`check_cause`].
+    pub fn lost(&mut self, frames: u64, cause: &str, uncertainty_frames: u64) -> Result<()> {
+        check_cause(cause)?;
+        if frames > MOST_FRAMES.saturating_sub(self.next_frame) {
+            return Err(Error::invalid(format!("{frames} lost frames are more than a take can have")));
+        }
         if frames > 0 {
             self.add_gap(frames, cause, uncertainty_frames, false);
             self.hand_on_pending();
         }
+        Ok(())
     }
 
     /// Notes that the stream broke at this point. The first cause stands until the next push.
-    pub fn interrupted(&mut self, cause: &str, uncertainty_frames: u64) {
+    ///
+    /// # Errors
+    /// As [`check_cause`].
+    pub fn interrupted(&mut self, cause: &str, uncertainty_frames: u64) -> Result<()> {
+        check_cause(cause)?;
         if self.broken.is_none() {
             self.broken = Some(Break { cause: cause.to_owned(), uncertainty_frames });
         }
+        Ok(())
     }
 
     /// Hands on what was held back to flow together. Returns whether nothing is held back any more.
@@ -232,10 +255,10 @@ mod tests {
     fn a_break_is_measured_by_the_next_push_and_never_negative() {
         let (mut inlet, mut outlet) = inlet();
         inlet.push(&[1; 1_600], 0).expect("whole");
-        inlet.interrupted("device_lost", 80);
-        inlet.interrupted("later", 80);
+        inlet.interrupted("device_lost", 80).expect("short");
+        inlet.interrupted("later", 80).expect("short");
         inlet.push(&[1; 2], 600_000_000).expect("whole");
-        inlet.interrupted("early", 80);
+        inlet.interrupted("early", 80).expect("short");
         inlet.push(&[1; 2], 100_000_000).expect("whole");
         let gaps = std::iter::from_fn(|| outlet.commands.pop().ok()).map(|command| command.gap);
         let seen: Vec<_> = gaps.map(|gap| (gap.start_frame, gap.frames, gap.cause)).collect();
@@ -246,7 +269,7 @@ mod tests {
     fn more_gaps_than_can_wait_flow_together() {
         let (mut inlet, mut outlet) = inlet();
         for turn in 0..10_000u64 {
-            inlet.lost(1, if turn % 2 == 0 { "even" } else { "odd" }, 0);
+            inlet.lost(1, if turn % 2 == 0 { "even" } else { "odd" }, 0).expect("few");
         }
         let mut total = 0;
         while let Ok(command) = outlet.commands.pop() {

@@ -40,6 +40,8 @@ impl Recovered {
             return Err(Error::TakeClosed { folder: folder.to_path_buf(), reason: end.reason.clone() });
         }
         let is_same_run = torn.history().boot_id == boot_id();
+        let pair = torn.history().last_pair.map(|pair| (pair.frame, pair.boottime_ns));
+        let instant = torn.history().last_instant.or(pair);
         let ledger = recover(folder, &torn, checksums)?;
         let take = Take::open(folder)?;
         let history = take.history();
@@ -54,7 +56,7 @@ impl Recovered {
             book,
             next_index: history.next_index,
             gap_frames: take.gaps().iter().map(|gap| gap.frames).sum(),
-            instant: history.last_instant.filter(|_| is_same_run),
+            instant: instant.filter(|_| is_same_run),
             utc: history.clock_pairs.last().map(|pair| (pair.frame, pair.utc_ns)),
             take,
         })

@@ -16,7 +16,7 @@ use crate::levels::{ChannelLevels, Levels};
 use crate::pcm::PcmFormat;
 use crate::segment::sync_folder;
 use crate::take::drawing::{Drawing, WAVEFORM_NAME};
-use crate::take::inlet::{Inlet, Outlet};
+use crate::take::inlet::{Inlet, Outlet, check_cause};
 use crate::take::resume::{Recovered, boot_id};
 use crate::take::scribe::{Book, DRAIN_LIMIT, Place, Scribe, Step, WRITE_ERROR, lock, unlink_segment};
 
@@ -152,6 +152,7 @@ impl TakeWriter {
     /// `TakeClosed` when there is an end mark, `CorruptSegment` when the ledger is damaged before its end, `Io`.
     pub fn resume(folder: &Path, cause: &str, options: TakeOptions) -> Result<Self> {
         options.check()?;
+        check_cause(cause)?;
         let Recovered { take, book, next_index, gap_frames, instant, utc } =
             Recovered::from(folder, options.checksums)?;
         let (format, start_frame) = (take.format(), take.durable_frame());
@@ -161,9 +162,10 @@ impl TakeWriter {
         } else if let Some((frame, utc_ns)) = utc {
             inlet.seed_utc(frame, utc_ns);
         }
-        if start_frame > 0 {
+        if start_frame > 0 || instant.or(utc).is_some() {
             let flush_ms = options.flush_interval.as_millis() as u64;
-            inlet.interrupted(cause, flush_ms.saturating_mul(u64::from(format.sample_rate_hz())) / 1_000);
+            let flush_frames = flush_ms.saturating_mul(u64::from(format.sample_rate_hz())) / 1_000;
+            inlet.interrupted(cause, flush_frames)?;
         }
         let drawing = options.waveform.then(|| Drawing::resume(folder, &take)).transpose()?;
         let start = Start { start_frame, next_index, gap_frames, drawing };
@@ -198,20 +200,18 @@ impl TakeWriter {
     /// Notes that the device dropped frames at this point of the stream.
     ///
     /// # Errors
-    /// `TakeClosed`.
+    /// `TakeClosed`; `InvalidArgument` for more frames than a take can have, or a cause beyond 64 bytes.
     pub fn lost(&self, frames: u64, cause: &str, uncertainty_frames: u64) -> Result<()> {
-        self.open_entrance()?.inlet.lost(frames, cause, uncertainty_frames);
-        Ok(())
+        self.open_entrance()?.inlet.lost(frames, cause, uncertainty_frames)
     }
 
     /// Notes that the stream broke. The gap up to the next push is measured by the clock map, to 10 ms; a new segment begins there.
     ///
     /// # Errors
-    /// `TakeClosed`.
+    /// `TakeClosed`; `InvalidArgument` for a cause beyond 64 bytes.
     pub fn interrupted(&self, cause: &str) -> Result<()> {
         let uncertainty_frames = u64::from(self.format.sample_rate_hz()) / BREAKS_PER_SECOND;
-        self.open_entrance()?.inlet.interrupted(cause, uncertainty_frames);
-        Ok(())
+        self.open_entrance()?.inlet.interrupted(cause, uncertainty_frames)
     }
 
     /// The frame that the next push begins at, gaps counted.
