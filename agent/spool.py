@@ -252,7 +252,7 @@ class Spool:
             except BrokenFileError as broken:
                 self._report(f"A job cannot be read any more; its recording stays on this node. {broken}")
                 continue
-            self._job_states[state.job_id] = state
+            self._job_states[state.job_id] = state.in_this_boot()
 
     def _report(self, words: str) -> None:
         log.error("spool has a broken file", fault=words)

@@ -155,6 +155,13 @@ class JobState(Stored):
         settings = self.claimed.settings
         return settings.duration_ms is not None or settings.ends_at is not None
 
+    def in_this_boot(self) -> Self:
+        """After a reboot, what was noted by the clock of an earlier boot counts from now; plans have their UTC."""
+        noted = {name: getattr(self, name) for name in ("requested_at", "wished_at", "ended_at", "owed_since")}
+        return self.model_copy(
+            update={name: Instant.in_ms(0) for name, at in noted.items() if at and not at.of_this_boot}
+        )
+
     @property
     def needs_take(self) -> bool:
         """Whether frames of its take may not go."""

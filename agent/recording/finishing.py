@@ -8,13 +8,14 @@ from agent import clock
 from agent.owner.handle import OwnerGoneError
 from agent.recording.ending import Ending
 from agent.recording.part import Means, Part
-from agent.recording.plan import Plan
 from agent.recording.rendering import Rendering
 from agent.spool import Listener
 from agent.states import Rendition, Stage
 from protocol.messages import EndReason, Wish
 
 LOOK_SECONDS = 0.02
+_PATIENCE = 0.05
+"""Looks grow apart by this share of the time that the rendition takes already."""
 
 
 class Finishing(Part):
@@ -36,7 +37,7 @@ class Finishing(Part):
             await self._judge(rendition)
             return
         await self._help_to_the_end()
-        await listener.wait(LOOK_SECONDS)
+        await listener.wait(self._seconds_to_next_look())
 
     async def _judge(self, rendition: Rendition) -> None:
         self.note_frames(rendition.facts.end_frame)
@@ -66,9 +67,10 @@ class Finishing(Part):
             self.means.owners.forget(state.interface)
             await self.means.owners.start(state.interface, state.claimed.settings.capture)
 
+    def _seconds_to_next_look(self) -> float:
+        return min(self.timeouts.flush, LOOK_SECONDS + _PATIENCE * max(0.0, self._seconds_overdue()))
+
     def _seconds_overdue(self) -> float:
-        """Since the end was decided, or lies behind if it was decided ahead."""
-        state, now_ns = self.state, clock.boottime_ns()
-        decided_ns = state.ended_at.or_now_ns() if state.ended_at else now_ns
-        ends_ns = Plan(state).ends_ns if state.end_reason is EndReason.PLANNED_END else None
-        return (now_ns - max(decided_ns, ends_ns or 0)) / 1e9
+        """Since the end was decided."""
+        assert self.state.ended_at is not None
+        return (clock.boottime_ns() - self.state.ended_at.or_now_ns()) / 1e9

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from agent import clock
 from agent.errors import SpoolBusyError
 from agent.files import BrokenFileError, read_model, write_model
 from agent.spool import Listener, Spool
@@ -207,3 +208,19 @@ def test_recordings_that_are_released_at_the_same_moment_are_all_remembered(tmp_
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda recording_id: spool.add_released(take_id, recording_id), recordings))
     assert spool.released(take_id) == set(recordings)
+
+
+def test_after_a_reboot_waits_count_from_the_start_of_the_agent(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path)
+    before = Instant(boot_id="another", boottime_ns=10**18)
+    noted = dict.fromkeys(["requested_at", "wished_at", "ended_at", "owed_since", "starts_at"], before)
+    state = JobState.of(claimed()).model_copy(update=noted)
+    asyncio.run(spool.add_job(state))
+    spool.close()
+    began = clock.boottime_ns()
+    again = Spool.open(tmp_path).jobs[state.job_id]
+    for instant in (again.requested_at, again.wished_at, again.ended_at, again.owed_since):
+        assert instant is not None
+        assert instant.of_this_boot
+        assert began <= instant.boottime_ns <= clock.boottime_ns()
+    assert again.starts_at == before
