@@ -70,7 +70,15 @@ async def test_start_on_a_busy_node_is_refused_and_names_what_is_busy(user: http
 
 @pytest.mark.parametrize(
     "changes",
-    [{"name": ""}, {"channels": [64]}, {"duration_ms": 0}, {"unknown": 1}, {"id": "x"}, {"channels": [2]}],
+    [
+        {"name": ""},
+        {"channels": [64]},
+        {"duration_ms": 0},
+        {"unknown": 1},
+        {"id": "x"},
+        {"channels": [2]},
+        {"folder": "a//b"},
+    ],
     ids=lambda changes: next(iter(changes)),
 )
 async def test_start_that_cannot_be_is_refused_naming_the_field(
@@ -121,9 +129,26 @@ async def test_pages_of_recordings_and_jobs_hold_everything_once(user: httpx.Asy
     assert names == [f"Number {number}" for number in reversed(range(7))]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "before=x", "unknown=1"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "before=x", "unknown=1", "state=x"])
 async def test_query_that_says_nothing_is_refused(user: httpx.AsyncClient, query: str) -> None:
     assert (await user.get(f"{API}/recordings?{query}")).status_code == 422
+
+
+async def test_recordings_and_jobs_are_found_by_state_and_jobs_by_their_recording(
+    user: httpx.AsyncClient, agent: WebAgent
+) -> None:
+    running = await agent.room.claimed(name="Running")
+    queued = (await user.post(f"{API}/recordings", json=start_body(agent, folder="Court/2026", tags=["b", "a"]))).json()
+    assert (queued["folder"], queued["tags"]) == ("Court/2026", ["a", "b"])
+
+    async def ids(path: str) -> list[str]:
+        return [item["id"] for item in (await user.get(f"{API}/{path}")).json()["items"]]
+
+    assert await ids(f"jobs?recording_id={queued['id']}") == [queued["job_id"]]
+    assert await ids("jobs?state=running") == [str(running.job_id)]
+    assert await ids(f"jobs?state=running&recording_id={queued['id']}") == []
+    assert await ids("recordings?state=failed") == []
+    assert sorted(await ids("recordings?state=queued")) == sorted([queued["id"], str(running.recording_id)])
 
 
 async def test_recording_shows_its_file_once_it_is_cached(user: httpx.AsyncClient, agent: WebAgent) -> None:

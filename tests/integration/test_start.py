@@ -52,6 +52,28 @@ async def test_same_id_with_another_body_is_refused(db: Database, owner: Any) ->
     assert await owner.fetchval("SELECT count(*) FROM recording WHERE name = 'Council'") == 1
 
 
+async def test_folder_and_tags_are_kept_with_the_recording(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    started = await room.start(folder=" Court / 2026 ", tags=["public", "hearing", "public"])
+    assert (started.folder, started.tags) == ("Court/2026", ["hearing", "public"])
+    assert [row["tag"] for row in await owner.fetch("SELECT tag FROM recording_tag ORDER BY id")] == [
+        "hearing",
+        "public",
+    ]
+    plain = await room.start()
+    assert (plain.folder, plain.tags) == ("", [])
+
+
+@pytest.mark.parametrize("changes", [{"folder": "Court/2027"}, {"tags": ["public"]}])
+async def test_folder_and_tags_are_part_of_what_an_id_stands_for(db: Database, changes: dict[str, Any]) -> None:
+    room, recording_id = await make_room(db), new_id()
+    await room.start(id=recording_id, folder="Court/2026", tags=["public", "hearing"])
+    again = await room.start(id=recording_id, folder="Court / 2026", tags=["hearing", "public"])
+    assert again.id == recording_id
+    with pytest.raises(ConflictError):
+        await room.start(**{"id": recording_id, "folder": "Court/2026", "tags": ["public", "hearing"]} | changes)
+
+
 async def test_same_id_on_two_nodes_at_once_makes_one_recording(db: Database, owner: Any) -> None:
     here, there, recording_id = await make_room(db, "Here"), await make_room(db, "There"), new_id()
 

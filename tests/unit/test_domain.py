@@ -1,5 +1,7 @@
 """The rules of the controller that need no database."""
 
+import hashlib
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -39,7 +41,7 @@ from web.domain.errors import (
 )
 from web.domain.health import findings_in, health_of_end
 from web.domain.leases import HeldJob, is_salvage, recording_state_in, require_own, require_run, rises
-from web.domain.recordings import StartRecording
+from web.domain.recordings import StartRecording, tidy_folder
 from web.domain.states import Health, JobState, Severity
 from web.store.queries import read_queries
 
@@ -243,3 +245,24 @@ class TestQueries:
     def test_values_that_are_missing_or_unknown_are_a_mistake(self) -> None:
         with pytest.raises(TypeError, match="lock_node takes"):
             read_queries()["lock_node"].arguments({"other": 1})
+
+
+class TestFolders:
+    @pytest.mark.parametrize(
+        ("path", "tidy"), [("", ""), (" ", ""), ("Court", "Court"), (" Court / 2026", "Court/2026")]
+    )
+    def test_has_one_spelling(self, path: str, tidy: str) -> None:
+        assert tidy_folder(path) == tidy
+
+    @pytest.mark.parametrize("path", ["/Court", "Court/", "a//b", "a/../b", "a/./b", "a\x00b", "a\nb", "x" * 501])
+    def test_that_cannot_be_is_refused(self, path: str) -> None:
+        with pytest.raises(ValueError):
+            tidy_folder(path)
+
+
+def test_a_start_means_the_same_to_a_version_that_knew_fewer_fields() -> None:
+    bare = _start()
+    spelled_out = _start(folder="", tags=[], profile_id=None, upload_policy_ids=[])
+    known = {"id": str(UUID(int=1)), "node_id": str(UUID(int=2)), "name": "Council"}
+    assert bare.digest() == spelled_out.digest()
+    assert bare.digest() == hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()

@@ -35,8 +35,8 @@ def test_document_holds_nothing_but_the_routes(document: dict[str, Any]) -> None
 def test_every_schema_is_valid_and_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     for schema in document["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
-    references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
-    assert references <= set(document["components"]["schemas"])
+    references = set(re.findall(r'"\$ref": "([^"]+)"', json.dumps(document)))
+    assert references <= {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
 
 
 @pytest.mark.parametrize("endpoints", [agent.ENDPOINTS, v1.ENDPOINTS], ids=["agent", "v1"])

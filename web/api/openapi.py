@@ -37,16 +37,22 @@ class _Schemas:
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         requests = {e.parameters["body"] for e in endpoints if "body" in e.parameters}
+        queries = {e.parameters["query"] for e in endpoints if "query" in e.parameters}
         answers = {kind for e in endpoints for kind in e.answers if is_model(kind)} | {Problem}
         used: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-            *((model, "validation") for model in sorted(requests, key=_name)),
+            *((model, "validation") for model in sorted(requests | queries, key=_name)),
             *((model, "serialization") for model in sorted(answers, key=_name)),
         ]
         self._by_model, document = models_json_schema(used, ref_template=_REF)
         self.definitions: dict[str, Any] = document["$defs"]
+        self._queries = {query: self.definitions.pop(_name(query)) for query in queries}
 
     def request(self, model: type[BaseModel]) -> dict[str, Any]:
         return self._by_model[model, "validation"]
+
+    def query(self, model: type[BaseModel]) -> dict[str, Any]:
+        """The schema itself: what it refers to is among the definitions, each part of it is a parameter."""
+        return self._queries[model]
 
     def answer(self, model: type[BaseModel]) -> dict[str, Any]:
         return self._by_model[model, "serialization"]
@@ -56,7 +62,7 @@ def _operation(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
-        "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint)],
+        "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint, schemas)],
         "responses": _responses(endpoint, schemas),
         "security": [{"token": []}] if endpoint.is_guarded else [],
     }
@@ -73,10 +79,10 @@ def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     ]
 
 
-def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+def _query_parameters(endpoint: Endpoint, schemas: _Schemas) -> list[dict[str, Any]]:
     if "query" not in endpoint.parameters:
         return []
-    schema = endpoint.parameters["query"].model_json_schema()
+    schema = schemas.query(endpoint.parameters["query"])
     required = schema.get("required", [])
     return [
         {"name": name, "in": "query", "required": name in required, "schema": part}

@@ -7,12 +7,33 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from protocol.messages import InterfaceRef, Message, Milliseconds, Name, Wish
 from web.domain.states import CacheState, Health, Mark, RecordingState, UploadStatus
 
 Channel = Annotated[int, Field(ge=0, le=63)]
+FOLDER_LIMIT = 500
+TAGS_LIMIT = 50
+
+
+def tidy_folder(path: str) -> str:
+    """The path of a folder, one spelling each: `Court/2026`, empty for the top. Raises ValueError."""
+    names = [name.strip() for name in path.split("/")] if path.strip() else []
+    if any(name in ("", ".", "..") or not name.isprintable() for name in names):
+        raise ValueError("write a folder as Court/2026, with a name before and behind each slash")
+    tidy = "/".join(names)
+    if len(tidy) > FOLDER_LIMIT:
+        raise ValueError(f"a folder may have {FOLDER_LIMIT} characters")
+    return tidy
+
+
+def tidy_tags(tags: list[str]) -> list[str]:
+    """Each tag once, in their order. Raises ValueError."""
+    tidy = sorted({tag.strip() for tag in tags})
+    if not all(tag and tag.isprintable() for tag in tidy):
+        raise ValueError("a tag has at least one character, and none that cannot be printed")
+    return tidy
 
 
 class StartRecording(Message):
@@ -21,6 +42,9 @@ class StartRecording(Message):
     id: UUID
     node_id: UUID
     name: Name
+    folder: Annotated[str, AfterValidator(tidy_folder)] = ""
+    """As a path, `Court/2026`; empty is the top of the library."""
+    tags: Annotated[list[Name], Field(max_length=TAGS_LIMIT), AfterValidator(tidy_tags)] = Field(default_factory=list)
     profile_id: UUID | None = None
     """None takes the default profile."""
     interface: InterfaceRef | None = None
@@ -45,14 +69,18 @@ class StartRecording(Message):
         return self
 
     def digest(self) -> str:
-        """Equal exactly for requests that ask for the same."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+        """Equal exactly for requests that ask for the same, also to a version that knew fewer fields."""
+        asked = self.model_dump(mode="json", exclude_defaults=True)
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Recording:
     id: UUID
     name: str
+    folder: str
+    """As a path; empty is the top of the library."""
+    tags: list[str]
     node_id: UUID
     node_name: str
     interface: InterfaceRef

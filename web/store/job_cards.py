@@ -18,9 +18,24 @@ async def get(session: Session, job_id: UUID, *, scope: Scope) -> Job:
     return _job(row)
 
 
-async def latest(session: Session, *, scope: Scope, limit: int = 50, before: UUID | None = None) -> list[Job]:
-    """Newest first; those behind the job `before`, if one is named."""
-    rows = await session.rows("newest_job_cards", scope=scope.node_ids, limit=limit, before=before)
+async def latest(
+    session: Session,
+    *,
+    scope: Scope,
+    limit: int = 50,
+    before: UUID | None = None,
+    recording_id: UUID | None = None,
+    state: JobState | None = None,
+) -> list[Job]:
+    """Newest first; those behind the job `before`, of this recording and in this state, if they are named."""
+    rows = await session.rows(
+        "newest_job_cards",
+        scope=scope.node_ids,
+        limit=limit,
+        before=before,
+        recording_id=recording_id,
+        state=state,
+    )
     return [_job(row) for row in rows]
 
 

@@ -132,6 +132,7 @@ WHERE id = {recording_id} AND ({scope}::uuid[] IS NULL OR node_id = ANY({scope})
 -- Recordings as their pages show them: the newest of a scope, or those behind one of them.
 SELECT * FROM recording_card
 WHERE ({scope}::uuid[] IS NULL OR node_id = ANY({scope}))
+  AND ({state}::text IS NULL OR state = {state})
   AND ({before}::uuid IS NULL OR (created_at, id) < (SELECT created_at, id FROM recording WHERE id = {before}))
 ORDER BY created_at DESC, id DESC
 LIMIT {limit};
@@ -149,6 +150,8 @@ SELECT j.*, l.phase, l.frames, l.uploaded_bytes
 FROM job j
 LEFT JOIN lease l ON l.job_id = j.id
 WHERE ({scope}::uuid[] IS NULL OR j.node_id = ANY({scope}))
+  AND ({recording_id}::uuid IS NULL OR j.recording_id = {recording_id})
+  AND ({state}::text IS NULL OR j.state = {state})
   AND ({before}::uuid IS NULL OR (j.created_at, j.id) < (SELECT created_at, id FROM job WHERE id = {before}))
 ORDER BY j.created_at DESC, j.id DESC
 LIMIT {limit};
@@ -169,10 +172,15 @@ ORDER BY r.created_at;
 
 -- add_recording --
 -- Makes a recording, unless its id exists.
-INSERT INTO recording (id, request_digest, name, node_id, profile_id, upload_policy_ids, state, created_by)
-VALUES ({id}, {request_digest}, {name}, {node_id}, {profile_id}, {upload_policy_ids}, 'queued', {created_by})
+INSERT INTO recording (id, request_digest, name, folder, node_id, profile_id, upload_policy_ids, state, created_by)
+VALUES ({id}, {request_digest}, {name}, {folder}, {node_id}, {profile_id}, {upload_policy_ids}, 'queued', {created_by})
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
+
+-- add_tags --
+-- Gives a recording its tags.
+INSERT INTO recording_tag (recording_id, tag) SELECT {recording_id}, unnest({tags}::text[])
+ON CONFLICT (recording_id, tag) DO NOTHING;
 
 -- add_job --
 -- Makes a job that is due a little before its start.

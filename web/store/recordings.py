@@ -19,9 +19,16 @@ async def get(session: Session, recording_id: UUID, *, scope: Scope) -> Recordin
     return _recording(row)
 
 
-async def latest(session: Session, *, scope: Scope, limit: int = 50, before: UUID | None = None) -> list[Recording]:
-    """Newest first; those behind the recording `before`, if one is named."""
-    rows = await session.rows("newest_recording_cards", scope=scope.node_ids, limit=limit, before=before)
+async def latest(
+    session: Session,
+    *,
+    scope: Scope,
+    limit: int = 50,
+    before: UUID | None = None,
+    state: RecordingState | None = None,
+) -> list[Recording]:
+    """Newest first; those behind the recording `before` and in this state, if they are named."""
+    rows = await session.rows("newest_recording_cards", scope=scope.node_ids, limit=limit, before=before, state=state)
     return [_recording(row) for row in rows]
 
 
@@ -38,12 +45,17 @@ async def add(session: Session, request: StartRecording, *, profile_id: UUID, cr
         id=request.id,
         request_digest=request.digest(),
         name=request.name,
+        folder=request.folder,
         node_id=request.node_id,
         profile_id=profile_id,
         upload_policy_ids=request.upload_policy_ids,
         created_by=created_by,
     )
-    return row is not None
+    if row is None:
+        return False
+    if request.tags:
+        await session.rows("add_tags", recording_id=request.id, tags=request.tags)
+    return True
 
 
 async def follow_phase(session: Session, recording_id: UUID, state: RecordingState) -> bool:
@@ -82,6 +94,8 @@ def _recording(row: Row) -> Recording:
     return Recording(
         id=row["id"],
         name=row["name"],
+        folder=row["folder"],
+        tags=row["tags"],
         node_id=row["node_id"],
         node_name=row["node_name"],
         interface=InterfaceRef(backend=row["backend"], name=row["interface"]),

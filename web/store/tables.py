@@ -102,6 +102,13 @@ class Recording(Table, tablename="recording", db=_DIALECT):
     started_at = Timestamptz(null=True)
     ended_at = Timestamptz(null=True)
     duration_ms = BigInt(null=True)
+    folder = Text()
+
+
+class RecordingTag(Table, tablename="recording_tag", db=_DIALECT):
+    id = BigSerial(primary_key=True)
+    recording_id = _to(Recording)
+    tag = Text()
 
 
 class Job(Table, tablename="job", db=_DIALECT):
@@ -210,6 +217,7 @@ ALL_TABLES: tuple[type[Table], ...] = (
     Profile,
     UploadPolicy,
     Recording,
+    RecordingTag,
     Job,
     Lease,
     JobEvent,

@@ -3,15 +3,22 @@
 from uuid import UUID
 
 from web.api.endpoints import Call
-from web.api.v1.models import JobAnswer, JobPage, PageQuery
+from web.api.v1.models import JobAnswer, JobPage, JobsQuery
 from web.domain.access import Actor, Permission
 from web.store import job_cards
 
 
-async def index(call: Call, by: Actor, query: PageQuery) -> JobPage:
+async def index(call: Call, by: Actor, query: JobsQuery) -> JobPage:
     """List jobs, newest first."""
     by.require(Permission.RECORDING_READ)
-    found = await job_cards.latest(call.controller.db, scope=by.scope, limit=query.limit + 1, before=query.before)
+    found = await job_cards.latest(
+        call.controller.db,
+        scope=by.scope,
+        limit=query.limit + 1,
+        before=query.before,
+        recording_id=query.recording_id,
+        state=query.state,
+    )
     items = [JobAnswer.model_validate(job) for job in found[: query.limit]]
     return JobPage(items=items, next=items[-1].id if len(found) > query.limit else None)
 

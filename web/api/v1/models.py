@@ -19,6 +19,9 @@ class Answer(BaseModel):
 class RecordingAnswer(Answer):
     id: UUID
     name: str
+    folder: str
+    """As a path, `Court/2026`; empty is the top of the library."""
+    tags: list[str]
     node_id: UUID
     node_name: str
     interface: InterfaceRef
@@ -113,6 +116,15 @@ class PageQuery(BaseModel):
     limit: Annotated[int, Field(ge=1, le=100)] = 50
     before: UUID | None = None
     """Go on behind this one."""
+
+
+class RecordingsQuery(PageQuery):
+    state: RecordingState | None = None
+
+
+class JobsQuery(PageQuery):
+    recording_id: UUID | None = None
+    state: JobState | None = None
 
 
 class NodeAnswer(Answer):

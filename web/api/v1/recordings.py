@@ -8,10 +8,10 @@ from web.api.files import Disposition, FileResponse, StoredFile, download_name
 from web.api.v1.models import (
     CacheFileAnswer,
     ContentAnswer,
-    PageQuery,
     RecordingAnswer,
     RecordingDetailAnswer,
     RecordingPage,
+    RecordingsQuery,
 )
 from web.domain.access import Actor, Permission
 from web.domain.cache_files import CacheFile
@@ -30,11 +30,11 @@ _WHY_NOT = {
 }
 
 
-async def index(call: Call, by: Actor, query: PageQuery) -> RecordingPage:
+async def index(call: Call, by: Actor, query: RecordingsQuery) -> RecordingPage:
     """List recordings, newest first."""
     by.require(Permission.RECORDING_READ)
     found = await stored_recordings.latest(
-        call.controller.db, scope=by.scope, limit=query.limit + 1, before=query.before
+        call.controller.db, scope=by.scope, limit=query.limit + 1, before=query.before, state=query.state
     )
     items = [RecordingAnswer.model_validate(recording) for recording in found[: query.limit]]
     return RecordingPage(items=items, next=items[-1].id if len(found) > query.limit else None)
