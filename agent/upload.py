@@ -107,16 +107,12 @@ class Upload:
         with self._spool.listening() as listener:
             while (state := self._spool.jobs.get(self._job_id)) and state.stage in _FOLLOWED:
                 try:
-                    await self._step(state, listener)
+                    await self._step_under_lease(state, listener)
                     patience.reset()
                 except NodeRunSupersededError:
                     raise
                 except JobGoneError:
                     return
-                except LeaseLostError as lost:
-                    await self._lease_lost(state, lost)
-                    if state.owed:
-                        await asyncio.sleep(self._timeouts.retry_longest)
                 except Exception as fault:
                     if self._has_progressed():
                         patience.reset()
@@ -124,6 +120,20 @@ class Upload:
                     seconds = patience.after(fault)
                     tell(f"upload {self._job_id}", fault, seconds)
                     await asyncio.sleep(seconds)
+
+    async def _step_under_lease(self, state: JobState, listener: Listener) -> None:
+        """One step. Without a lease it goes on as salvage, unless that is refused too: then it is offered later."""
+        try:
+            await self._step(state, listener)
+        except LeaseLostError as lost:
+            await self._lease_lost(state, lost)
+            if state.owed or state.wish is Wish.CANCEL:
+                await asyncio.sleep(self._timeouts.retry_longest)
+        except NodeRunSupersededError:
+            raise
+        except ControllerFault as refusal:
+            await self._refused(refusal)
+            raise
 
     async def _step(self, state: JobState, listener: Listener) -> None:
         """Sends what is new; once it is all there, seals it."""
@@ -258,6 +268,17 @@ class Upload:
                 job_id=self._job_id,
             )
             raise mismatch
+
+    async def _refused(self, refusal: ControllerFault) -> None:
+        """Offered again and again; but it can be cancelled, and people hear of it."""
+        await self._update(seal_sent=False)
+        await self._health.tell_once(
+            "upload_refused",
+            "critical",
+            f"The controller does not accept the recording: {refusal} It stays on this node and is offered again. "
+            "Run controller and agent in the same version, or cancel the recording.",
+            job_id=self._job_id,
+        )
 
     def _is_intact(self, rendition: Rendition) -> bool:
         """Whether the files on disk are the ones that were rendered."""

@@ -466,6 +466,38 @@ def test_controller_that_asks_for_patience_is_not_pressed(place: Place) -> None:
     assert time.monotonic() - asked > 1.9
 
 
+def test_recording_that_the_controller_does_not_accept_is_told_and_can_be_cancelled(place: Place) -> None:
+    controller, room = place
+    controller.refusals["seal"] = (422, "")
+    room.start_agent()
+    job = controller.add_job(job_settings(duration_ms=500))
+    controller.wait_until("the alarm", lambda: [event for event in controller.events if event.kind == "upload_refused"])
+    controller.wish(job, Wish.CANCEL)
+    controller.wait_until("finish", lambda: job.finish)
+    assert job.finish.outcome == "cancelled"
+    wait_for("the job to be kept", lambda: [state.stage for state in room.job_states()] == [Stage.KEPT])
+    assert controller.calls["seal"] < 10
+
+
+def test_cancelled_recording_without_a_lease_presses_nobody_while_its_owner_hangs(place: Place) -> None:
+    controller, room = place
+    controller.refusals["seal"] = (503, "")
+    room.start_agent()
+    job = controller.add_job(job_settings(duration_ms=500))
+    controller.wait_until("a seal", lambda: controller.calls["seal"])
+    (owner,) = room.owner_pids()
+    os.kill(owner, signal.SIGSTOP)
+    controller.wish(job, Wish.CANCEL)
+    wait_for("the cancel to arrive", lambda: room.job_states()[0].wish is Wish.CANCEL)
+    before = controller.calls["seal"]
+    controller.end_lease(job)
+    del controller.refusals["seal"]
+    wait_for("the seal that is refused", lambda: "did not answer in time" in room.log)
+    assert controller.calls["seal"] - before < 5
+    os.kill(owner, signal.SIGCONT)
+    wait_for("the job to be kept", lambda: [state.stage for state in room.job_states()] == [Stage.KEPT])
+
+
 def test_finish_is_told_until_it_is_heard_also_over_a_restart(place: Place) -> None:
     controller, room = place
     controller.refusals["finish"] = (503, "")
