@@ -1,9 +1,11 @@
 """One heartbeat renews all that a node holds, and tells of what it no longer does."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from protocol.ids import new_id
 from protocol.messages import Phase, RunRequest, Wish
 from tests.integration.room import SOMEBODY, make_room
 from web.domain.access import EVERYTHING
@@ -142,3 +144,44 @@ async def test_a_run_is_never_one_that_the_agent_has_had(db: Database) -> None:
     room = await make_room(db)
     answer = await nodes.begin_run(db, RunRequest(previous_run=40, version="1.0"), node=room.node)
     assert answer.node_run == 41
+
+
+async def test_a_repeated_run_request_is_the_same_run_and_no_alarm(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    job = await room.claimed()
+    request = RunRequest(previous_run=room.node_run, request_id=new_id(), version="1.0")
+
+    answers = await asyncio.gather(*(nodes.begin_run(db, request, node=room.node) for _ in range(5)))
+
+    assert {answer.node_run for answer in answers} == {room.node_run + 1}
+    assert [held.job_id for held in answers[-1].jobs] == [job.job_id]
+    assert await owner.fetchval("SELECT count(*) FROM health_event") == 0
+
+
+async def test_a_run_request_that_comes_late_does_not_take_the_node_from_its_agent(db: Database) -> None:
+    room = await make_room(db)
+    late = RunRequest(previous_run=room.node_run, request_id=new_id(), version="1.0")
+    first = await nodes.begin_run(db, late, node=room.node)
+    request = RunRequest(previous_run=first.node_run, request_id=new_id(), version="1.0")
+    room.node_run = (await nodes.begin_run(db, request, node=room.node)).node_run
+
+    with pytest.raises(NodeRunSupersededError):
+        await nodes.begin_run(db, late, node=room.node)
+    await room.heartbeat()
+
+
+async def test_a_new_run_waits_for_a_heartbeat_without_holding_what_that_needs(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    await room.claimed()
+    async with owner.transaction():
+        await owner.execute("UPDATE node_seen SET last_seen_at = last_seen_at")
+        request = RunRequest(previous_run=room.node_run, version="1.0")
+        beginning = asyncio.create_task(nodes.begin_run(db, request, node=room.node))
+        await _somebody_waits(owner)
+        await owner.execute("SELECT FROM lease FOR UPDATE NOWAIT")
+    assert (await beginning).node_run == room.node_run + 1
+
+
+async def _somebody_waits(owner: Any) -> None:
+    while not await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)

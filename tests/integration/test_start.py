@@ -71,7 +71,7 @@ async def test_folder_and_tags_are_part_of_what_an_id_stands_for(db: Database, c
     again = await room.start(id=recording_id, folder="Court / 2026", tags=["hearing", "public"])
     assert again.id == recording_id
     with pytest.raises(ConflictError):
-        await room.start(**{"id": recording_id, "folder": "Court/2026", "tags": ["public", "hearing"]} | changes)
+        await room.start(id=recording_id, **{"folder": "Court/2026", "tags": ["public", "hearing"], **changes})
 
 
 async def test_same_id_on_two_nodes_at_once_makes_one_recording(db: Database, owner: Any) -> None:

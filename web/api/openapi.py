@@ -45,7 +45,9 @@ class _Schemas:
         ]
         self._by_model, document = models_json_schema(used, ref_template=_REF)
         self.definitions: dict[str, Any] = document["$defs"]
-        self._queries = {query: self.definitions.pop(_name(query)) for query in queries}
+        self._queries: dict[type[BaseModel], dict[str, Any]] = {
+            query: self.definitions.pop(_name(query)) for query in queries
+        }
 
     def request(self, model: type[BaseModel]) -> dict[str, Any]:
         return self._by_model[model, "validation"]

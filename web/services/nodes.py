@@ -77,16 +77,19 @@ async def authenticate_node(db: Database, token: str) -> NodeActor:
 
 
 async def begin_run(db: Database, request: RunRequest, *, node: NodeActor) -> RunAnswer:
-    """A new run of the node's agent: older runs are refused from now on, live leases move to this one."""
+    """A new run of the node's agent: older runs are refused from now on, live leases move to this one.
+
+    The same request id is the same run. Raises NodeRunSupersededError when a newer one has begun since.
+    """
     async with db.transaction() as session:
-        before = await nodes.lock(session, node.node_id)
-        node_run = await nodes.begin_run(
-            session, node.node_id, previous_run=request.previous_run, version=request.version
-        )
-        if before.node_run > request.previous_run:
-            await health_events.add(session, _unknown_run(before.node_run), node_id=node.node_id, job_id=None)
-        await nodes.move_leases(session, node.node_id, node_run=node_run, lease=db.timeouts.lease)
+        current_run = (await nodes.lock(session, node.node_id)).node_run
+        node_run = await _run_that_began(session, node.node_id, request)
+        if node_run is None:
+            node_run = await _next_run(session, node.node_id, request, current_run)
+        else:
+            require_run(node_run, current_run)
         await nodes.see(session, node.node_id)
+        await nodes.move_leases(session, node.node_id, node_run=node_run, lease=db.timeouts.lease)
         await nodes.tell(session, node.node_id)
         return RunAnswer(node_run=node_run, jobs=await jobs.leased_of(session, node.node_id))
 
@@ -133,6 +136,21 @@ async def prefer_interface(db: Database, node_id: UUID, interface: InterfaceRef,
         if not await nodes.prefer(session, node_id, interface):
             raise NotFoundError("interface", interface.name)
         await nodes.tell(session, node_id)
+
+
+async def _run_that_began(session: Session, node_id: UUID, request: RunRequest) -> int | None:
+    if request.request_id is None:
+        return None
+    return await nodes.run_of_request(session, node_id, request.request_id)
+
+
+async def _next_run(session: Session, node_id: UUID, request: RunRequest, current_run: int) -> int:
+    node_run = await nodes.begin_run(session, node_id, previous_run=request.previous_run, version=request.version)
+    if request.request_id is not None:
+        await nodes.keep_run_request(session, node_id, request.request_id, node_run=node_run)
+    if current_run > request.previous_run:
+        await health_events.add(session, _unknown_run(current_run), node_id=node_id, job_id=None)
+    return node_run
 
 
 async def _require_manage(session: Session, node_id: UUID, by: Actor) -> None:

@@ -121,6 +121,16 @@ async def begin_run(session: Session, node_id: UUID, *, previous_run: int, versi
     return int(row["node_run"])
 
 
+async def run_of_request(session: Session, node_id: UUID, request_id: UUID) -> int | None:
+    """The run that this request began; None when it was never heard."""
+    row = await session.row("run_of_request", node_id=node_id, request_id=request_id)
+    return None if row is None else int(row["node_run"])
+
+
+async def keep_run_request(session: Session, node_id: UUID, request_id: UUID, *, node_run: int) -> None:
+    await session.rows("keep_run_request", node_id=node_id, request_id=request_id, node_run=node_run)
+
+
 async def move_leases(session: Session, node_id: UUID, *, node_run: int, lease: float) -> None:
     await session.rows("move_leases", node_id=node_id, node_run=node_run, lease=timedelta(seconds=lease))
 

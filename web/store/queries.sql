@@ -70,6 +70,14 @@ RETURNING id;
 UPDATE node SET node_run = greatest(node_run, {previous_run}) + 1, version = {version} WHERE id = {node_id}
 RETURNING node_run;
 
+-- run_of_request --
+-- The run that came of a request of this node.
+SELECT node_run FROM run_request WHERE node_id = {node_id} AND request_id = {request_id};
+
+-- keep_run_request --
+-- Remembers which run came of a request.
+INSERT INTO run_request (node_id, request_id, node_run) VALUES ({node_id}, {request_id}, {node_run});
+
 -- move_leases --
 -- Hands the node's live leases to its current run.
 UPDATE lease SET node_run = {node_run}, expires_at = clock_timestamp() + {lease}::interval WHERE node_id = {node_id};

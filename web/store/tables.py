@@ -58,6 +58,13 @@ class NodeSeen(Table, tablename="node_seen", db=_DIALECT):
     last_seen_at = Timestamptz()
 
 
+class RunOfRequest(Table, tablename="run_request", db=_DIALECT):
+    id = BigSerial(primary_key=True)
+    node_id = _to(Node)
+    request_id = UUID()
+    node_run = Integer()
+
+
 class Interface(Table, tablename="interface", db=_DIALECT):
     id = UUID(primary_key=True)
     node_id = _to(Node)
@@ -213,6 +220,7 @@ class EnrolmentCode(Table, tablename="enrolment_code", db=_DIALECT):
 ALL_TABLES: tuple[type[Table], ...] = (
     Node,
     NodeSeen,
+    RunOfRequest,
     Interface,
     Profile,
     UploadPolicy,
