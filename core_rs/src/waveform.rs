@@ -103,19 +103,16 @@ impl Waveform {
         self
     }
 
-    /// As [`push`](Self::push), of frames that are all zero.
-    pub fn push_silence(&mut self, mut frames: u64, out: &mut Vec<u8>) {
-        while frames > 0 {
-            let now = frames.min(u64::from(self.frames_per_bin - self.filled));
-            for (low, high) in self.low.iter_mut().zip(&mut self.high) {
-                (*low, *high) = ((*low).min(0), (*high).max(0));
-            }
-            self.filled += now as u32;
-            if self.filled == self.frames_per_bin {
-                self.close_bin(out);
-            }
-            frames -= now;
-        }
+    /// As [`push`](Self::push), of frames that are all zero: at most the bin that was begun goes to `out`. Returns the whole bins
+    /// of silence behind it, whose bytes are all zero, so that hours of it cost nothing.
+    pub fn push_silence(&mut self, frames: u64, out: &mut Vec<u8>) -> u64 {
+        let per_bin = u64::from(self.frames_per_bin);
+        let begun = if self.filled > 0 { frames.min(per_bin - u64::from(self.filled)) } else { 0 };
+        self.widen_by_silence(begun, out);
+        let silent_bins = (frames - begun) / per_bin;
+        self.bins += silent_bins;
+        self.widen_by_silence((frames - begun) % per_bin, out);
+        silent_bins
     }
 
     /// Appends the last, shorter bin, if there is one.
@@ -161,6 +158,25 @@ impl Waveform {
             SampleType::S32 => widen::<Drawn32>(pcm, &mut self.low, &mut self.high),
             SampleType::F32 => widen::<DrawnFloat>(pcm, &mut self.low, &mut self.high),
         }
+    }
+
+    /// No more frames than the bin has room for.
+    fn widen_by_silence(&mut self, frames: u64, out: &mut Vec<u8>) {
+        if frames == 0 {
+            return;
+        }
+        for (low, high) in self.low.iter_mut().zip(&mut self.high) {
+            (*low, *high) = ((*low).min(0), (*high).max(0));
+        }
+        self.filled += frames as u32;
+        if self.filled == self.frames_per_bin {
+            self.close_bin(out);
+        }
+    }
+
+    /// Bytes of one bin.
+    pub fn bin_bytes(&self) -> u64 {
+        (self.format.channels() * 2 * self.bits.bytes()) as u64
     }
 
     fn close_bin(&mut self, out: &mut Vec<u8>) {

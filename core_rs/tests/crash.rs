@@ -278,6 +278,52 @@ fn after_a_restart_of_the_machine_utc_measures_the_gap() {
 }
 
 #[test]
+fn a_capture_goes_on_although_its_waveform_cannot_be_drawn_again() {
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = home.path().join("take");
+    let writer = create(&folder, quick());
+    push(&writer, 2 * RATE + 100);
+    wait_until_durable(&writer, 2 * RATE + 100);
+    drop(writer);
+    std::fs::remove_file(folder.join(segment_name(1, RATE))).expect("there");
+    let take = go_on(&folder, 2 * RATE + 100);
+    assert_eq!(read(&take, 2 * RATE, 2 * RATE + 100), counter(2 * RATE, 100));
+    let tears = take.tears().expect("readable");
+    assert!(
+        tears.iter().any(|tear| tear.file == "waveform.dat" && tear.reason.contains("000001-")),
+        "{tears:?}"
+    );
+}
+
+#[test]
+fn days_without_a_device_are_a_hole_in_the_waveform() {
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = home.path().join("take");
+    let days = 1_000 * 86_400 * RATE + 300;
+    let loud = [0xFF, 0x7F].repeat(2 * 600);
+    let writer = create(&folder, quick());
+    writer.push(&loud, 0).expect("open");
+    writer.lost(days, "device_lost", 0).expect("open");
+    writer.push(&loud, (600 + days) as i64 * NS).expect("open");
+    wait_until_durable(&writer, 1_200 + days);
+    drop(writer);
+    drop(TakeWriter::resume(&folder, "owner_died", quick()).expect("resumable"));
+    let take = Take::open(&folder).expect("whole");
+    assert_eq!(take.tears().expect("readable"), []);
+    let waveform = OpenOptions::new().read(true).open(folder.join("waveform.dat")).expect("drawn");
+    let facts = waveform.metadata().expect("there");
+    assert_eq!((facts.len() - 24) / 4, (1_200 + days) / 512);
+    assert!(std::os::unix::fs::MetadataExt::blocks(&facts) < 100);
+    let bin = |frame: u64| {
+        let mut bin = [7; 4];
+        waveform.read_exact_at(&mut bin, 24 + frame / 512 * 4).expect("drawn");
+        bin
+    };
+    assert_eq!((bin(600), bin(1_200), bin(days)), ([0, 127, 0, 127], [0; 4], [0; 4]));
+    assert_eq!(bin(days + 700), [0, 127, 0, 127]);
+}
+
+#[test]
 fn an_instant_of_another_run_of_the_machine_measures_nothing_however_often_it_crashed_since() {
     let home = tempfile::tempdir().expect("a folder");
     let folder = home.path().join("take");

@@ -16,8 +16,8 @@ pub const WAVEFORM_NAME: &str = "waveform.dat";
 
 const FRAMES_PER_BIN: u32 = 512;
 const HEADER_BYTES: u64 = 24;
-/// Silence is drawn in parts of this many frames, so that a long gap takes no memory.
-const SILENCE_FRAMES: u64 = 1 << 20;
+/// More than this is not drawn again: a capture waits for it.
+const MOST_SECONDS_AGAIN: u64 = 600;
 
 /// Draws into the file.
 pub struct Drawing {
@@ -48,15 +48,17 @@ impl Drawing {
     /// Goes on up to the end of a recovered take; what may not have reached the disk is drawn again.
     ///
     /// # Errors
-    /// `Io`, and what reading the take returns.
+    /// `Io`, what reading the take returns, and `SegmentMismatch` when so much is not drawn that the capture would wait for it.
     pub fn resume(folder: &Path, take: &Take) -> Result<Self> {
         let mut drawing = Self::create(folder, take.format())?;
         let length = drawing.file.metadata().map_err(Error::io("read", &drawing.path))?.len();
-        let bin_bytes = 2 * take.format().channels() as u64;
+        let bin_bytes = drawing.waveform.bin_bytes();
         let drawn_bins = length.saturating_sub(HEADER_BYTES) / bin_bytes;
         let kept_bins = drawn_bins.min(trusted_frame(take) / u64::from(FRAMES_PER_BIN));
         drawing.waveform = drawing.waveform.behind(kept_bins);
         drawing.end_byte = HEADER_BYTES + kept_bins * bin_bytes;
+        // What is drawn as a hole must be one.
+        drawing.file.set_len(drawing.end_byte).map_err(Error::io("shorten", &drawing.path))?;
         drawing.draw_again(take, kept_bins * u64::from(FRAMES_PER_BIN))?;
         drawing.save()?;
         Ok(drawing)
@@ -67,18 +69,14 @@ impl Drawing {
         self.waveform.push(pcm, &mut self.bins);
     }
 
-    /// Draws missing frames.
+    /// Draws missing frames. Much silence is a hole in the file.
     ///
     /// # Errors
-    /// `Io`, since much silence is written as it is drawn.
+    /// `Io`.
     pub fn push_silence(&mut self, frames: u64) -> Result<()> {
-        let mut left = frames;
-        while left > 0 {
-            let now = left.min(SILENCE_FRAMES);
-            self.waveform.push_silence(now, &mut self.bins);
-            self.save_bins()?;
-            left -= now;
-        }
+        let silent_bins = self.waveform.push_silence(frames, &mut self.bins);
+        self.save_bins()?;
+        self.end_byte += silent_bins * self.waveform.bin_bytes();
         Ok(())
     }
 
@@ -123,18 +121,34 @@ impl Drawing {
 
     fn draw_again(&mut self, take: &Take, from_frame: u64) -> Result<()> {
         const READ_FRAMES: u64 = 1 << 14;
+        self.check_backlog(take, from_frame)?;
         let (mut frame, end_frame) = (from_frame, take.durable_frame());
-        let lost_frames = take.held_from_frame().min(end_frame).saturating_sub(frame);
-        self.push_silence(lost_frames)?;
-        frame += lost_frames;
         let mut pcm = Vec::new();
-        while frame < end_frame {
-            let now = (end_frame - frame).min(READ_FRAMES);
-            pcm.clear();
-            take.read_into(frame, frame + now, &mut pcm)?;
-            self.push(&pcm);
-            self.save_bins()?;
-            frame += now;
+        for extent in take.history().extents(from_frame, end_frame) {
+            self.push_silence(extent.start_frame - frame)?;
+            frame = extent.start_frame;
+            let extent_end = extent.start_frame + extent.frames;
+            while frame < extent_end {
+                let next = extent_end.min(frame + READ_FRAMES);
+                pcm.clear();
+                take.read_into(frame, next, &mut pcm)?;
+                self.push(&pcm);
+                self.save_bins()?;
+                frame = next;
+            }
+        }
+        self.push_silence(end_frame - frame)
+    }
+
+    /// Whether little enough is missing, besides what is never sure to be on disk.
+    fn check_backlog(&self, take: &Take, from_frame: u64) -> Result<()> {
+        let missing = take.history().extents(from_frame, trusted_frame(take));
+        let missing_frames: u64 = missing.iter().map(|extent| extent.frames).sum();
+        if missing_frames > MOST_SECONDS_AGAIN * u64::from(take.format().sample_rate_hz()) {
+            return Err(Error::mismatch(format!(
+                "{} misses {missing_frames} frames, which would keep the capture waiting",
+                self.path.display()
+            )));
         }
         Ok(())
     }

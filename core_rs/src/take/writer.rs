@@ -138,7 +138,8 @@ impl TakeWriter {
         if let Some(parent) = folder.canonicalize().map_err(Error::io("find", folder))?.parent() {
             sync_folder(parent)?;
         }
-        let drawing = options.waveform.then(|| Drawing::create(folder, format)).transpose()?;
+        let drawing = options.waveform.then(|| Drawing::create(folder, format));
+        let drawing = drawing.map_or(Ok(None), |drawing| drawing_or_tear(drawing, &mut book))?;
         let (inlet, outlet) = Inlet::new(format, options.ring_seconds, 0);
         let start = Start { start_frame: 0, next_index: 0, gap_frames: 0, drawing };
         Self::start(folder, format, options, book, inlet, outlet, start)
@@ -153,7 +154,7 @@ impl TakeWriter {
     pub fn resume(folder: &Path, cause: &str, options: TakeOptions) -> Result<Self> {
         options.check()?;
         check_cause(cause)?;
-        let Recovered { take, book, next_index, gap_frames, instant, utc } =
+        let Recovered { take, mut book, next_index, gap_frames, instant, utc } =
             Recovered::from(folder, options.checksums)?;
         let (format, start_frame) = (take.format(), take.durable_frame());
         let (mut inlet, outlet) = Inlet::new(format, options.ring_seconds, start_frame);
@@ -167,7 +168,8 @@ impl TakeWriter {
             let flush_frames = flush_ms.saturating_mul(u64::from(format.sample_rate_hz())) / 1_000;
             inlet.interrupted(cause, flush_frames)?;
         }
-        let drawing = options.waveform.then(|| Drawing::resume(folder, &take)).transpose()?;
+        let drawing = options.waveform.then(|| Drawing::resume(folder, &take));
+        let drawing = drawing.map_or(Ok(None), |drawing| drawing_or_tear(drawing, &mut book))?;
         let start = Start { start_frame, next_index, gap_frames, drawing };
         Self::start(folder, format, options, book, inlet, outlet, start)
     }
@@ -580,7 +582,7 @@ impl Pen {
             let is_segment_closed = self.scribe.closings() > closings;
             if let Err(fault) = draw(drawing, &steps, [first, second], is_segment_closed) {
                 self.drawing = None;
-                note_drawing_fault(&self.shared.book, &fault)?;
+                note_drawing_fault(&mut lock(&self.shared.book), &fault)?;
             }
         }
         chunk.commit_all();
@@ -629,7 +631,7 @@ impl Pen {
         if let Some(drawing) = self.drawing.take()
             && let Err(fault) = drawing.finish()
         {
-            note_drawing_fault(&self.shared.book, &fault)?;
+            note_drawing_fault(&mut lock(&self.shared.book), &fault)?;
         }
         let kill = if has_failed {
             Some(WRITE_ERROR)
@@ -660,8 +662,15 @@ fn draw(drawing: &mut Drawing, steps: &[Step], pcm: [&[u8]; 2], is_segment_close
     if is_segment_closed { drawing.sync() } else { Ok(()) }
 }
 
+fn drawing_or_tear(drawing: Result<Drawing>, book: &mut Book) -> Result<Option<Drawing>> {
+    match drawing {
+        Ok(drawing) => Ok(Some(drawing)),
+        Err(fault) => note_drawing_fault(book, &fault).map(|()| None),
+    }
+}
+
 /// The waveform is derived: the take goes on without it, and the ledger says so.
-fn note_drawing_fault(book: &Mutex<Book>, fault: &Error) -> Result<()> {
+fn note_drawing_fault(book: &mut Book, fault: &Error) -> Result<()> {
     let tear = Tear { file: WAVEFORM_NAME.into(), byte: 0, reason: fault.to_string() };
-    lock(book).enter(Entry::Torn(tear))
+    book.enter(Entry::Torn(tear))
 }
