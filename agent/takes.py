@@ -28,6 +28,7 @@ class Takes:
         self._owners = owners
         self._timeouts = timeouts
         self._turn = asyncio.Lock()
+        self._growing: dict[str, Take] = {}
 
     async def run(self) -> None:
         """Looks again now and then: a take lingers after its last recording."""
@@ -48,7 +49,8 @@ class Takes:
 
     async def find_start(self, recording_id: UUID) -> tuple[UUID, int] | None:
         """Take and first frame of a recording, by the mark that its begin left; None when it never began."""
-        return await asyncio.to_thread(_find_start, self._spool.takes_folder, recording_id)
+        async with self._turn:
+            return await asyncio.to_thread(_find_start, self._spool.takes_folder, recording_id)
 
     async def _release_living(self) -> set[str]:
         """Releases what may go of every take that is being written; their ids."""
@@ -59,19 +61,33 @@ class Takes:
                 if status.take_id is not None:
                     living.add(status.take_id)
                     await self._release(owner, status)
-            except OwnerError as fault:
-                log.info("a capture could not be asked what it needs", fault=str(fault))
+            except (OwnerError, OSError, AudioError) as fault:
+                log.info("nothing of a capture is released", fault=str(fault))
+        self._growing = {take_id: take for take_id, take in self._growing.items() if take_id in living}
         return living
 
     async def _release(self, owner: Owner, status: OwnerStatus) -> None:
         """Frames before the oldest recording that still needs some; without one, all but what a late start may want."""
         assert status.take_id is not None
-        jobs = [state for state in self._spool.jobs.values() if str(state.take_id) == status.take_id]
-        starts = [state.start_frame for state in jobs if state.needs_take and state.start_frame is not None]
+        take = await asyncio.to_thread(self._look, status.take_id)
+        needed = await asyncio.to_thread(self._needed_starts, take)
         lingering = round(self._timeouts.take_linger * status.capture.sample_rate_hz)
-        before_frame = min([*starts, status.durable_frame - lingering])
-        if before_frame > 0 and not set(status.needs) - {str(state.recording_id) for state in jobs}:
+        before_frame = min([*needed, status.durable_frame - lingering])
+        if before_frame > 0:
             await owner.release(status.take_id, before_frame)
+
+    def _look(self, take_id: str) -> Take:
+        """A growing take as it is now; only what is new is read."""
+        take = self._growing.get(take_id)
+        if take is None:
+            take = self._growing[take_id] = Take.open(self._spool.takes_folder / take_id)
+        take.refresh()
+        return take
+
+    def _needed_starts(self, take: Take) -> list[int]:
+        """First frames of all recordings of a take that were not released, also of ones that no job tells of."""
+        released = {f"start:{recording_id}" for recording_id in self._spool.released(UUID(Path(take.folder).name))}
+        return [frame for name, frame in take.marks.items() if name.startswith("start:") and name not in released]
 
     async def _remove_if_unneeded(self, folder: Path) -> None:
         take_id = UUID(folder.name)
@@ -84,9 +100,7 @@ class Takes:
             return
         if take.end is None:
             return
-        begun = {mark.removeprefix("start:") for mark in take.marks if mark.startswith("start:")}
-        released = await asyncio.to_thread(self._spool.released, take_id)
-        if begun <= {str(recording_id) for recording_id in released}:
+        if not await asyncio.to_thread(self._needed_starts, take):
             await asyncio.to_thread(_remove, folder)
             await asyncio.to_thread(self._spool.forget_take, take_id)
             log.info("take removed, all of it is on the controller", take_id=folder.name)

@@ -1,6 +1,7 @@
 """A take goes only when it is proven that nobody needs it."""
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -66,12 +67,13 @@ class Shelf:
     def __init__(self, folder: Path) -> None:
         self.spool = Spool.open(folder)
 
-    def add_take(self, recordings: list[UUID], *, ended: bool = True) -> UUID:
+    def add_take(self, recordings: Iterable[UUID] | Mapping[UUID, int], *, ended: bool = True) -> UUID:
         take_id = new_id()
         writer = TakeWriter.create(self.spool.takes_folder / str(take_id), PcmFormat(2, 48_000, "s16"), facts="{}")
         writer.push(counter_pcm(1, 1000), 1_000_000_000)
-        for recording_id in recordings:
-            writer.mark(f"start:{recording_id}", 0)
+        starts = recordings if isinstance(recordings, Mapping) else dict.fromkeys(recordings, 0)
+        for recording_id, start_frame in starts.items():
+            writer.mark(f"start:{recording_id}", start_frame)
         if ended:
             writer.close("no longer needed")
         self.writer = writer
@@ -156,23 +158,32 @@ def test_folder_that_is_no_take_is_left_alone(shelf: Shelf) -> None:
 
 
 def test_growing_take_is_released_up_to_the_oldest_recording_that_needs_it(shelf: Shelf) -> None:
-    owner = FakeOwner(new_id())
-    early = shelf.add_job(owner.take_id, Stage.UPLOADING, start_frame=50_000)
-    late = shelf.add_job(owner.take_id, Stage.CAPTURING, start_frame=300_000)
-    owner.needs = [str(late.recording_id)]
+    early, late = new_id(), new_id()
+    owner = FakeOwner(shelf.add_take({early: 50_000, late: 300_000}, ended=False))
     shelf.sweep(owner)
-    asyncio.run(shelf.spool.remove_job(early.job_id))
+    shelf.spool.add_released(owner.take_id, early)
     shelf.sweep(owner)
     assert owner.released == [50_000, 300_000]
+    shelf.writer.close("test")
 
 
 def test_growing_take_that_nobody_needs_keeps_what_a_late_start_may_want(shelf: Shelf) -> None:
-    owner = FakeOwner(new_id())
+    owner = FakeOwner(shelf.add_take({}, ended=False))
     shelf.sweep(owner)
     assert owner.released == [1_000_000 - LINGER_FRAMES]
+    shelf.writer.close("test")
 
 
-def test_growing_take_with_an_unknown_need_is_left_alone(shelf: Shelf) -> None:
-    owner = FakeOwner(new_id(), needs=[str(new_id())])
+def test_ended_recording_whose_job_cannot_be_read_keeps_its_frames_in_a_growing_take(shelf: Shelf) -> None:
+    unknown, released = new_id(), new_id()
+    owner = FakeOwner(shelf.add_take({unknown: 0, released: 300_000}, ended=False))
+    shelf.spool.add_released(owner.take_id, released)
+    shelf.sweep(owner)
+    assert owner.released == []
+    shelf.writer.close("test")
+
+
+def test_growing_take_that_cannot_be_read_is_left_alone(shelf: Shelf) -> None:
+    owner = FakeOwner(new_id())
     shelf.sweep(owner)
     assert owner.released == []
