@@ -82,7 +82,7 @@ def test_installed_parts_have_their_final_heads_and_leave_nothing_behind(folder:
     heads: dict[PartName, bytes] = {"audio": b"a" * 4096, "waveform": b"w" * 24, "ledger": b""}
 
     for _ in range(2):
-        folder.install(ID, heads)
+        folder.install(ID, heads, dict.fromkeys(PARTS, 5000))
 
     for part in PARTS:
         path = folder.installed_path(ID, part)
@@ -90,6 +90,29 @@ def test_installed_parts_have_their_final_heads_and_leave_nothing_behind(folder:
         assert path.parent.relative_to(tmp_path) == Path("files", "cc", str(ID))
         assert folder.length(ID, part) == 5000
     assert list((tmp_path / "incoming").iterdir()) == []
+
+
+def test_part_that_is_written_or_grew_meanwhile_is_not_installed(folder: CacheFolder) -> None:
+    grown(folder, "ledger", b"12")
+    writer = folder.open_part(ID, "ledger")
+    with pytest.raises(PartBusyError):
+        folder.install(ID, {"ledger": b""}, {"ledger": 2})
+    writer.append(b"3", Digest())
+    writer.close()
+    with pytest.raises(PartBusyError):
+        folder.install(ID, {"ledger": b""}, {"ledger": 2})
+    assert not folder.installed_path(ID, "ledger").exists()
+
+
+def test_writer_knows_that_the_part_was_installed_before_it_had_it_alone(folder: CacheFolder) -> None:
+    grown(folder, "ledger", b"12")
+    early = folder.open_part(ID, "ledger")
+    early.close()
+    assert not early.is_installed
+    folder.install(ID, {"ledger": b""}, {"ledger": 2})
+    late = folder.open_part(ID, "ledger")
+    late.close()
+    assert late.is_installed
 
 
 def test_emptied_part_begins_anew(folder: CacheFolder) -> None:

@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
@@ -69,23 +70,27 @@ class CacheFolder:
             path.touch(mode=0o600)
             _sync_folder(path.parent)
             _sync_folder(self._incoming)
-        return PartWriter(path, HEAD_BYTES_OF[part])
+        return PartWriter(path, HEAD_BYTES_OF[part], self.installed_path(cache_file_id, part))
 
     def empty(self, cache_file_id: UUID, part: PartName) -> None:
         """Drops a part that is not what was sealed, so that it can be sent again from its first byte."""
         self.path(cache_file_id, part).unlink(missing_ok=True)
 
-    def install(self, cache_file_id: UUID, heads: Mapping[PartName, bytes]) -> None:
+    def install(self, cache_file_id: UUID, heads: Mapping[PartName, bytes], lengths: Mapping[PartName, int]) -> None:
         """Gives every part its final head and its final place; repeatable after a crash at any step.
 
-        Raises PartLostError when a part could not be synced.
+        Raises PartBusyError when a part is being written or has not the length that was proved, PartLostError when
+        one could not be synced.
         """
         home = self._home(cache_file_id)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         for part, head in heads.items():
-            source = self.path(cache_file_id, part)
-            _write_head(source, head)
-            source.rename(home / part)
+            with closing(self.open_part(cache_file_id, part)) as alone:
+                if alone.offset != lengths[part]:
+                    raise PartBusyError
+                source = self.path(cache_file_id, part)
+                _write_head(source, head)
+                source.rename(home / part)
         for folder in (home, home.parent, self._files):
             _sync_folder(folder)
         self._forget(self._incoming / str(cache_file_id))
@@ -102,7 +107,7 @@ class CacheFolder:
 class PartWriter:
     """One open part; the kernel lets nobody else write it until `close`. Calls may come from any thread."""
 
-    def __init__(self, path: Path, head_bytes: int) -> None:
+    def __init__(self, path: Path, head_bytes: int, installed_path: Path | None = None) -> None:
         self._path = path
         self._head_bytes = head_bytes
         self._lock = threading.Lock()
@@ -113,6 +118,8 @@ class PartWriter:
             os.close(self._file)
             raise PartBusyError from busy
         self.offset = os.fstat(self._file).st_size
+        self.is_installed = installed_path is not None and installed_path.exists()
+        """Whether it was given its final place before this writer had it alone."""
 
     def append(self, data: bytes | bytearray, digest: Digest) -> None:
         """Writes all of it and adds what lies behind the head to the digest.

@@ -96,11 +96,13 @@ class CacheContent:
         """Takes in the bytes from `start` to `stop`; what arrived is durable in the end, also when the sender stops.
 
         Returns the new offset. Of two calls for the same part the one received later goes on, the other ends with
-        UploadReplacedError. Raises WrongOffsetError, TooLargeError, NoSpaceError, UnavailableError, and InvalidError
-        for more bytes than announced.
+        UploadReplacedError. Raises ConflictError for a part that is in its final place, WrongOffsetError,
+        TooLargeError, NoSpaceError, UnavailableError, and InvalidError for more bytes than announced.
         """
         self._refuse_too_much(part, start, stop)
         async with self._turn((cache_file_id, part), received_at), self._opened(cache_file_id, part) as upload:
+            if upload.writer.is_installed:
+                raise ConflictError("This part was sealed; nothing is added to it.")
             if upload.writer.offset != start:
                 raise WrongOffsetError(upload.writer.offset, part)
             async with self._room_for(upload, stop - start):
@@ -129,7 +131,8 @@ class CacheContent:
         for part, one in seals.items():
             await self._require_body(cache_file_id, part, one.body_sha256)
         await self._require_sense(cache_file_id, seals, heads, seal.facts)
-        await self._work(lambda: self._folder.install(cache_file_id, heads))
+        lengths = {part: one.bytes for part, one in seals.items()}
+        await self._work(lambda: self._folder.install(cache_file_id, heads, lengths))
         return {part: VerifiedPart(one.bytes, one.head_sha256, one.body_sha256) for part, one in seals.items()}
 
     def forget(self, cache_file_id: UUID) -> None:
