@@ -6,8 +6,8 @@ from uuid import UUID
 
 import structlog
 
-from agent import clock
 from agent.controller_client import ControllerClient
+from agent.owner import clock
 from agent.patience import go_on_for_ever
 from agent.spool import Spool
 from agent.states import Instant, StoredEvent

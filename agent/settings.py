@@ -1,8 +1,6 @@
 """What an operator can set for the agent. Read once; only this module looks at the environment."""
 
-import hashlib
 import os
-import stat
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +9,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import RunFolderError
-from protocol.home import default_home
+from protocol.home import default_home, default_run_folder, make_private
 from protocol.timeouts import Timeouts
 
 
@@ -55,30 +53,14 @@ class AgentSettings(BaseSettings):
 
     def private_run_folder(self) -> Path:
         """The run folder, made 0700. Raises RunFolderError when it belongs to somebody else."""
-        folder = (self.run_folder or _default_run_folder(self.home)).absolute()
+        folder = (self.run_folder or default_run_folder(self.home)).absolute()
         try:
-            for part in (folder.parent, folder):
-                part.mkdir(mode=0o700, exist_ok=True, parents=True)
-            above, found = folder.parent.lstat(), folder.lstat()
+            return make_private(folder)
         except OSError as cause:
             raise RunFolderError(f"{cause}. Set REELKEEPER_RUN_FOLDER to a short folder of your own.") from cause
-        if above.st_uid not in {0, os.geteuid()} or found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
-            raise RunFolderError(f"{folder} belongs to another user. Set REELKEEPER_RUN_FOLDER to one of your own.")
-        if stat.S_IMODE(found.st_mode) != 0o700:
-            folder.chmod(0o700)
-        return folder
 
 
 def child_environment() -> dict[str, str]:
     """What a renderer gets to see: enough to start Python, and none of the agent's secrets."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONHASHSEED", "TZ", "VIRTUAL_ENV")
     return {name: os.environ[name] for name in kept if name in os.environ}
-
-
-def _default_run_folder(home: Path) -> Path:
-    short = hashlib.sha256(os.fsencode(home.absolute())).hexdigest()[:8]
-    if os.geteuid() == 0:
-        return Path("/run/reelkeeper") / short
-    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
-        return Path(runtime) / "reelkeeper" / short
-    return Path(f"/tmp/reelkeeper-{os.geteuid()}") / short

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent import clock
+from agent.owner import clock
 from protocol.messages import (
     CaptureFormat,
     ClaimedJob,

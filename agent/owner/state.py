@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.owner.clock import boot_id
 from agent.owner.config import Capture, Interface
 
 _MOST_STATE_BYTES = 65_536
@@ -57,10 +58,6 @@ class OwnerState:
     @property
     def socket_path(self) -> Path:
         return self.folder / "socket"
-
-
-def boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def write_state(state: OwnerState) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.owner.clock import boottime_ns
+from agent.owner.clock import boot_id, boottime_ns
 from agent.owner.config import SYNTHETIC_INTERFACES, OwnerConfig
 from agent.owner.sources import DeviceError, DeviceGoneError, FormatRefusedError, HookRefusedError, Sink
 from agent.owner.speech import pcm_path
-from agent.owner.state import boot_id, write_atomically
+from agent.owner.state import write_atomically
 from core_rs import PcmFormat, counter_pcm, keyed_pcm, tone_pcm
 
 PERIOD_FRAMES = 1024

@@ -6,8 +6,8 @@ from uuid import UUID, uuid5
 
 import structlog
 
-from agent import clock
 from agent.health import Severity
+from agent.owner import clock
 from agent.owner.handle import OwnerGoneError, OwnerStatus, OwnerUnresponsiveError
 from agent.recording.ending import Ending
 from agent.recording.part import Means, Part

@@ -4,7 +4,7 @@ import asyncio
 import time
 from uuid import UUID
 
-from agent import clock
+from agent.owner import clock
 from agent.owner.handle import OwnerGoneError
 from agent.recording.ending import Ending
 from agent.recording.part import Means, Part

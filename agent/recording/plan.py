@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from agent import clock
+from agent.owner import clock
 from agent.states import Instant, JobState
 from protocol.messages import EndReason, Wish
 

@@ -4,9 +4,9 @@ from uuid import UUID
 
 import structlog
 
-from agent import clock
 from agent.devices import interfaces
 from agent.errors import DoesNotFitError
+from agent.owner import clock
 from agent.owner.handle import OwnerError, OwnerStartError
 from agent.recording.ending import Ending
 from agent.recording.part import Means, Part

@@ -4,9 +4,9 @@ import asyncio
 import time
 from pathlib import Path
 
-from agent import clock
 from agent.errors import UnreachableError
 from agent.health import Health
+from agent.owner import clock
 from agent.spool import Spool
 from agent.states import Instant, NodeIdentity
 from protocol.ids import new_id

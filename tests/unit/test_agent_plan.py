@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agent import clock
+from agent.owner import clock
 from agent.recording.plan import SLACK_NS, Plan
 from agent.states import Instant, JobState
 from protocol.ids import new_id

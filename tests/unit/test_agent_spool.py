@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from agent import clock
 from agent.errors import SpoolBusyError
 from agent.files import BrokenFileError, read_model, write_model
+from agent.owner import clock
 from agent.spool import Listener, Spool
 from agent.states import Claim, Instant, JobState, Stage
 from protocol.ids import new_id
