@@ -151,7 +151,7 @@ class EndMark:
 
 @final
 class ChannelLevels:
-    """One channel since the last asking. Digital silence is -inf dBFS, never 0."""
+    """One channel since the last asking. Digital silence is -inf dBFS, never 0; +inf never comes."""
 
     @property
     def peak_dbfs(self) -> float: ...
@@ -187,7 +187,7 @@ class TakeWriter:
         """Begins a take in a folder that it makes.
 
         `facts`: a JSON object kept in the first ledger entry (backend, interface …).
-        The folder must not exist, its parent must. With `waveform` the take keeps a `waveform.dat` of its raw
+        The folder must not exist, its parent must. A ring of more than 2 GiB is refused. With `waveform` the take keeps a `waveform.dat` of its raw
         channels, 512 frames a bin; without `checksums` segments have no digests, and `verify` sees only lengths.
         """
     @staticmethod
@@ -218,7 +218,10 @@ class TakeWriter:
         Raises TakeClosedError after close, OSError once writing has failed for good.
         """
     def lost(self, frames: int, cause: str, uncertainty_frames: int = 0) -> None:
-        """The device says that it dropped this many frames at this point of the stream."""
+        """The device says that it dropped this many frames at this point of the stream.
+
+        `cause` is one word of at most 64 bytes, also for `interrupted` and `resume`.
+        """
     def interrupted(self, cause: str) -> None:
         """The stream broke: the clock map measures the gap up to the next push, where a new segment begins.
 
@@ -255,7 +258,8 @@ class TakeWriter:
     def release(self, before_frame: int) -> int:
         """Unlinks whole closed segments that end at or before this frame, after a ledger entry.
 
-        Returns the first frame still held.
+        Returns the first frame still held. Where a file cannot be unlinked the others are, OSError says which, and
+        the next call tries again.
         """
     def close(self, reason: str, drain_seconds: float = 6.0) -> EndMark:
         """Drains the ring, makes it durable, writes the end mark. A second call gives the same mark.
@@ -306,7 +310,10 @@ class Take:
         channel_map: ChannelMap | None = None,
         sample_type: SampleType | None = None,
     ) -> bytes:
-        """Mapped frames, silence in the gaps. Raises SegmentMismatchError beyond what is held and durable."""
+        """Mapped frames, silence in the gaps.
+
+        Raises SegmentMismatchError beyond what is held and durable, and for more than memory holds.
+        """
     def verify(self) -> list[str]:
         """Reads everything again against sums and digests; one sentence for each fault, naming file and byte."""
 

@@ -118,11 +118,15 @@ impl Row {
     }
 }
 
-/// The absolute value; no number counts as silence.
+/// 300 dB above full scale: so many squares of it still have a finite sum.
+const MOST_MAGNITUDE: f32 = 1e15;
+
+/// The absolute value; no number counts as silence, and infinity as [`MOST_MAGNITUDE`].
 #[inline(always)]
 fn magnitude<S: Sample>(bytes: &[u8]) -> f32 {
     let value = S::to_f32(bytes).abs();
-    if value.is_nan() { 0.0 } else { value }
+    let value = if value < MOST_MAGNITUDE { value } else { MOST_MAGNITUDE };
+    if S::to_f32(bytes).is_nan() { 0.0 } else { value }
 }
 
 fn dbfs(amplitude: f64) -> f64 {
@@ -191,6 +195,15 @@ mod tests {
         let level = levels.take()[0];
         assert_eq!(level.zero_frames, 0);
         assert!((level.peak_dbfs + 186.64).abs() < 0.01);
+    }
+
+    #[test]
+    fn levels_of_absurd_floats_are_finite() {
+        let mut levels = Levels::new(format(1, SampleType::F32));
+        levels.push(&[f32::INFINITY, -3e38, 1.0].map(f32::to_le_bytes).concat().repeat(5_000));
+        let level = levels.take()[0];
+        assert!((level.peak_dbfs - 300.0).abs() < 0.001);
+        assert!(level.rms_dbfs < 300.0 && level.rms_dbfs > 297.0);
     }
 
     #[test]

@@ -195,12 +195,12 @@ impl Waveform {
 /// The next level of a pyramid: `factor` bins become one, the last of fewer.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] for a factor below 2, no channels, or bytes that are not whole bins.
+/// [`Error::InvalidArgument`] for a factor below 2, outside 1-64 channels, or for bytes that are not whole bins.
 pub fn coarser(bins: &[u8], channels: usize, bits: Bits, factor: usize) -> Result<Vec<u8>> {
     let bin_bytes = channels.saturating_mul(2 * bits.bytes());
-    if factor < 2 || bin_bytes == 0 || !bins.len().is_multiple_of(bin_bytes) {
+    if factor < 2 || !(1..=64).contains(&channels) || !bins.len().is_multiple_of(bin_bytes) {
         return Err(Error::invalid(format!(
-            "{} bytes are not whole bins of {channels} channels, or the factor {factor} is below 2",
+            "{} bytes are not whole bins of {channels} channels (1 to 64), or the factor {factor} is below 2",
             bins.len()
         )));
     }

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use core_rs::channels::ChannelMap;
 use core_rs::segment::segment_name;
 use core_rs::take::{RING_FULL, Take, TakeOptions, TakeWriter};
@@ -65,7 +67,7 @@ proptest! {
                 wait_until_durable(&writer, writer.next_frame());
             }
         }
-        let end = writer.close("test", std::time::Duration::from_secs(60)).expect("drained");
+        let end = writer.close("test", Duration::from_secs(60)).expect("drained");
         let frames = expected.len() as u64 / 4;
         prop_assert_eq!((end.end_frame, end.drained), (frames, true));
         prop_assert_eq!(end.gap_frames, gaps.iter().map(|(_, frames)| frames).sum::<u64>());
@@ -100,7 +102,7 @@ fn every_format_reads_back_from_full_and_short_segments() {
         let pcm: Vec<u8> =
             (0..frames as usize * format.frame_bytes()).map(|byte| ((byte * 31) >> 3) as u8).collect();
         assert_eq!(writer.push(&pcm, 0).expect("open"), frames);
-        writer.close("test", std::time::Duration::from_secs(60)).expect("drained");
+        writer.close("test", Duration::from_secs(60)).expect("drained");
         let take = Take::open(&folder).expect("whole");
         assert!(read(&take, 0, frames) == pcm);
         assert_eq!(take.segments().len(), 3);
@@ -123,7 +125,7 @@ fn a_full_ring_is_a_gap_at_exactly_the_right_frame() {
             break frame;
         }
     };
-    let end = writer.close("test", std::time::Duration::from_secs(60)).expect("drained");
+    let end = writer.close("test", Duration::from_secs(60)).expect("drained");
     let take = Take::open(&folder).expect("whole");
     let [gap] = take.gaps() else { panic!("one gap, not {:?}", take.gaps()) };
     assert_eq!(
@@ -149,7 +151,7 @@ fn a_broken_stream_leaves_a_measured_gap_and_begins_a_segment() {
     assert_eq!(writer.frame_at(back_ns), 40_024);
     writer.interrupted("device_lost").expect("open");
     writer.push(&counter(40_074, 10), back_ns).expect("an early one measures nothing");
-    writer.close("test", std::time::Duration::from_secs(60)).expect("drained");
+    writer.close("test", Duration::from_secs(60)).expect("drained");
     let take = Take::open(&folder).expect("whole");
     let gaps: Vec<_> =
         take.gaps().iter().map(|gap| (gap.start_frame, gap.frames, gap.uncertainty_frames)).collect();
@@ -170,9 +172,25 @@ fn what_no_device_can_lose_is_refused_and_harms_nothing() {
     assert!(matches!(writer.lost(1, &long, 0), Err(Error::InvalidArgument { .. })));
     assert!(matches!(writer.interrupted(&long), Err(Error::InvalidArgument { .. })));
     push(&writer, 10);
-    let end = writer.close("test", std::time::Duration::from_secs(60)).expect("drained");
+    let end = writer.close("test", Duration::from_secs(60)).expect("drained");
     assert_eq!((end.end_frame, end.gap_frames, end.drained), (20, 0, true));
     assert_eq!(read(&Take::open(&folder).expect("whole"), 0, 20), counter(0, 20));
+}
+
+#[test]
+fn every_frame_is_metered() {
+    let home = tempfile::tempdir().expect("a folder");
+    let writer = create(
+        &home.path().join("take"),
+        TakeOptions { flush_interval: Duration::from_micros(1), ..quick() },
+    );
+    for _ in 0..40_000 {
+        writer.push(&[0; 4], 0).expect("open");
+        writer.levels();
+    }
+    writer.close("test", Duration::from_secs(60)).expect("drained");
+    assert_eq!(writer.levels()[0].zero_frames, writer.next_frame());
+    assert_eq!(writer.next_frame(), 40_000);
 }
 
 #[test]
@@ -193,7 +211,7 @@ fn a_reader_follows_a_growing_take() {
         seen = durable;
     }
     assert!(take.end().is_none());
-    writer.close("test", std::time::Duration::from_secs(60)).expect("drained");
+    writer.close("test", Duration::from_secs(60)).expect("drained");
     take.refresh().expect("readable");
     assert_eq!(take.end().map(|end| end.end_frame), Some(seen));
 }
@@ -252,7 +270,7 @@ fn mapped_frames_are_the_map_of_the_raw_ones() {
     push(&writer, RATE + 10);
     writer.lost(5, "xrun", 0).expect("open");
     push(&writer, 10);
-    let end = writer.close("test", std::time::Duration::from_secs(60)).expect("drained").end_frame;
+    let end = writer.close("test", Duration::from_secs(60)).expect("drained").end_frame;
     let take = Take::open(&folder).expect("whole");
     let map = ChannelMap::mono(2).expect("plain");
     let (mut mapped, mut expected) = (Vec::new(), Vec::new());
@@ -268,8 +286,8 @@ fn a_second_close_gives_the_same_mark_and_nothing_follows_it() {
     let writer = create(&folder, quick());
     push(&writer, 10);
     assert_eq!(writer.mark("a", 3).expect("open"), 3);
-    let first = writer.close("stopped", std::time::Duration::from_secs(60)).expect("drained");
-    assert_eq!(writer.close("again", std::time::Duration::ZERO).expect("same"), first);
+    let first = writer.close("stopped", Duration::from_secs(60)).expect("drained");
+    assert_eq!(writer.close("again", Duration::ZERO).expect("same"), first);
     assert!(matches!(writer.push(&[0; 4], 0), Err(Error::TakeClosed { .. })));
     assert!(matches!(writer.lost(1, "late", 0), Err(Error::TakeClosed { .. })));
     assert!(matches!(writer.mark("b", 3), Err(Error::TakeClosed { .. })));
@@ -285,7 +303,7 @@ fn a_flush_with_nothing_new_writes_nothing() {
     let writer = create(&folder, quick());
     push(&writer, 100);
     wait_until_durable(&writer, 100);
-    std::thread::sleep(std::time::Duration::from_millis(20));
+    std::thread::sleep(Duration::from_millis(20));
     let look = || -> Vec<_> {
         let entries = std::fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("listed"));
         let facts = entries.map(|entry| (entry.file_name(), entry.metadata().expect("there")));
@@ -295,7 +313,7 @@ fn a_flush_with_nothing_new_writes_nothing() {
         seen
     };
     let before = look();
-    std::thread::sleep(std::time::Duration::from_millis(50));
+    std::thread::sleep(Duration::from_millis(50));
     assert_eq!(look(), before);
 }
 
@@ -308,7 +326,7 @@ fn the_waveform_covers_every_frame_and_draws_gaps_as_silence() {
     writer.push(&loud(1_024), 0).expect("open");
     writer.lost(1_024, "xrun", 0).expect("open");
     writer.push(&loud(100), 0).expect("open");
-    writer.close("test", std::time::Duration::from_secs(60)).expect("drained");
+    writer.close("test", Duration::from_secs(60)).expect("drained");
     let file = std::fs::read(folder.join("waveform.dat")).expect("drawn");
     assert_eq!(u32::from_le_bytes(file[16..20].try_into().expect("4")), 5);
     let bins: Vec<_> = file[24..].chunks(4).map(|bin| bin.iter().any(|value| *value != 0)).collect();
@@ -321,9 +339,9 @@ fn a_drain_past_its_limit_is_written_as_a_kill() {
     let folder = home.path().join("take");
     let writer = create(&folder, quick());
     push(&writer, 2 * RATE);
-    let said = writer.close("stopped", std::time::Duration::ZERO).expect("no fault");
+    let said = writer.close("stopped", Duration::ZERO).expect("no fault");
     assert_eq!((said.end_frame, said.drained), (2 * RATE, false));
-    assert_eq!(writer.close("stopped", std::time::Duration::ZERO).expect("same"), said);
+    assert_eq!(writer.close("stopped", Duration::ZERO).expect("same"), said);
     let mut take = Take::open(&folder).expect("readable");
     while take.end().is_none() {
         take.refresh().expect("readable");

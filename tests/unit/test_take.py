@@ -1,6 +1,8 @@
 """A take through Python: what goes in, what comes out, and which fault is which exception."""
 
 import json
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +181,39 @@ def test_a_writer_that_was_only_dropped_is_a_crash_with_everything_on_disk(folde
     take = Take.open(folder)
     assert take.end is None
     assert take.read(0, 500) == counter_pcm(1, 500)
+
+
+def test_dropping_a_writer_lets_other_threads_run_while_it_waits_for_the_disk(folder: Path) -> None:
+    writer = TakeWriter.create(folder, PcmFormat(64, RATE, "s32"), facts="{}", flush_interval_ms=3_600_000)
+    writer.push(bytes(64 * 4 * RATE), 0)
+    asked, ran = threading.Event(), threading.Event()
+    other = threading.Thread(target=lambda: (asked.wait(), ran.set()))
+    other.start()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1_000)  # so that the interpreter changes hands only when it is let go
+    try:
+        asked.set()
+        del writer
+        has_run = ran.is_set()
+    finally:
+        sys.setswitchinterval(interval)
+    other.join()
+    assert has_run
+
+
+def test_arguments_beyond_reason_are_errors_and_nothing_worse(folder: Path, writer: TakeWriter) -> None:
+    with pytest.raises(core_rs.AudioError, match="ring"):
+        TakeWriter.create(folder / "other", STEREO, facts="{}", ring_seconds=2**32 - 1)
+    with pytest.raises(core_rs.AudioError, match="channels"):
+        core_rs.coarser_waveform(b"", 2**60, 8)
+    with pytest.raises(core_rs.AudioError, match="lost frames"):
+        writer.lost(2**63, "xrun")
+    writer.lost(2**50, "device_lost")
+    writer.push(bytes(4), 0)
+    wait_until_durable(writer, 2**50 + 1)
+    with pytest.raises(core_rs.SegmentMismatchError, match="memory"):
+        Take.open(folder).read(0, 2**50)
+    assert writer.close("stopped", drain_seconds=1e19).drained
 
 
 def test_what_a_take_says_is_frozen(writer: TakeWriter) -> None:

@@ -1,5 +1,6 @@
 //! Formats and takes.
 
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -168,7 +169,22 @@ impl ChannelLevels {
 }
 
 #[pyclass(frozen, module = "core_rs")]
-struct TakeWriter(take::TakeWriter);
+struct TakeWriter(ManuallyDrop<take::TakeWriter>);
+
+impl TakeWriter {
+    fn of(writer: take::TakeWriter) -> Self {
+        Self(ManuallyDrop::new(writer))
+    }
+}
+
+impl Drop for TakeWriter {
+    /// Makes durable what came in, without the interpreter.
+    fn drop(&mut self) {
+        // SAFETY: taken once, here, and not touched afterwards.
+        let mut writer = Some(unsafe { ManuallyDrop::take(&mut self.0) });
+        Python::try_attach(|py| py.detach(|| drop(writer.take())));
+    }
+}
 
 #[pymethods]
 impl TakeWriter {
@@ -195,7 +211,7 @@ impl TakeWriter {
         let flush_interval = Duration::from_millis(u64::from(flush_interval_ms));
         let options =
             TakeOptions { flush_interval, segment_seconds, ring_seconds, levels, waveform, checksums };
-        Ok(Self(py.detach(|| take::TakeWriter::create(&folder, format.0, facts, options))?))
+        Ok(Self::of(py.detach(|| take::TakeWriter::create(&folder, format.0, facts, options))?))
     }
 
     #[staticmethod]
@@ -218,7 +234,7 @@ impl TakeWriter {
         let flush_interval = Duration::from_millis(u64::from(flush_interval_ms));
         let options =
             TakeOptions { flush_interval, segment_seconds, ring_seconds, levels, waveform, checksums };
-        Ok(Self(py.detach(|| take::TakeWriter::resume(&folder, cause, options))?))
+        Ok(Self::of(py.detach(|| take::TakeWriter::resume(&folder, cause, options))?))
     }
 
     #[getter]

@@ -144,6 +144,7 @@ impl Take {
         let begin = out.len();
         let bytes =
             usize::try_from(end_frame - start_frame).ok().and_then(|frames| frames.checked_mul(frame_bytes));
+        let bytes = bytes.filter(|bytes| out.try_reserve(*bytes).is_ok());
         let bytes = bytes.ok_or_else(|| Error::mismatch("a range that does not fit into memory"))?;
         out.resize(begin + bytes, 0);
         for extent in self.history.extents(start_frame, end_frame) {

@@ -14,6 +14,7 @@ use crate::take::clock_map::frames_to_ns;
 use crate::take::history::History;
 use crate::take::reader::{Take, file_length, first_bad_block};
 use crate::take::scribe::{Book, ClosedSpan};
+use crate::take::writer::TakeOptions;
 
 /// A take that can be written on.
 pub struct Recovered {
@@ -33,16 +34,17 @@ pub struct Recovered {
 
 impl Recovered {
     /// # Errors
-    /// `TakeClosed` when there is an end mark, `CorruptSegment` when the ledger is damaged before its end, `Io`.
-    pub fn from(folder: &Path, checksums: bool) -> Result<Self> {
+    /// `TakeClosed` when there is an end mark, `CorruptSegment` when the ledger is damaged before its end, `InvalidArgument`, `Io`.
+    pub fn from(folder: &Path, options: &TakeOptions) -> Result<Self> {
         let torn = Take::open(folder)?;
+        options.check(torn.format())?;
         if let Some(end) = torn.end() {
             return Err(Error::TakeClosed { folder: folder.to_path_buf(), reason: end.reason.clone() });
         }
         let is_same_run = torn.history().boot_id == boot_id();
         let pair = torn.history().last_pair.map(|pair| (pair.frame, pair.boottime_ns));
         let instant = torn.history().last_instant.or(pair);
-        let ledger = recover(folder, &torn, checksums)?;
+        let ledger = recover(folder, &torn, options.checksums)?;
         let take = Take::open(folder)?;
         let history = take.history();
         let book = Book {

@@ -51,16 +51,27 @@ impl Default for TakeOptions {
 }
 
 impl TakeOptions {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(super) fn check(&self, format: PcmFormat) -> Result<()> {
         let is_sound = !self.flush_interval.is_zero() && self.segment_seconds > 0 && self.ring_seconds > 0;
         if !is_sound {
             return Err(Error::invalid(
                 "flush interval, segment length and ring must be longer than nothing",
             ));
         }
+        let second_bytes = u64::from(format.sample_rate_hz()) * format.frame_bytes() as u64;
+        let ring_bytes = u64::from(self.ring_seconds) * second_bytes;
+        if ring_bytes > MOST_RING_BYTES {
+            return Err(Error::invalid(format!(
+                "a ring of {} seconds takes {ring_bytes} bytes; {MOST_RING_BYTES} can be had",
+                self.ring_seconds
+            )));
+        }
         Ok(())
     }
 }
+
+/// Twenty seconds of the widest format.
+const MOST_RING_BYTES: u64 = 2 << 30;
 
 /// Writes one take. Shared freely between threads; all methods but [`close`](Self::close) and those that enter something into
 /// the ledger return at once.
@@ -109,6 +120,8 @@ enum Phase {
 
 const QUIET_AFTER_SECONDS: f64 = 1.0;
 const STALLED_AFTER_SECONDS: f64 = 3.0;
+/// An instant so far ahead still exists.
+const LONGEST_DRAIN: Duration = Duration::from_secs(365 * 86_400);
 const DROP_LIMIT: Duration = Duration::from_secs(6);
 /// The uncertainty of a break that nobody measured but the clock map.
 const BREAKS_PER_SECOND: u64 = 100;
@@ -124,7 +137,7 @@ impl TakeWriter {
         facts: serde_json::Map<String, serde_json::Value>,
         options: TakeOptions,
     ) -> Result<Self> {
-        options.check()?;
+        options.check(format)?;
         std::fs::create_dir(folder).map_err(Error::io("create", folder))?;
         let mut book = Book {
             ledger: LedgerWriter::create(folder)?,
@@ -152,10 +165,9 @@ impl TakeWriter {
     /// # Errors
     /// `TakeClosed` when there is an end mark, `CorruptSegment` when the ledger is damaged before its end, `Io`.
     pub fn resume(folder: &Path, cause: &str, options: TakeOptions) -> Result<Self> {
-        options.check()?;
         check_cause(cause)?;
         let Recovered { take, mut book, next_index, gap_frames, instant, utc } =
-            Recovered::from(folder, options.checksums)?;
+            Recovered::from(folder, &options)?;
         let (format, start_frame) = (take.format(), take.durable_frame());
         let (mut inlet, outlet) = Inlet::new(format, options.ring_seconds, start_frame);
         if let Some((frame, boottime_ns)) = instant {
@@ -318,7 +330,7 @@ impl TakeWriter {
         if let Some(mark) = &*ended {
             return Ok(mark.clone());
         }
-        let deadline = Instant::now() + drain_limit;
+        let deadline = Instant::now() + drain_limit.min(LONGEST_DRAIN);
         let (end_frame, gap_frames) = self.shut_entrance(deadline);
         let mark = match self.wait_for_end(Some(reason), end_frame, deadline) {
             Some(Ok(Some(mark))) => mark,
@@ -534,9 +546,10 @@ impl Pen {
             // Asked before the ring is read, so that everything pushed before the end was wanted is seen.
             let is_ending = !matches!(*lock(&self.shared.phase), Phase::Writing);
             let now = Instant::now();
-            self.meter();
+            let bytes = self.outlet.audio.slots() / self.frame_bytes * self.frame_bytes;
+            self.meter(bytes);
             if is_ending || now >= next_flush || self.is_ring_filling() {
-                self.flush()?;
+                self.flush(bytes)?;
                 next_flush = now + self.flush_interval;
             }
             if is_ending {
@@ -550,9 +563,8 @@ impl Pen {
         self.outlet.audio.slots() > self.outlet.audio.buffer().capacity() / RING_PART
     }
 
-    fn meter(&mut self) {
+    fn meter(&mut self, bytes: usize) {
         let Some(levels) = &self.shared.levels else { return };
-        let bytes = self.outlet.audio.slots() / self.frame_bytes * self.frame_bytes;
         let Ok(chunk) = self.outlet.audio.read_chunk(bytes) else { return };
         let (first, second) = chunk.as_slices();
         let mut levels = lock(levels);
@@ -561,9 +573,9 @@ impl Pen {
         self.metered_bytes = bytes;
     }
 
-    fn flush(&mut self) -> Result<()> {
-        // The audio before the commands: see `inlet`.
-        let bytes = self.outlet.audio.slots() / self.frame_bytes * self.frame_bytes;
+    /// Takes what was in the ring, all of it metered; what came in since is for the next time.
+    fn flush(&mut self, bytes: usize) -> Result<()> {
+        // The commands after the audio was looked at: see `inlet`.
         let steps = self.steps(bytes);
         if steps.is_empty() {
             self.shared.observe_growth();
