@@ -56,8 +56,8 @@ class Health:
     async def tell_once(self, kind: str, severity: Severity, message: str, *, job_id: UUID | None = None) -> None:
         """Like `tell`, but only the first time in the life of this agent: for what is tried again and again."""
         if (kind, job_id) not in self._told:
-            self._told.add((kind, job_id))
             await self.tell(kind, severity, message, job_id=job_id)
+            self._told.add((kind, job_id))
 
     async def run(self, client: ControllerClient) -> None:
         """Delivers events, also those of earlier outages and runs."""

@@ -14,11 +14,15 @@ log = structlog.get_logger()
 
 
 class Patience:
-    """Seconds before the next try: doubled at each fault up to `longest`, with jitter, never less than asked for."""
+    """Seconds before the next try: doubled at each fault up to `longest`, with jitter.
+
+    Never less than a controller asks for, within reason: what stands before it may ask for hours.
+    """
 
     def __init__(self, timeouts: Timeouts, longest: float | None = None) -> None:
         self._first = timeouts.retry_first
         self._longest = longest if longest is not None else timeouts.retry_longest
+        self._most_asked = timeouts.retry_longest
         self._faults = 0
 
     def after(self, fault: Exception | None = None) -> float:
@@ -26,7 +30,7 @@ class Patience:
         usual = min(self._first * float(2 ** min(self._faults, 16)), self._longest) * random.uniform(0.5, 1.0)
         self._faults += 1
         asked = fault.after_seconds if isinstance(fault, RetryLaterError) else None
-        return max(usual, asked or 0.0)
+        return max(usual, min(asked or 0.0, self._most_asked))
 
     def reset(self) -> None:
         """Things work again."""

@@ -30,7 +30,8 @@ class Capturing(Part):
         super().__init__(means, job_id)
         self._ending = ending
         self._rendering = rendering
-        self._told: set[UUID] = set()
+        self._told: dict[int, int] = {}
+        """The newest event that was told of each owner, by its pid."""
         self._unowned_since: float | None = None
 
     async def step(self, listener: Listener) -> None:
@@ -101,10 +102,8 @@ class Capturing(Part):
     async def _tell_device_events(self, status: OwnerStatus) -> None:
         """What happened to the device while this recording ran, each once, also over a restart of the agent."""
         for event in status.events:
-            event_id = uuid5(self.job_id, f"{clock.boot_id()}/{status.pid}/{event.number}")
-            if event_id in self._told:
+            if event.number <= self._told.get(status.pid, 0):
                 continue
-            self._told.add(event_id)
             if event.boottime_ns >= Plan(self.state).begins_ns:
                 await self.means.health.tell(
                     event.kind,
@@ -112,9 +111,10 @@ class Capturing(Part):
                     event.message,
                     job_id=self.job_id,
                     interface=self.state.interface,
-                    event_id=event_id,
+                    event_id=uuid5(self.job_id, f"{clock.boot_id()}/{status.pid}/{event.number}"),
                     at=Instant(boot_id=clock.boot_id(), boottime_ns=event.boottime_ns),
                 )
+            self._told[status.pid] = event.number
 
     # ---- the end ----
 

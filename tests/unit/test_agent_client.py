@@ -164,12 +164,14 @@ def test_range_is_sent_from_disk_with_its_length(tmp_path: Path) -> None:
     assert (seen[0].headers["Reelkeeper-Epoch"], seen[0].headers["Reelkeeper-Node-Run"]) == ("2", "3")
 
 
-def test_patience_doubles_to_its_limit_and_never_undercuts_what_was_asked() -> None:
+def test_patience_doubles_to_its_limit_and_asked_for_hours_it_still_tries_again_soon() -> None:
     patience = Patience(Timeouts(retry_first=1.0, retry_longest=8.0))
     waits = [patience.after() for _ in range(6)]
     limits = [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
     assert all(limit / 2 <= wait <= limit for wait, limit in zip(waits, limits, strict=True))
-    assert patience.after(RetryLaterError("later", 60.0)) == 60.0
+    assert patience.after(RetryLaterError("later", 3600.0)) == 8.0
+    patience.reset()
+    assert patience.after(RetryLaterError("later", 5.0)) == 5.0
     patience.reset()
     assert patience.after() <= 1.0
 

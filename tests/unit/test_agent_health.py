@@ -4,6 +4,8 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
+
 from agent.errors import UnreachableError
 from agent.health import Health
 from agent.owner import clock
@@ -79,6 +81,21 @@ def test_what_is_tried_again_and_again_is_told_once(tmp_path: Path) -> None:
         health = Health(spool, QUICK)
         for _ in range(5):
             await health.tell_once("upload_refused", "critical", "No.")
+        return len(await spool.events(10))
+
+    assert asyncio.run(tell()) == 1
+
+
+def test_event_that_could_not_be_kept_is_told_the_next_time(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+
+    async def tell() -> int:
+        health = Health(spool, QUICK)
+        (tmp_path / "events").rmdir()
+        with pytest.raises(FileNotFoundError):
+            await health.tell_once("writing_failed", "critical", "The disk is full.")
+        (tmp_path / "events").mkdir()
+        await health.tell_once("writing_failed", "critical", "The disk is full.")
         return len(await spool.events(10))
 
     assert asyncio.run(tell()) == 1
