@@ -187,7 +187,12 @@ def test_dropping_a_writer_lets_other_threads_run_while_it_waits_for_the_disk(fo
     writer = TakeWriter.create(folder, PcmFormat(64, RATE, "s32"), facts="{}", flush_interval_ms=3_600_000)
     writer.push(bytes(64 * 4 * RATE), 0)
     asked, ran = threading.Event(), threading.Event()
-    other = threading.Thread(target=lambda: (asked.wait(), ran.set()))
+
+    def run_once_asked() -> None:
+        asked.wait()
+        ran.set()
+
+    other = threading.Thread(target=run_once_asked)
     other.start()
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1_000)  # so that the interpreter changes hands only when it is let go
