@@ -19,6 +19,7 @@ from web.store.database import Database
 from web.store.embedded import EmbeddedPostgres
 from web.store.migrate import migrate
 from web.store.notifications import Notifications
+from web.store.tables import Node
 
 pytestmark = pytest.mark.anyio
 
@@ -44,6 +45,20 @@ async def test_a_killed_server_costs_no_acknowledged_start_and_the_pool_recovers
             killer.cancel()
             known = {recording.id for recording in await recordings.latest(db, scope=EVERYTHING, limit=10_000)}
     assert known >= set(acknowledged)
+
+
+async def test_a_connection_that_broke_between_two_steps_is_not_used_again(db: Database) -> None:
+    async def backend() -> int:
+        async with db.transaction() as session:
+            rows = await session.run(Node.raw("SELECT pg_backend_pid() AS pid"))
+        pid: int = rows[0]["pid"]
+        return pid
+
+    before = await backend()
+    with pytest.raises(DatabaseUnavailableError):
+        async with db.transaction():
+            raise asyncpg.InternalClientError("cannot switch to another state")
+    assert await backend() != before
 
 
 async def test_a_database_that_is_not_there_is_unavailable(reachable_folder: Path) -> None:

@@ -24,6 +24,7 @@ _UNAVAILABLE = (
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
     asyncpg.InterfaceError,  # the connection went away under a query
+    asyncpg.InternalClientError,  # it went away between two steps of one
 )
 
 
@@ -98,7 +99,11 @@ class Database:
             raise DatabaseUnavailableError("it is closed")
         try:
             async with self._pool.acquire(timeout=self.timeouts.database_acquire) as connection:
-                yield connection
+                try:
+                    yield connection
+                except asyncpg.InternalClientError:
+                    connection.terminate()
+                    raise
         except asyncpg.DataError as error:
             raise InvalidError(f"A value cannot be stored: {error}.") from error
         except _UNAVAILABLE as error:
