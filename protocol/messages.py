@@ -135,7 +135,7 @@ class RunRequest(Message):
     previous_run: Annotated[int, Field(ge=0)]
     """The run this agent had last, 0 at first; a higher one in the database means a clone."""
     request_id: UUID | None = None
-    """Spooled before it is sent: the same id gets the same `node_run` again, so that a lost answer does not look like a clone."""
+    """Spooled before it is sent: the same id is the same run, so that a lost answer does not look like a clone."""
     version: Name
 
 

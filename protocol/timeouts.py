@@ -43,6 +43,8 @@ class Timeouts:
     grace_capturing: float = 120.0
     grace_uploading: float = 900.0
     unclaimed: float = 60.0
+    stale_start: float = 900.0
+    """An open-ended start that nobody could take begins no later than this: nobody expects it any more."""
     node_not_seen: float = 30.0
     database_statement: float = 5.0
     database_acquire: float = 2.0

@@ -1,6 +1,7 @@
 """Lost jobs fail in time with a reason, and never through an outage of ours."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -147,6 +148,50 @@ async def test_a_start_that_a_living_node_does_not_take_says_so(db: Database, ow
     await owner.execute("UPDATE job SET run_at = clock_timestamp() - interval '61 s'")
     await _rescue(db)
     assert (await recording_store.get(db, started.id, scope=EVERYTHING)).reason == "not_claimed"
+
+
+async def test_a_planned_window_that_is_still_open_waits_and_says_so_once(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    start = await owner.fetchval("SELECT clock_timestamp() - interval '5 minutes'")
+    started = await room.start(starts_at=start, duration_ms=600_000)
+    for _ in range(2):
+        assert await _rescue(db) == []
+
+    assert [row["kind"] for row in await owner.fetch("SELECT kind FROM health_event")] == ["not_claimed"]
+    job = await room.claim()
+    assert job is not None
+    assert job.recording_id == started.id
+
+
+@pytest.mark.parametrize("plan", [{"duration_ms": 3_600_000}, {"ends_at": 3_600}], ids=["duration", "end"])
+async def test_a_window_that_went_by_while_nobody_was_there_is_failed_and_never_recorded(
+    db: Database, owner: Any, plan: dict[str, int]
+) -> None:
+    room = await make_room(db)
+    start = await owner.fetchval("SELECT clock_timestamp() + interval '1 hour'")
+    ends = {"ends_at": start + timedelta(seconds=plan["ends_at"])} if "ends_at" in plan else plan
+    started = await room.start(starts_at=start, **ends)
+    await owner.execute(
+        "UPDATE job SET run_at = run_at - interval '9 hours', ends_at = ends_at - interval '9 hours', "
+        "window_ends_at = window_ends_at - interval '9 hours'"
+    )
+
+    assert await room.claim() is None
+    assert await _rescue(db) == [started.job_id]
+    recording = await recording_store.get(db, started.id, scope=EVERYTHING)
+    assert recording.state is RecordingState.FAILED
+    assert "before its window was over" in str(recording.message)
+
+
+async def test_an_open_ended_start_of_yesterday_is_not_taken_today(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    await room.start()
+    await owner.execute("UPDATE job SET run_at = clock_timestamp() - interval '14 minutes'")
+    held_up = await room.claim()
+    assert held_up is not None
+    await room.start()
+    await owner.execute("UPDATE job SET run_at = clock_timestamp() - interval '16 minutes' WHERE state = 'queued'")
+    assert await room.claim() is None
 
 
 class TestOutages:

@@ -128,6 +128,12 @@ async def test_a_window_that_is_over_is_refused(db: Database) -> None:
         await room.start(ends_at=datetime.now(UTC) - timedelta(minutes=1))
 
 
+async def test_a_planned_length_that_is_over_is_refused(db: Database) -> None:
+    room = await make_room(db)
+    with pytest.raises(InvalidError, match="over"):
+        await room.start(starts_at=datetime.now(UTC) - timedelta(hours=2), duration_ms=60_000)
+
+
 async def test_unknown_upload_policy_is_refused(db: Database) -> None:
     room = await make_room(db)
     with pytest.raises(InvalidError, match="upload policy"):

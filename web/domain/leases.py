@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from protocol.messages import Origin, Phase, Wish
@@ -58,6 +59,8 @@ class UnclaimedJob:
     node_name: str
     epoch: int
     is_node_seen: bool
+    window: Literal["none", "open", "over"]
+    """Of its plan, if it has one; while it is open the job can be taken late."""
 
 
 def rises(wish: Wish, to: Wish) -> bool:

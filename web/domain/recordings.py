@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -67,6 +67,13 @@ class StartRecording(Message):
         if self.starts_at is not None and self.ends_at is not None and self.ends_at <= self.starts_at:
             raise ValueError("ends_at must be after starts_at")
         return self
+
+    @property
+    def window_ends_at(self) -> datetime | None:
+        """The instant of the end, if it is known before the start."""
+        if self.starts_at is not None and self.duration_ms is not None:
+            return self.starts_at + timedelta(milliseconds=self.duration_ms)
+        return self.ends_at
 
     def digest(self) -> str:
         """Equal exactly for requests that ask for the same, also to a version that knew fewer fields."""

@@ -1,4 +1,4 @@
-"""Fail the jobs whose node is lost, and the starts that no node took."""
+"""Fail the jobs whose node is lost, and the starts that no node took in time."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Callable
 from uuid import UUID
 
 from protocol.messages import Phase, Wish
+from web.domain.health import Finding
 from web.domain.leases import LostJob, UnclaimedJob
-from web.domain.states import JobState
+from web.domain.states import JobState, Severity
 from web.services.endings import end_without_content
-from web.store import jobs
+from web.store import health_events, jobs
 from web.store.database import Database, Session
 
 _ACTOR = "lease runner"
@@ -56,8 +57,11 @@ async def tick(db: Database, watch: OutageWatch) -> list[UUID]:
             await _end_lost(session, lost)
             ended.append(lost.id)
         for unclaimed in await jobs.unclaimed(session, db.timeouts):
-            await _end_unclaimed(session, unclaimed, db.timeouts.unclaimed)
-            ended.append(unclaimed.id)
+            if unclaimed.window == "open":
+                await _tell_of_delay(session, unclaimed)
+            else:
+                await _end_unclaimed(session, unclaimed, db.timeouts.unclaimed)
+                ended.append(unclaimed.id)
         return ended
 
 
@@ -81,13 +85,18 @@ async def _end_lost(session: Session, job: LostJob) -> None:
     )
 
 
+async def _tell_of_delay(session: Session, job: UnclaimedJob) -> None:
+    finding = Finding(
+        "not_claimed",
+        Severity.WARNING,
+        f"This recording should have begun, but {_why_unclaimed(job)} It begins late if that changes before its end.",
+    )
+    await health_events.add(session, finding, node_id=job.node_id, job_id=job.id)
+
+
 async def _end_unclaimed(session: Session, job: UnclaimedJob, unclaimed: float) -> None:
-    if job.is_node_seen:
-        reason = "not_claimed"
-        why = f"{job.node_name} is there but did not take it; its input is absent or it captures as much as it may."
-    else:
-        reason = "node_did_not_answer"
-        why = f"{job.node_name} did not answer. Check its power and network."
+    reason = "not_claimed" if job.is_node_seen else "node_did_not_answer"
+    limit = "before its window was over" if job.window == "over" else f"within {unclaimed:.0f} s of the start"
     await end_without_content(
         session,
         job.id,
@@ -95,7 +104,13 @@ async def _end_unclaimed(session: Session, job: UnclaimedJob, unclaimed: float) 
         epoch=job.epoch,
         state=JobState.FAILED,
         reason=reason,
-        message=f"Nothing was captured: within {unclaimed:.0f} s of the start {why}",
+        message=f"Nothing was captured: {limit} {_why_unclaimed(job)}",
         was_asked=False,
         actor=_ACTOR,
     )
+
+
+def _why_unclaimed(job: UnclaimedJob) -> str:
+    if job.is_node_seen:
+        return f"{job.node_name} is there but did not take it; its input is absent or it captures as much as it may."
+    return f"{job.node_name} did not answer. Check its power and network."

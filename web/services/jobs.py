@@ -25,9 +25,7 @@ async def claim_next(db: Database, request: ClaimRequest, *, node: NodeActor) ->
 
     Raises NodeRunSupersededError.
     """
-    current_run, job = await jobs.claim_next(
-        db, request, node_id=node.node_id, lease=db.timeouts.lease, actor=node.name
-    )
+    current_run, job = await jobs.claim_next(db, request, node_id=node.node_id, timeouts=db.timeouts, actor=node.name)
     require_run(request.node_run, current_run)
     return job
 

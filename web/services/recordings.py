@@ -92,8 +92,9 @@ def _settings(request: StartRecording, profile: Profile, interface: Interface) -
 
 
 async def _check(session: Session, request: StartRecording) -> None:
-    if request.ends_at is not None and await jobs.is_over(session, request.ends_at):
-        raise InvalidError("This window is over; choose a later end.", field="ends_at")
+    if request.window_ends_at is not None and await jobs.is_over(session, request.window_ends_at):
+        field = "ends_at" if request.ends_at is not None else "starts_at"
+        raise InvalidError("This window is over; choose a later end.", field=field)
     if unknown := await profiles.unknown_upload_policies(session, request.upload_policy_ids):
         raise InvalidError(f"There is no upload policy {unknown[0]}.", field="upload_policy_ids")
 

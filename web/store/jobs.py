@@ -57,6 +57,7 @@ async def add(
         settings=settings.model_dump(mode="json"),
         starts_at=settings.starts_at,
         ends_at=settings.ends_at,
+        duration=None if settings.duration_ms is None else timedelta(milliseconds=settings.duration_ms),
         lead=timedelta(seconds=lead),
     )
 
@@ -111,11 +112,12 @@ async def end(
 
 
 async def claim_next(
-    session: Session, request: ClaimRequest, *, node_id: UUID, lease: float, actor: str
+    session: Session, request: ClaimRequest, *, node_id: UUID, timeouts: Timeouts, actor: str
 ) -> tuple[int, ClaimedJob | None]:
-    """Lease the first due job; answers the node's current run, and the job if that is the caller's run.
+    """Lease the first job that is due; answers the node's current run, and the job if that is the caller's run.
 
-    The same claim id gets the same job again, None once it has ended. Raises NotFoundError.
+    A job whose window is over is not due any more. The same claim id gets the same job again, None once it has
+    ended. Raises NotFoundError.
     """
     row = await session.row(
         "claim_next",
@@ -124,7 +126,9 @@ async def claim_next(
         node_run=request.node_run,
         backends=[interface.backend for interface in request.interfaces],
         interfaces=[interface.name for interface in request.interfaces],
-        lease=timedelta(seconds=lease),
+        lease=timedelta(seconds=timeouts.lease),
+        after_window=timedelta(seconds=timeouts.unclaimed),
+        after_open_start=timedelta(seconds=timeouts.stale_start),
         actor=actor,
     )
     if row is None or row["current_run"] is None:

@@ -192,9 +192,11 @@ ON CONFLICT (recording_id, tag) DO NOTHING;
 
 -- add_job --
 -- Makes a job that is due a little before its start.
-INSERT INTO job (id, recording_id, attempt, node_id, backend, interface, settings, state, wish, epoch, run_at, ends_at)
+INSERT INTO job (id, recording_id, attempt, node_id, backend, interface, settings, state, wish, epoch, run_at, ends_at,
+                 window_ends_at)
 VALUES ({id}, {recording_id}, {attempt}, {node_id}, {backend}, {interface}, {settings}, 'queued', 'run', 0,
-        coalesce({starts_at}::timestamptz - {lead}::interval, clock_timestamp()), {ends_at}::timestamptz);
+        coalesce({starts_at}::timestamptz - {lead}::interval, clock_timestamp()), {ends_at}::timestamptz,
+        coalesce({ends_at}, coalesce({starts_at}, clock_timestamp()) + {duration}::interval));
 
 -- add_job_event --
 -- Appends to the history of a job.
@@ -207,7 +209,8 @@ SELECT {instant}::timestamptz <= clock_timestamp() AS is_over;
 -- claim_next --
 -- Leases the first due job of a node, if it may capture one more, or answers an earlier claim of this id again.
 SELECT current_run, (leased).*
-FROM claim_next({node_id}, {node_run}, {claim_id}, {backends}, {interfaces}, {lease}, {actor});
+FROM claim_next({node_id}, {node_run}, {claim_id}, {backends}, {interfaces}, {lease}, {actor}, {after_window},
+                {after_open_start});
 
 -- leased_of_node --
 -- Everything that a node holds.
@@ -429,13 +432,21 @@ LIMIT {limit}
 FOR NO KEY UPDATE OF j, l SKIP LOCKED;
 
 -- unclaimed_jobs --
--- Due starts that no node took.
+-- Due starts that no node took. A planned window that is still open can be taken late: those are answered once, until
+-- the event that tells of it is there.
 SELECT j.id, j.recording_id, j.epoch, n.id AS node_id, n.name AS node_name,
-       coalesce(s.last_seen_at > clock_timestamp() - {node_not_seen}::interval, false) AS is_node_seen
+       coalesce(s.last_seen_at > clock_timestamp() - {node_not_seen}::interval, false) AS is_node_seen, w.window
 FROM job j
 JOIN node n ON n.id = j.node_id
 LEFT JOIN node_seen s ON s.node_id = n.id
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN j.window_ends_at < clock_timestamp() - {unclaimed}::interval THEN 'over'
+                WHEN j.window_ends_at IS NULL OR j.settings ->> 'starts_at' IS NULL THEN 'none'
+                ELSE 'open' END AS window
+) w
 WHERE j.state = 'queued' AND j.run_at < clock_timestamp() - {unclaimed}::interval
+  AND (w.window <> 'open'
+       OR NOT EXISTS (SELECT FROM health_event e WHERE e.recording_id = j.recording_id AND e.kind = 'not_claimed'))
 ORDER BY j.id
 LIMIT {limit}
 FOR NO KEY UPDATE OF j SKIP LOCKED;

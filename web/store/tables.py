@@ -133,6 +133,7 @@ class Job(Table, tablename="job", db=_DIALECT):
     claim_id = UUID(null=True, unique=True)
     run_at = Timestamptz()
     ends_at = Timestamptz(null=True)
+    window_ends_at = Timestamptz(null=True)
     created_at = Timestamptz()
     ended_at = Timestamptz(null=True)
     reason = Text(null=True)
