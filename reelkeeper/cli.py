@@ -1,4 +1,4 @@
-"""The command line: one verb a function."""
+"""The command line: one verb a function. A verb imports what it runs, so that an agent does not carry a controller."""
 
 import asyncio
 import sys
@@ -6,18 +6,11 @@ from typing import Annotated
 
 import structlog
 import typer
-import uvloop
 from pydantic import ValidationError
 
-from agent import daemon
 from agent.errors import AgentError
-from agent.settings import AgentSettings
-from reelkeeper.demo import run_demo
 from reelkeeper.errors import CommandError
-from web import local
 from web.domain.errors import ControllerError
-from web.serve import serve
-from web.settings import ControllerSettings
 
 app = typer.Typer(
     help="Reelkeeper records sound on many machines and never loses it.",
@@ -36,6 +29,10 @@ Name = Annotated[str, typer.Argument(help="A name that people recognise.")]
 @app.command()
 def demo() -> None:
     """Everything on this machine, with synthetic inputs. Ctrl-C stops it in order."""
+    from agent.settings import AgentSettings
+    from reelkeeper.demo import run_demo
+    from web.settings import ControllerSettings
+
     controller, agent = ControllerSettings(), AgentSettings()
     asyncio.run(run_demo(controller, agent))
 
@@ -43,6 +40,11 @@ def demo() -> None:
 @app.command()
 def controller() -> None:
     """The controller, with its embedded PostgreSQL unless DATABASE_URL names another."""
+    import uvloop
+
+    from web.serve import serve
+    from web.settings import ControllerSettings
+
     uvloop.run(serve(ControllerSettings()))
 
 
@@ -54,6 +56,9 @@ def agent(
     drain: Annotated[bool, typer.Option(help="Claim nothing new, finish what is here, then end.")] = False,
 ) -> None:
     """The agent of this node."""
+    from agent import daemon
+    from agent.settings import AgentSettings
+
     settings = AgentSettings()
     if controller_url:
         settings = settings.model_copy(update={"controller_url": controller_url})
@@ -66,12 +71,18 @@ def agent(
 @token_app.command("create")
 def create_token(name: Name) -> None:
     """Prints a new token of the administrator; it is shown only this once."""
+    from web import local
+    from web.settings import ControllerSettings
+
     print(asyncio.run(local.create_token(ControllerSettings(), name)))
 
 
 @node_app.command("add")
 def add_node(name: Name) -> None:
     """Prints a one-time code with which an agent joins as this node."""
+    from web import local
+    from web.settings import ControllerSettings
+
     print(asyncio.run(local.create_enrolment_code(ControllerSettings(), name)))
 
 
