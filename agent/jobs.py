@@ -6,8 +6,10 @@ Every stage can be taken up again after a kill at any point: what was decided is
 import asyncio
 from uuid import UUID
 
+import structlog
+
 from agent.errors import NodeRunSupersededError
-from agent.patience import Patience, tell
+from agent.patience import Patience, is_absence, tell
 from agent.recording.capturing import Capturing
 from agent.recording.ending import Ending
 from agent.recording.finishing import Finishing
@@ -17,6 +19,10 @@ from agent.recording.starting import Starting
 from agent.spool import Listener
 from agent.states import Stage
 from protocol.messages import Wish
+
+log = structlog.get_logger()
+
+FAULTS_BEFORE_ALARM = 5
 
 
 class Jobs:
@@ -79,7 +85,21 @@ class Job(Part):
                 except Exception as fault:
                     seconds = patience.after(fault)
                     tell(f"job {self.job_id}", fault, seconds)
+                    if patience.faults >= FAULTS_BEFORE_ALARM and not is_absence(fault):
+                        await self._raise_alarm(fault)
                     await asyncio.sleep(seconds)
+
+    async def _raise_alarm(self, fault: Exception) -> None:
+        try:
+            await self.means.health.tell_once(
+                "recording_hindered",
+                "critical",
+                f"The recording cannot go on: {fault} It is tried again and again, and what was captured stays. "
+                "Look into the log of this node.",
+                job_id=self.job_id,
+            )
+        except OSError as again:
+            log.error("an alarm could not be kept, it is raised again", job_id=str(self.job_id), fault=str(again))
 
     async def _step(self, listener: Listener) -> None:
         match self.state.stage:

@@ -23,18 +23,19 @@ class Patience:
         self._first = timeouts.retry_first
         self._longest = longest if longest is not None else timeouts.retry_longest
         self._most_asked = timeouts.retry_longest
-        self._faults = 0
+        self.faults = 0
+        """In a row, until now."""
 
     def after(self, fault: Exception | None = None) -> float:
         """How long to wait now."""
-        usual = min(self._first * float(2 ** min(self._faults, 16)), self._longest) * random.uniform(0.5, 1.0)
-        self._faults += 1
+        usual = min(self._first * float(2 ** min(self.faults, 16)), self._longest) * random.uniform(0.5, 1.0)
+        self.faults += 1
         asked = fault.after_seconds if isinstance(fault, RetryLaterError) else None
         return max(usual, min(asked or 0.0, self._most_asked))
 
     def reset(self) -> None:
         """Things work again."""
-        self._faults = 0
+        self.faults = 0
 
 
 async def go_on_for_ever(
@@ -67,9 +68,14 @@ async def run_together(*works: Coroutine[Any, Any, None]) -> None:
             await asyncio.gather(task, return_exceptions=True)
 
 
+def is_absence(fault: Exception) -> bool:
+    """Whether it is only the controller that is away or busy: then waiting is all that can be done."""
+    return isinstance(fault, UnreachableError | RetryLaterError)
+
+
 def tell(name: str, fault: Exception, seconds: float) -> None:
     """Logs a fault of a loop; an absent controller needs no traceback."""
-    if isinstance(fault, UnreachableError | RetryLaterError):
+    if is_absence(fault):
         log.warning("controller is not available", loop=name, fault=str(fault), retry_in_seconds=round(seconds, 2))
     else:
         log.exception("loop had a fault and goes on", loop=name, fault=str(fault), retry_in_seconds=round(seconds, 2))

@@ -346,6 +346,29 @@ def test_open_ended_recording_without_a_job_ends_after_a_while(quick_place: Plac
     assert_nothing_is_missing(sealed.parts["audio"], sealed.facts.frames)
 
 
+def test_recording_whose_take_cannot_be_read_raises_the_alarm_and_keeps_its_files(quick_place: Place) -> None:
+    controller, room = quick_place
+    agent = room.start_agent()
+    job = controller.add_job(job_settings())
+    controller.wait_for_audio(job, 200_000)
+    agent.kill()
+    agent.wait()
+    for pid in (*room.owner_pids(), *room.renderer_pids()):
+        os.kill(pid, signal.SIGKILL)
+    (ledger,) = room.settings.takes_folder.glob("*/ledger")
+    damaged = bytearray(ledger.read_bytes())
+    damaged[10] ^= 1
+    ledger.write_bytes(damaged)
+    room.start_agent()
+    controller.wait_until(
+        "the alarm",
+        lambda: [event for event in controller.events if event.kind == "recording_hindered"],
+        seconds=25,
+    )
+    assert ledger.read_bytes() == damaged
+    assert [state.stage for state in room.job_states()] == [Stage.CAPTURING]
+
+
 # ---- the renderer ----
 
 
