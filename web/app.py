@@ -20,7 +20,7 @@ from web.cache.folder import CacheFolder
 from web.domain.errors import ControllerError, UnavailableError
 from web.errors import problem_response
 from web.headers import SafeHeaders
-from web.runners import finalise, leases
+from web.runners import abandoned, finalise, leases
 from web.runners.changes import ChangeWatch
 from web.runners.loop import keep_running
 from web.services import jobs
@@ -35,6 +35,7 @@ AGENT_API = "/api/agent/v1"
 JSON_API = "/api/v1"
 STATIC_FOLDER = Path(__file__).parents[1] / "static"
 _FINALISE_EVERY = 30.0
+_TIDY_EVERY = 300.0
 
 
 def create_app(settings: ControllerSettings, database_url: str) -> Starlette:
@@ -106,6 +107,7 @@ async def _beside(controller: Controller) -> AsyncIterator[None]:
             every_seconds=_FINALISE_EVERY,
             at_once_on=controller.sealed,
         ),
+        keep_running("abandoned", partial(abandoned.tick, db, controller.content), every_seconds=_TIDY_EVERY),
         keep_running("leases", partial(leases.tick, db, leases.OutageWatch()), every_seconds=timeouts.rescue_period),
         keep_running("changes", partial(ChangeWatch().tick, db, notifications), every_seconds=timeouts.change_poll),
     ]

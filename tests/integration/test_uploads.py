@@ -29,7 +29,7 @@ from tests.integration.web_room import (
 )
 from web.cache.folder import CacheFolder
 from web.domain.errors import ConflictError
-from web.runners import finalise
+from web.runners import abandoned, finalise
 from web.services.cache_content import CacheContent, ContentLimits
 from web.services.stored_content import StoredContent
 from web.store.database import Database
@@ -405,6 +405,67 @@ async def test_no_byte_is_added_by_an_append_that_was_allowed_before_the_seal(
 
 async def _one_block(data: bytes) -> AsyncIterator[bytes]:
     yield data
+
+
+async def test_what_grew_beside_the_sealed_file_is_removed_once_its_job_has_ended(
+    tmp_path: Path, agent: WebAgent, job: ClaimedJob, user: httpx.AsyncClient, db: Database, owner: Any
+) -> None:
+    content = make_content()
+    given_up = await agent.open_file(job)
+    await agent.send(job, given_up, content)
+    await _tidied(tmp_path, db, owner)
+    assert await agent.offset(given_up, "audio") == len(content.audio)
+
+    await agent.deliver(job, content)
+    await _tidied(tmp_path, db, owner)
+
+    assert list((tmp_path / "cache" / "incoming").iterdir()) == []
+    assert await owner.fetchval("SELECT count(*) FROM cache_file WHERE id = $1", given_up) == 0
+    assert await _downloaded(user, job) == content.audio
+
+
+async def test_what_a_cancelled_recording_left_is_removed_also_when_its_seal_was_half_done(
+    tmp_path: Path, agent: WebAgent, job: ClaimedJob, user: httpx.AsyncClient, db: Database, owner: Any
+) -> None:
+    cache_file_id = await agent.open_file(job)
+    await agent.send(job, cache_file_id, make_content())
+    folder = CacheFolder(tmp_path / "cache")
+    home = folder.installed_path(cache_file_id, "audio")
+    home.parent.mkdir(parents=True)
+    folder.path(cache_file_id, "audio").rename(home)
+    await agent.room.finish(job, "cancelled", "cancelled")
+
+    await _tidied(tmp_path, db, owner)
+
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+    shown = (await user.get(f"/api/v1/recordings/{job.recording_id}")).json()
+    assert (shown["state"], shown["cache_state"]) == ("cancelled", "none")
+
+
+async def test_what_may_be_salvaged_or_is_being_written_stays(
+    tmp_path: Path, agent: WebAgent, db: Database, owner: Any
+) -> None:
+    failed, cancelled = await agent.room.claimed(name="Failed"), await agent.room.claimed(name="Cancelled")
+    folder = CacheFolder(tmp_path / "cache")
+    opened = {job.job_id: await agent.open_file(job) for job in (failed, cancelled)}
+    for job in (failed, cancelled):
+        await agent.append(job, opened[job.job_id], "audio", bytes(5000))
+    await agent.room.finish(failed)
+    await agent.room.finish(cancelled, "cancelled", "cancelled")
+    writer = folder.open_part(opened[cancelled.job_id], "audio")
+
+    await _tidied(tmp_path, db, owner)
+
+    writer.close()
+    assert [folder.length(cache_file_id, "audio") for cache_file_id in opened.values()] == [5000, 5000]
+    assert await owner.fetchval("SELECT count(*) FROM cache_file") == 2
+
+
+async def _tidied(tmp_path: Path, db: Database, owner: Any) -> None:
+    """What the controller does long after the jobs have ended."""
+    await owner.execute("UPDATE job SET ended_at = ended_at - interval '1 hour'")
+    content = CacheContent(CacheFolder(tmp_path / "cache"), ContentLimits(0, 0, 0, workers=2, stall_seconds=5))
+    await abandoned.tick(db, content)
 
 
 async def test_checksum_follows_soon_and_after_a_restart(

@@ -76,6 +76,16 @@ class CacheFolder:
         """Drops a part that is not what was sealed, so that it can be sent again from its first byte."""
         self.path(cache_file_id, part).unlink(missing_ok=True)
 
+    def discard(self, cache_file_id: UUID) -> None:
+        """Removes every part, wherever it lies. Raises PartBusyError when one is being written."""
+        for folder in (self._incoming / str(cache_file_id), self._home(cache_file_id)):
+            if folder.exists():
+                for path in folder.iterdir():
+                    with closing(PartWriter(path, head_bytes=0)):
+                        path.unlink()
+                folder.rmdir()
+                _sync_folder(folder.parent)
+
     def install(self, cache_file_id: UUID, heads: Mapping[PartName, bytes], lengths: Mapping[PartName, int]) -> None:
         """Gives every part its final head and its final place; repeatable after a crash at any step.
 

@@ -9,6 +9,7 @@ recordings  start_recording stop_recording cancel_recording
 nodes       create_enrolment_code enrol authenticate_node begin_run update_inventory set_capacity
             set_capture_format prefer_interface
 jobs        claim_next heartbeat finish_job record_events change_no_of
-cache_files open_cache_file require_append seal set_checksum mark_damaged cached_without_checksum
+cache_files open_cache_file require_append seal set_checksum mark_damaged cached_without_checksum abandoned
+            forget_abandoned
 tokens      create_token authenticate
 """

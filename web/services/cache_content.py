@@ -135,8 +135,14 @@ class CacheContent:
         await self._work(lambda: self._folder.install(cache_file_id, heads, lengths))
         return {part: VerifiedPart(one.bytes, one.head_sha256, one.body_sha256) for part, one in seals.items()}
 
+    async def discard(self, cache_file_id: UUID) -> None:
+        """Removes all bytes of a cache file that nobody can seal. Raises ConflictError while another writes it."""
+        async with self.alone_with(cache_file_id):
+            await self._work(lambda: self._folder.discard(cache_file_id))
+            self.forget(cache_file_id)
+
     def forget(self, cache_file_id: UUID) -> None:
-        """It is sealed: what was remembered for going on is of no use any more."""
+        """It is sealed or gone: what was remembered for going on is of no use any more."""
         for part in PARTS:
             self._bodies.pop((cache_file_id, part), None)
 

@@ -109,6 +109,19 @@ async def cached_without_checksum(db: Database, limit: int = 100) -> list[CacheF
     return await cache_files.cached_without_checksum(db, limit)
 
 
+async def abandoned(db: Database, limit: int = 100) -> list[UUID]:
+    """Files that never came to their seal although their job has ended, and cannot any more."""
+    return await cache_files.abandoned(db, since=db.timeouts.grace_uploading, limit=limit)
+
+
+async def forget_abandoned(db: Database, cache_file_id: UUID) -> None:
+    """Its bytes are gone: the recording no longer shows it as growing. What can still be sealed stays."""
+    async with db.transaction() as session:
+        recording_id = await cache_files.forget(session, cache_file_id)
+        if recording_id is not None:
+            await recordings.tell(session, recording_id)
+
+
 def _require_growing(cache_file: CacheFile) -> None:
     if cache_file.state is not CacheState.RECEIVING:
         raise ConflictError(f"The cache file {cache_file.id} is {cache_file.state} already; nothing of it changes.")

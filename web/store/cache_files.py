@@ -1,5 +1,6 @@
 """Cache files."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from protocol.messages import CacheFileRequest, Origin, RecordingFacts, SealRequest, Wish
@@ -80,6 +81,18 @@ async def seal(session: Session, cache_file: CacheFile, request: SealRequest, ve
         parts={name: vars(part) for name, part in verified.items()},
         facts=request.facts.model_dump(mode="json"),
     )
+
+
+async def abandoned(session: Session, *, since: float, limit: int) -> list[UUID]:
+    """Growing files that nobody can seal, of jobs that ended more than `since` seconds ago."""
+    rows = await session.rows("abandoned_cache_files", since=timedelta(seconds=since), limit=limit)
+    return [row["id"] for row in rows]
+
+
+async def forget(session: Session, cache_file_id: UUID) -> UUID | None:
+    """The recording of an abandoned file; None when it is none, and stays."""
+    row = await session.row("forget_cache_file", cache_file_id=cache_file_id)
+    return None if row is None else row["recording_id"]
 
 
 async def queue_uploads(session: Session, cache_file: CacheFile) -> None:

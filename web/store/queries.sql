@@ -379,6 +379,22 @@ SET state = 'cached', origin = {origin}, parts = {parts}, facts = {facts}, cache
                              WHERE o.recording_id = c.recording_id AND o.is_current AND o.id <> c.id)
 WHERE c.id = {cache_file_id};
 
+-- abandoned_cache_files --
+-- Growing cache files that nobody can seal any more, some time after their job ended: the requests of then are over.
+SELECT c.id
+FROM cache_file c
+JOIN job j ON j.id = c.job_id
+WHERE c.state = 'receiving' AND j.state IN ('completed', 'cancelled')
+  AND j.ended_at < clock_timestamp() - {since}::interval
+ORDER BY c.id
+LIMIT {limit};
+
+-- forget_cache_file --
+-- An abandoned cache file whose bytes are gone.
+DELETE FROM cache_file c USING job j
+WHERE c.id = {cache_file_id} AND c.state = 'receiving' AND j.id = c.job_id AND j.state IN ('completed', 'cancelled')
+RETURNING c.recording_id;
+
 -- queue_uploads --
 -- One upload item a policy of the recording that wants its content as soon as it is cached.
 INSERT INTO upload_item (id, recording_id, cache_file_id, upload_policy_id, state)
