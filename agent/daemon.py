@@ -81,7 +81,7 @@ async def _run_loops(
 ) -> int:
     timeouts = settings.timeouts
     health = Health(spool, timeouts)
-    takes = Takes(spool, owners, timeouts)
+    takes = Takes(spool, owners, health, timeouts)
     means = Means(settings, spool, client, owners, Renderers(child_environment()), takes, health)
     control = Control(settings, spool, client, health, drain=drain)
     uploads = Uploads(settings, spool, client, health)

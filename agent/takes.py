@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import structlog
 
 from agent.devices import Owners
 from agent.files import sync_folder
+from agent.health import Health
 from agent.owner.handle import Owner, OwnerError, OwnerStatus
 from agent.patience import go_on_for_ever
 from agent.spool import Spool
@@ -21,12 +23,17 @@ _GOING = ".going-"
 
 
 class Takes:
-    """Releases frames of living takes and removes takes that have ended, once no recording needs them."""
+    """Releases frames of living takes and removes takes that have ended, once no recording needs them.
 
-    def __init__(self, spool: Spool, owners: Owners, timeouts: Timeouts) -> None:
+    A recording that runs in an owner without any job, because its job file was lost, is told and ends after a while.
+    """
+
+    def __init__(self, spool: Spool, owners: Owners, health: Health, timeouts: Timeouts) -> None:
         self._spool = spool
         self._owners = owners
+        self._health = health
         self._timeouts = timeouts
+        self._jobless_since: dict[str, float] = {}
         self._turn = asyncio.Lock()
         self._growing: dict[str, Take] = {}
 
@@ -54,17 +61,37 @@ class Takes:
 
     async def _release_living(self) -> set[str]:
         """Releases what may go of every take that is being written; their ids."""
-        living = set()
+        living: set[str] = set()
+        needs: set[str] = set()
         for owner in await self._owners.living():
             try:
                 status = await owner.status()
+                needs |= set(status.needs)
+                await self._end_jobless(owner, status)
                 if status.take_id is not None:
                     living.add(status.take_id)
                     await self._release(owner, status)
             except (OwnerError, OSError, AudioError) as fault:
                 log.info("nothing of a capture is released", fault=str(fault))
         self._growing = {take_id: take for take_id, take in self._growing.items() if take_id in living}
+        self._jobless_since = {name: since for name, since in self._jobless_since.items() if name in needs}
         return living
+
+    async def _end_jobless(self, owner: Owner, status: OwnerStatus) -> None:
+        """What no job tells of cannot be stopped or delivered; it stays on this node, but does not grow for ever."""
+        now = time.monotonic()
+        for recording_id in set(status.needs) - {str(state.recording_id) for state in self._spool.jobs.values()}:
+            if recording_id not in self._jobless_since:
+                self._jobless_since[recording_id] = now
+                await self._health.tell(
+                    "capture_without_job",
+                    "critical",
+                    f"{status.interface.name} is captured for recording {recording_id}, of which there is no job. "
+                    f"It ends in {self._timeouts.orphan_capture / 60:.0f} minutes; what was captured stays here.",
+                )
+            elif now - self._jobless_since[recording_id] > self._timeouts.orphan_capture:
+                await owner.drop(recording_id)
+                log.warning("a capture without a job was ended", recording_id=recording_id)
 
     async def _release(self, owner: Owner, status: OwnerStatus) -> None:
         """Frames before the oldest recording that still needs some; without one, all but what a late start may want."""

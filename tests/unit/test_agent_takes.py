@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from agent.health import Health
 from agent.owner.config import Capture, Interface
 from agent.owner.handle import OwnerStatus
 from agent.spool import Spool
@@ -19,6 +20,7 @@ from protocol.timeouts import Timeouts
 from tests.unit.test_agent_spool import claimed
 
 LINGER_FRAMES = 480_000
+TIMEOUTS = Timeouts()
 
 
 @dataclass
@@ -29,6 +31,7 @@ class FakeOwner:
     durable_frame: int = 1_000_000
     needs: list[str] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
 
     async def status(self) -> OwnerStatus:
         return OwnerStatus(
@@ -51,6 +54,10 @@ class FakeOwner:
         assert take_id == str(self.take_id)
         self.released.append(before_frame)
         return before_frame
+
+    async def drop(self, recording_id: str) -> None:
+        self.needs.remove(recording_id)
+        self.dropped.append(recording_id)
 
 
 @dataclass
@@ -87,8 +94,17 @@ class Shelf:
 
         return asyncio.run(add())
 
-    def sweep(self, *owners: FakeOwner) -> None:
-        asyncio.run(Takes(self.spool, FakeOwners(list(owners)), Timeouts()).sweep())  # type: ignore[arg-type]
+    def sweep(self, *owners: FakeOwner, times: int = 1, timeouts: Timeouts = TIMEOUTS) -> None:
+        async def sweep() -> None:
+            takes = Takes(self.spool, FakeOwners(list(owners)), Health(self.spool, timeouts), timeouts)  # type: ignore[arg-type]
+            for _ in range(times):
+                await takes.sweep()
+
+        asyncio.run(sweep())
+
+    @property
+    def events(self) -> list[str]:
+        return [stored.event.kind for stored in asyncio.run(self.spool.events(10))]
 
     @property
     def takes(self) -> list[str]:
@@ -187,3 +203,15 @@ def test_growing_take_that_cannot_be_read_is_left_alone(shelf: Shelf) -> None:
     owner = FakeOwner(new_id())
     shelf.sweep(owner)
     assert owner.released == []
+
+
+def test_capture_without_a_job_is_told_once_and_ends_after_a_while(shelf: Shelf) -> None:
+    lost = str(new_id())
+    job = shelf.add_job(new_id(), Stage.CAPTURING)
+    owner = FakeOwner(shelf.add_take([], ended=False), needs=[lost, str(job.recording_id)])
+    shelf.sweep(owner, times=3)
+    assert (owner.dropped, shelf.events) == ([], ["capture_without_job"])
+    shelf.sweep(owner, times=3, timeouts=replace(TIMEOUTS, orphan_capture=0.0))
+    assert owner.dropped == [lost]
+    assert owner.needs == [str(job.recording_id)]
+    shelf.writer.close("test")
