@@ -210,6 +210,7 @@ fn finish_file(file: &File, path: &Path, format: &PcmFormat, data_bytes: u64) ->
     Ok(end + padding.len() as u64)
 }
 
-fn padding(data_bytes: u64) -> &'static [u8] {
+/// What stands behind so many bytes of samples in a closed file.
+pub fn padding(data_bytes: u64) -> &'static [u8] {
     if data_bytes.is_multiple_of(2) { &[] } else { &[0] }
 }

@@ -11,7 +11,7 @@ use core_rs::ledger::{ClockPair, Entry, LEDGER_NAME, LEDGER_VERSION, LedgerWrite
 use core_rs::segment::{DATA_OFFSET, segment_name};
 use core_rs::sums::{FlushRecord, RECORD_BYTES, sums_path};
 use core_rs::take::{Take, TakeOptions, TakeWriter};
-use core_rs::{Error, wav};
+use core_rs::{Error, PcmFormat, SampleType, wav};
 use proptest::prelude::*;
 use support::{NS, RATE, copy, counter, crashed, create, push, quick, read, stereo, wait_until_durable};
 
@@ -99,6 +99,28 @@ fn bytes_behind_the_last_flush_are_moved_aside() {
     let torn = segment.with_extension("wav.torn");
     assert_eq!(std::fs::read(torn).expect("kept"), b"not flushed");
     assert_eq!(take.segments()[0].frames, 1_350);
+}
+
+#[test]
+fn a_crash_while_it_recovers_keeps_what_was_moved_aside() {
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = home.path().join("take");
+    let format = PcmFormat::new(1, RATE as u32, SampleType::S24).expect("plain");
+    let writer = TakeWriter::create(&folder, format, serde_json::Map::new(), quick()).expect("a take");
+    writer.push(&[5; 333], 0).expect("open");
+    wait_until_durable(&writer, 111);
+    drop(writer);
+    let segment = folder.join(segment_name(0, 0));
+    let file = OpenOptions::new().write(true).open(&segment).expect("there");
+    file.write_all_at(b"not flushed", DATA_OFFSET + 333).expect("room");
+    let before = [folder.join(LEDGER_NAME), sums_path(&segment)];
+    let before = before.map(|path| (std::fs::read(&path).expect("there"), path));
+    for _ in 0..2 {
+        before.iter().for_each(|(bytes, path)| std::fs::write(path, bytes).expect("room"));
+        drop(TakeWriter::resume(&folder, "owner_died", quick()).expect("resumable"));
+        assert_eq!(std::fs::read(segment.with_extension("wav.torn")).expect("kept"), b"not flushed");
+        assert_eq!(Take::open(&folder).expect("whole").tears().expect("readable")[0].byte, DATA_OFFSET + 333);
+    }
 }
 
 #[test]

@@ -5,11 +5,12 @@
 use std::collections::{HashSet, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::ledger::{Entry, LEDGER_NAME, LedgerWriter, Tear};
-use crate::segment::{DATA_OFFSET, close_recovered, forget_sums, segment_index, sync_folder};
+use crate::segment::{DATA_OFFSET, close_recovered, forget_sums, padding, segment_index, sync_folder};
 use crate::take::clock_map::frames_to_ns;
 use crate::take::history::History;
 use crate::take::reader::{Take, file_length, first_bad_block};
@@ -134,7 +135,10 @@ impl GoodPart {
     /// The tail keeps existing beside the segment. A head alone is no loss, and a file without frames is moved as a whole.
     fn move_tail_aside(&self, path: &Path, file: &str) -> Result<Option<Tear>> {
         let byte = if self.frames == 0 { 0 } else { DATA_OFFSET + self.data_bytes };
-        let length = file_length(path)?;
+        let length = match file_length(path)? {
+            length if self.ends_in_padding(path, length)? => byte,
+            length => length,
+        };
         if length > byte {
             copy_aside(path, byte, OpenOptions::new().write(true).create(true).truncate(true))?;
         }
@@ -147,6 +151,19 @@ impl GoodPart {
             byte,
             reason: format!("{}; moved aside", self.reason),
         }))
+    }
+
+    /// Whether closing the file had already begun, by its writer or by an earlier recovery, whose tear must stay.
+    fn ends_in_padding(&self, path: &Path, length: u64) -> Result<bool> {
+        let padding = padding(self.data_bytes);
+        let end = DATA_OFFSET + self.data_bytes;
+        if self.frames == 0 || padding.is_empty() || length != end + padding.len() as u64 {
+            return Ok(false);
+        }
+        let mut tail = vec![0; padding.len()];
+        let file = File::open(path).map_err(Error::io("open", path))?;
+        file.read_exact_at(&mut tail, end).map_err(Error::io("read", path))?;
+        Ok(tail == padding)
     }
 }
 

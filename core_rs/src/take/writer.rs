@@ -531,9 +531,9 @@ impl Pen {
             self.shared.has_failed.store(true, Ordering::Release);
         }
         let has_failed = outcome.is_err();
-        let (reason, end_frame, has_run_out) = self.wait_for_ending();
+        let (reason, end_frame) = self.wait_for_ending();
         let ended = match reason {
-            Some(reason) => self.end(&reason, end_frame, has_failed, has_run_out).map(Some),
+            Some(reason) => self.end(&reason, end_frame, has_failed).map(Some),
             None => Ok(None),
         };
         *lock(&self.shared.phase) = Phase::Ended(ended);
@@ -626,18 +626,18 @@ impl Pen {
         steps
     }
 
-    fn wait_for_ending(&self) -> (Option<String>, u64, bool) {
+    fn wait_for_ending(&self) -> (Option<String>, u64) {
         let mut phase = lock(&self.shared.phase);
         loop {
-            if let Phase::Ending { reason, end_frame, has_run_out } = &*phase {
-                return (reason.clone(), *end_frame, *has_run_out);
+            if let Phase::Ending { reason, end_frame, .. } = &*phase {
+                return (reason.clone(), *end_frame);
             }
             let waited = self.shared.phase_changed.wait(phase);
             phase = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
         }
     }
 
-    fn end(&mut self, reason: &str, end_frame: u64, has_failed: bool, has_run_out: bool) -> Result<EndMark> {
+    fn end(&mut self, reason: &str, end_frame: u64, has_failed: bool) -> Result<EndMark> {
         let offset_ns = self.shared.offset_ns.load(Ordering::Relaxed);
         self.scribe.close_segment(offset_ns)?;
         if let Some(drawing) = self.drawing.take()
@@ -645,6 +645,8 @@ impl Pen {
         {
             note_drawing_fault(&mut lock(&self.shared.book), &fault)?;
         }
+        // Asked last: closing a segment on a slow disk may take what was left of the time.
+        let has_run_out = matches!(&*lock(&self.shared.phase), Phase::Ending { has_run_out: true, .. });
         let kill = if has_failed {
             Some(WRITE_ERROR)
         } else if has_run_out {
