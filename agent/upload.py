@@ -30,6 +30,7 @@ log = structlog.get_logger()
 REQUEST_BYTES = 8 * 1024 * 1024
 """Most bytes of one request."""
 MISMATCHES_BEFORE_ALARM = 3
+REFUSALS_BEFORE_ALARM = 3
 _FOLLOWED = {Stage.CAPTURING, Stage.FINISHING, Stage.UPLOADING}
 _WAVEFORM_EVERY = 4
 """The waveform grows slowly: it is sent in every so manieth round."""
@@ -100,24 +101,24 @@ class Upload:
         self._safe_before = 0
         self._rounds = 0
         self._mismatches = 0
+        self._patience = Patience(self._timeouts)
 
     async def run(self) -> None:
         """Until the content is sealed, or nobody wants it."""
-        patience = Patience(self._timeouts)
         with self._spool.listening() as listener:
             while (state := self._spool.jobs.get(self._job_id)) and state.stage in _FOLLOWED:
                 try:
                     await self._step_under_lease(state, listener)
-                    patience.reset()
+                    self._patience.reset()
                 except NodeRunSupersededError:
                     raise
                 except JobGoneError:
                     return
                 except Exception as fault:
                     if self._has_progressed():
-                        patience.reset()
+                        self._patience.reset()
                     self._offsets.clear()
-                    seconds = patience.after(fault)
+                    seconds = self._patience.after(fault)
                     tell(f"upload {self._job_id}", fault, seconds)
                     await asyncio.sleep(seconds)
 
@@ -155,6 +156,7 @@ class Upload:
                 raise
             log.warning("the controller does not know the cache file, a new one is begun", job_id=str(self._job_id))
             await self._begin_anew()
+            await asyncio.sleep(self._timeouts.retry_first)
             return
         await listener.wait(self._timeouts.upload_pause / (4 if state.stage is Stage.FINISHING else 1))
 
@@ -270,15 +272,16 @@ class Upload:
             raise mismatch
 
     async def _refused(self, refusal: ControllerFault) -> None:
-        """Offered again and again; but it can be cancelled, and people hear of it."""
-        await self._update(seal_sent=False)
-        await self._health.tell_once(
-            "upload_refused",
-            "critical",
-            f"The controller does not accept the recording: {refusal} It stays on this node and is offered again. "
-            "Run controller and agent in the same version, or cancel the recording.",
-            job_id=self._job_id,
-        )
+        """Offered again and again; but it can be cancelled, and when it stays so people hear of it."""
+        await self._spool.change_job(self._job_id, lambda state: {"seal_sent": False} if state.seal_sent else {})
+        if self._patience.faults >= REFUSALS_BEFORE_ALARM:
+            await self._health.tell_once(
+                "upload_refused",
+                "critical",
+                f"The controller does not accept the recording: {refusal} It stays on this node and is offered again. "
+                "Run controller and agent in the same version, or cancel the recording.",
+                job_id=self._job_id,
+            )
 
     def _is_intact(self, rendition: Rendition) -> bool:
         """Whether the files on disk are the ones that were rendered."""

@@ -502,6 +502,17 @@ def test_recording_that_the_controller_does_not_accept_is_told_and_can_be_cancel
     assert controller.calls["seal"] < 10
 
 
+def test_refusal_that_passes_raises_no_alarm(place: Place) -> None:
+    controller, room = place
+    controller.refusals["seal"] = (409, "")
+    room.start_agent()
+    job = controller.add_job(job_settings(duration_ms=500))
+    controller.wait_until("a refusal", lambda: controller.calls["seal"])
+    controller.refusals.clear()
+    controller.wait_until("seal", lambda: controller.sealed(job))
+    assert controller.events == []
+
+
 def test_cancelled_recording_without_a_lease_presses_nobody_while_its_owner_hangs(place: Place) -> None:
     controller, room = place
     controller.refusals["seal"] = (503, "")
