@@ -23,6 +23,7 @@ from protocol.messages import Wish
 log = structlog.get_logger()
 
 CLAIMS_LIMIT = 100
+EVENTS_LIMIT = 10_000
 
 
 class Listener:
@@ -66,6 +67,9 @@ class Spool:
         self._locks: dict[UUID, asyncio.Lock] = {}
         self._listeners: set[Listener] = set()
         self._releasing = threading.Lock()
+        self.events_limit = EVENTS_LIMIT
+        self._events_waiting: int | None = None
+        """At most so many; None until they are counted again."""
         self._lock_descriptor: int | None = None
         self.progress: dict[UUID, Progress] = {}
         self.broken: list[str] = []
@@ -193,7 +197,15 @@ class Spool:
     # ---- events ----
 
     async def add_event(self, event: StoredEvent) -> None:
+        """Kept until it is dropped. While `events_limit` wait already, the log alone tells of more."""
+        if self._events_waiting is None:
+            self._events_waiting = await asyncio.to_thread(lambda: sum(1 for _ in self._events.glob("*.json")))
+        if self._events_waiting >= self.events_limit:
+            log.warning("too many events wait for the controller, this one is not kept", kind=event.event.kind)
+            return
         await asyncio.to_thread(write_model, self._events / f"{event.event.id}.json", event)
+        if self._events_waiting is not None:
+            self._events_waiting += 1
         self.ring()
 
     async def events(self, limit: int) -> list[StoredEvent]:
@@ -203,6 +215,7 @@ class Spool:
     async def drop_events(self, ids: list[UUID]) -> None:
         for event_id in ids:
             await asyncio.to_thread(remove, self._events / f"{event_id}.json")
+        self._events_waiting = None
 
     # ---- what is needed no more ----
 

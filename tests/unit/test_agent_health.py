@@ -101,6 +101,24 @@ def test_event_that_could_not_be_kept_is_told_the_next_time(tmp_path: Path) -> N
     assert asyncio.run(tell()) == 1
 
 
+def test_events_of_a_storm_do_not_fill_the_disk_while_the_controller_is_away(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    spool.events_limit = 3
+
+    async def tell() -> list[int]:
+        health = Health(spool, QUICK)
+        waiting = []
+        for _ in range(2):
+            for _ in range(6):
+                await health.tell("device_overrun", "warning", "Frames were dropped.")
+            events = await spool.events(10)
+            waiting.append(len(events))
+            await spool.drop_events([stored.event.id for stored in events])
+        return waiting
+
+    assert asyncio.run(tell()) == [3, 3]
+
+
 def test_event_with_an_id_of_its_own_is_told_once(tmp_path: Path) -> None:
     spool = opened(tmp_path)
     event_id = new_id()
