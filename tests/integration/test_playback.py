@@ -1,6 +1,7 @@
 """Recordings are played in ranges and downloaded under their names, once they were proved to be whole."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -88,6 +89,17 @@ async def test_range_behind_the_end_is_refused_with_the_length(
     answer = await user.get(path(job), headers={"Range": f"bytes={len(content.audio)}-"})
     assert answer.status_code == 416
     assert answer.headers["Content-Range"] == f"bytes */{len(content.audio)}"
+
+
+@pytest.mark.parametrize("what", ["audio", "waveform.dat"])
+@pytest.mark.parametrize("change", [-1, 1])
+async def test_file_of_another_length_than_what_was_sealed_is_not_given_out(
+    tmp_path: Path, user: httpx.AsyncClient, job: ClaimedJob, what: str, change: int
+) -> None:
+    for stored in (tmp_path / "cache" / "files").rglob(what.removesuffix(".dat")):
+        os.truncate(stored, stored.stat().st_size + change)
+    refused = await user.get(path(job, what))
+    assert (refused.status_code, refused.json()["cache_state"]) == (409, "damaged")
 
 
 async def test_several_ranges_give_the_whole_file(user: httpx.AsyncClient, job: ClaimedJob, content: Content) -> None:

@@ -38,6 +38,8 @@ class StoredFile:
 
     cache_file_id: UUID
     part: PartName
+    bytes: int
+    """As it was sealed."""
     media_type: str
     etag: str
     """Strong: names these very bytes."""
@@ -61,6 +63,8 @@ class FileResponse(Response):
             return await send({"type": "http.response.body", "body": b""})
         try:
             async with self._controller.stored.opened(file.cache_file_id, file.part) as part:
+                if part.length_bytes != file.bytes:
+                    raise NotCachedError("damaged", "The stored file has another length than what was sealed.")
                 span = None
                 if range_holds(asked.get("if-range"), file.etag):
                     span = requested_range(asked.get("range"), part.length_bytes)

@@ -124,6 +124,7 @@ def _file(
     return StoredFile(
         cache_file_id=cache_file.id,
         part=part,
+        bytes=sealed.bytes,
         media_type=media_type,
         etag=f'"{sealed.head_sha256[:16]}{sealed.body_sha256[:48]}"',
         changed_at=cache_file.cached_at or cache_file.created_at,
