@@ -305,6 +305,16 @@ async def test_nothing_is_salvaged_for_a_completed_or_cancelled_job(db: Database
             await room.open_file(job, Origin.SALVAGED)
 
 
+async def test_nothing_is_salvaged_of_what_somebody_cancelled_although_its_job_failed(db: Database) -> None:
+    room = await make_room(db)
+    job = await room.claimed()
+    await recordings.cancel_recording(db, job.recording_id, by=SOMEBODY)
+    await room.finish(job, "failed")
+    with pytest.raises(JobEndedError):
+        await room.open_file(job, Origin.SALVAGED)
+    assert (await _recording(db, job.recording_id)).cache_state is CacheState.NONE
+
+
 async def test_opening_twice_finds_the_same_file(db: Database, owner: Any) -> None:
     room = await make_room(db)
     job = await room.claimed()

@@ -105,9 +105,10 @@ def is_salvage(job: HeldJob, *, epoch: int, origin: Origin) -> bool:
     Salvage is late content of a job that failed, from a node that held it once. Raises as require_live when it is
     neither, and ConflictError when somebody asked for the end without delivering.
     """
-    if origin is Origin.SALVAGED and job.state is JobState.FAILED and 1 <= epoch <= job.epoch:
+    is_wanted = job.wish is not Wish.CANCEL
+    if origin is Origin.SALVAGED and job.state is JobState.FAILED and is_wanted and 1 <= epoch <= job.epoch:
         return True
     require_live(job, epoch=epoch)
-    if job.wish is Wish.CANCEL:
+    if not is_wanted:
         raise ConflictError("This recording is to be cancelled; its content is not wanted.")
     return False
