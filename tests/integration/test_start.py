@@ -156,6 +156,18 @@ async def test_concurrent_starts_never_exceed_the_capacity(db: Database, owner: 
     assert await owner.fetchval("SELECT count(*) FROM job") == 3
 
 
+async def test_a_capacity_that_is_lowered_meanwhile_counts(db: Database, owner: Any) -> None:
+    room = await make_room(db, capacity=2)
+    await room.claimed(name="Council")
+    async with owner.transaction():
+        await owner.execute("UPDATE node SET capacity = 1")
+        starting = asyncio.create_task(room.start("Lecture"))
+        while not await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    with pytest.raises(CapacityError):
+        await starting
+
+
 async def test_stop_before_the_claim_cancels_and_nothing_can_be_claimed(db: Database, owner: Any) -> None:
     room = await make_room(db)
     started = await room.start()

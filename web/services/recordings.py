@@ -36,9 +36,9 @@ async def start_recording(db: Database, request: StartRecording, *, by: Actor) -
         profile = await profiles.get(session, request.profile_id)
         settings = _settings(request, profile, await _interface(session, request, node.name, by))
         await _check(session, request)
-        await nodes.lock(session, node.id)
+        locked = await nodes.lock(session, node.id)
         if not await _is_known(session, request):
-            await _require_capacity(session, request, node.name, node.capacity)
+            await _require_capacity(session, request, node.name, locked.capacity)
             await _make(session, request, settings, profile.id, by)
         return await recordings.get(session, request.id, scope=by.scope)
 
