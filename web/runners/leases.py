@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from uuid import UUID
 
 from protocol.messages import Phase, Wish
@@ -25,21 +23,24 @@ _DOING = {
 
 
 class OutageWatch:
-    """Knows since when agents could have reached us: a silence of ours must not fail their jobs. One a controller."""
+    """Knows since when agents could have reached us: a silence of ours must not fail their jobs. One a controller.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` answers seconds that never go back."""
-        self._clock = clock
+    It goes by the database's clock, which leases run out by: that one also moves while the whole machine stands still.
+    """
+
+    def __init__(self) -> None:
         self._since: float | None = None
         self._last = 0.0
 
-    def database_answered(self, period: float) -> float:
-        """For how many seconds it has answered without a break; called about every `period`."""
-        now = self._clock()
-        if self._since is None or now - self._last > _MISSED_PERIODS * period:
-            self._since = now
-        self._last = now
-        return now - self._since
+    def database_answered(self, uptime: float, period: float) -> float:
+        """For how many seconds it has answered without a break; called about every `period`.
+
+        `uptime` says how long the database has run, by its own clock.
+        """
+        if self._since is None or not 0 <= uptime - self._last <= _MISSED_PERIODS * period:
+            self._since = uptime
+        self._last = uptime
+        return uptime - self._since
 
 
 async def tick(db: Database, watch: OutageWatch) -> list[UUID]:
@@ -49,7 +50,7 @@ async def tick(db: Database, watch: OutageWatch) -> list[UUID]:
     """
     async with db.transaction() as session:
         uptime = await jobs.uptime_seconds(session)
-        reachable = min(uptime, watch.database_answered(db.timeouts.rescue_period))
+        reachable = watch.database_answered(uptime, db.timeouts.rescue_period)
         if reachable < db.timeouts.lease or not await jobs.take_rescue_turn(session):
             return []
         ended = []
