@@ -179,8 +179,6 @@ class RenderTask(Stored):
     end_reason: EndReason | None = None
     cut_frame: Frames | None = None
     """Nothing from here on will ever become durable."""
-    abandoned: bool = False
-    """Nobody wants the rendition any more."""
     capture: CaptureFormat
     channel_map: list[list[float]]
     encoding: Encoding

@@ -74,7 +74,7 @@ class TaskFile:
         if (found.st_ino, found.st_mtime_ns) == self._seen:
             return
         task = self._folder.read_render()
-        if task is None or task.abandoned:
+        if task is None:
             raise AbandonedError
         if task.encoder_version != encoder_version(task.encoding):
             raise RendererError(f"The task is for encoder {task.encoder_version}. Let the agent write it again.")

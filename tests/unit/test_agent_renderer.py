@@ -212,12 +212,10 @@ def test_levels_are_those_of_the_mapped_channels(recorded: Recorded) -> None:
     assert (silent.peak_dbfs, silent.rms_dbfs) == (None, None)
 
 
-def test_abandoned_task_ends_the_renderer(recorded: Recorded) -> None:
+def test_renderer_without_a_task_ends(recorded: Recorded) -> None:
     recorded.push(1000)
-    write_model(recorded.job.render, recorded.task(0, None, abandoned=True))
     with pytest.raises(AbandonedError):
         follow(recorded.job)
-    recorded.job.render.unlink()
     assert main([str(recorded.job.path)]) == 0
     assert not recorded.job.rendition.exists()
 
