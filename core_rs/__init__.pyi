@@ -253,7 +253,7 @@ class TakeWriter:
     def levels(self) -> list[ChannelLevels]:
         """Since the last call, up to what the thread has looked at; asking makes it look again.
 
-        Empty without `levels`.
+        Empty without `levels`, and when nothing came in since the last call: that is not silence.
         """
     def release(self, before_frame: int) -> int:
         """Unlinks whole closed segments that end at or before this frame, after a ledger entry.

@@ -24,8 +24,8 @@ pub const LEDGER_VERSION: u32 = 1;
 /// Longest line that is written or believed.
 pub const MOST_LINE_BYTES: u64 = 1 << 20;
 
-/// Frames beyond this are beyond any take: nonsense, and sums of a few of them do not overflow.
-pub const MOST_FRAMES: u64 = 1 << 60;
+/// Frames beyond this, 93 years of the fastest, are beyond any take: nonsense, and their bytes do not overflow.
+pub const MOST_FRAMES: u64 = 1 << 50;
 
 /// Most entries of one line: with causes as short as the inlet wants them it stays below [`MOST_LINE_BYTES`].
 const MOST_LINE_ENTRIES: usize = 1_000;

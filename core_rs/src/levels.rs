@@ -41,6 +41,11 @@ impl Levels {
         with_sample!(self.format.sample_type(), S => self.push_samples::<S>(pcm));
     }
 
+    /// Whether there was anything to measure since the last [`take`](Self::take).
+    pub fn has_measured(&self) -> bool {
+        self.frames > 0
+    }
+
     /// What was measured since the last call. Peak and RMS begin anew, runs of zeros go on.
     pub fn take(&mut self) -> Vec<ChannelLevels> {
         let frames = std::mem::take(&mut self.frames) as f64;

@@ -351,7 +351,7 @@ mod tests {
     }
 
     fn any_entry() -> impl Strategy<Value = Entry> {
-        let number = prop_oneof![0u64..40, Just(1 << 60), any::<u64>()];
+        let number = prop_oneof![0u64..40, Just(MOST_FRAMES), any::<u64>()];
         (0u8..7, number.clone(), number).prop_map(|(kind, a, b)| match kind {
             0 => opened(a, b),
             1 => closed(a, b),

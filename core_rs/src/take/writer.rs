@@ -288,10 +288,13 @@ impl TakeWriter {
         book.enter(Entry::Clock(ClockPair { frame, boottime_ns, utc_ns }))
     }
 
-    /// Levels since the last call, up to what the thread has looked at; it looks again because of this call. Empty when off.
+    /// Levels since the last call, up to what the thread has looked at; it looks again because of this call. Empty when off, and
+    /// when nothing came since the last call: that is not silence.
     pub fn levels(&self) -> Vec<ChannelLevels> {
         self.thread.unpark();
-        self.shared.levels.as_ref().map_or_else(Vec::new, |levels| lock(levels).take())
+        let Some(levels) = &self.shared.levels else { return Vec::new() };
+        let mut levels = lock(levels);
+        if levels.has_measured() { levels.take() } else { Vec::new() }
     }
 
     /// Unlinks closed segments that end at or before this frame, after an entry in the ledger. Returns the first frame still held.
