@@ -151,7 +151,7 @@ class ControllerClient:
     async def seal(self, cache_file_id: UUID, request: SealRequest) -> SealAnswer:
         """Raises DigestMismatchError when the controller holds other bytes."""
         answer = await self._send(
-            "POST", f"/cache-files/{cache_file_id}/seal", request, lease=(request.job_id, request.epoch)
+            "POST", f"/cache-files/{cache_file_id}/seal", request, lease=(request.job_id, request.epoch), limit=None
         )
         return _parsed(answer, SealAnswer)
 
@@ -172,7 +172,7 @@ class ControllerClient:
         lease: tuple[UUID, int] | None = None,
         limit: float | None = 0.0,
     ) -> httpx.Response:
-        """`limit` seconds for all of it: 0 for the usual total, None for content, which may only not stall."""
+        """`limit` seconds for all of it: 0 for the usual total, None for what may be long and only must not stall."""
         total = self._timeouts.http_total if limit == 0.0 else limit
         extra: dict[str, Any] = {}
         if body is not None:

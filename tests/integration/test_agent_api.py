@@ -217,6 +217,20 @@ async def test_body_that_does_not_arrive_is_not_waited_for(tmp_path: Path, datab
         writer.close()
 
 
+async def test_long_body_may_come_over_a_slow_line(tmp_path: Path, database_url: str, db: Database) -> None:
+    settings = settings_in(tmp_path, time_scale=0.02)
+    async with running(settings, database_url) as controller, web_agent(controller.url, db) as agent:
+
+        async def slowly() -> AsyncIterator[bytes]:
+            for _ in range(6):
+                yield b" " * 4096
+                await asyncio.sleep(0.06)
+
+        assert settings.timeouts.http_total < 6 * 0.06
+        answer = await agent.http.post("/heartbeat", content=slowly())
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
 # ---- waiting ----
 
 

@@ -29,6 +29,8 @@ from web.services import nodes, tokens
 from web.services.controller import Controller
 
 BODY_LIMIT_BYTES = 1024 * 1024
+SLOWEST_BYTES_PER_SECOND = 8 * 1024
+"""A body may take longer than a short one by its length at this rate: the facts of months pass a slow line too."""
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -172,15 +174,16 @@ def _path_value(name: str, kind: Any, value: Any) -> Any:
 
 
 async def _read_body(request: Request, limit_bytes: int, limit_seconds: float) -> bytes:
-    body = bytearray()
+    body, began = bytearray(), asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout(limit_seconds), aclosing(request.stream()) as blocks:
+        async with asyncio.timeout(limit_seconds) as limit, aclosing(request.stream()) as blocks:
             async for block in blocks:
                 body += block
                 if len(body) > limit_bytes:
                     raise TooLargeError(f"The body may have at most {limit_bytes} bytes.")
+                limit.reschedule(began + limit_seconds + len(body) / SLOWEST_BYTES_PER_SECOND)
     except TimeoutError as stalled:
-        raise UnavailableError(f"The body did not arrive in {limit_seconds:g} s.") from stalled
+        raise UnavailableError(f"The body arrived too slowly; send it within {limit_seconds:g} s.") from stalled
     return bytes(body)
 
 
