@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -180,6 +181,18 @@ async def test_a_new_run_waits_for_a_heartbeat_without_holding_what_that_needs(d
         await _somebody_waits(owner)
         await owner.execute("SELECT FROM lease FOR UPDATE NOWAIT")
     assert (await beginning).node_run == room.node_run + 1
+
+
+async def test_recordings_follow_in_the_order_in_which_everybody_locks_them(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    later = await room.claimed(id=UUID(int=2), name="Later")
+    sooner = await room.claimed(id=UUID(int=1), name="Sooner")
+    async with owner.transaction():
+        await owner.execute("UPDATE recording SET name = name WHERE id = $1", sooner.recording_id)
+        beating = asyncio.create_task(room.heartbeat(later, sooner))
+        await _somebody_waits(owner)
+        await owner.execute("SELECT FROM recording WHERE id = $1 FOR UPDATE NOWAIT", later.recording_id)
+    assert [job.standing for job in (await beating).jobs] == ["renewed", "renewed"]
 
 
 async def _somebody_waits(owner: Any) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -93,6 +94,20 @@ async def test_a_rescued_agent_is_refused_and_told(db: Database, owner: Any) -> 
     with pytest.raises(EpochSupersededError):
         await room.finish(job)
     assert await owner.fetchval("SELECT count(*) FROM job_event WHERE kind IN ('failed', 'completed')") == 1
+
+
+async def test_recordings_end_in_the_order_in_which_everybody_locks_them(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    later = await room.claimed(id=UUID(int=2), name="Later")
+    sooner = await room.claimed(id=UUID(int=1), name="Sooner")
+    await _expire(owner, 200)
+    async with owner.transaction():
+        await owner.execute("UPDATE recording SET name = name WHERE id = $1", sooner.recording_id)
+        rescuing = asyncio.create_task(_rescue(db))
+        while not await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await owner.execute("SELECT FROM recording WHERE id = $1 FOR UPDATE NOWAIT", later.recording_id)
+    assert await rescuing == [sooner.job_id, later.job_id]
 
 
 async def test_a_lost_job_that_was_to_be_cancelled_is_cancelled(db: Database, owner: Any) -> None:

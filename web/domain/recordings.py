@@ -9,12 +9,14 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
-from protocol.messages import InterfaceRef, Message, Milliseconds, Name, Wish
+from protocol.messages import InterfaceRef, Message, Name, Wish
 from web.domain.states import CacheState, Health, Mark, RecordingState, UploadStatus
 
 Channel = Annotated[int, Field(ge=0, le=63)]
 FOLDER_LIMIT = 500
 TAGS_LIMIT = 50
+DURATION_LIMIT_MS = 10 * 366 * 24 * 3_600_000
+LAST_YEAR = 9000
 
 
 def tidy_folder(path: str) -> str:
@@ -55,15 +57,16 @@ class StartRecording(Message):
     """`mono` is the mean of the channels."""
     starts_at: AwareDatetime | None = None
     ends_at: AwareDatetime | None = None
-    duration_ms: Milliseconds | None = None
+    duration_ms: Annotated[int, Field(ge=1, le=DURATION_LIMIT_MS)] | None = None
+    """Ten years at most."""
     upload_policy_ids: list[UUID] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _one_end_after_the_start(self) -> "StartRecording":
         if self.ends_at is not None and self.duration_ms is not None:
             raise ValueError("give either ends_at or duration_ms, not both")
-        if self.duration_ms == 0:
-            raise ValueError("duration_ms must be above 0")
+        if any(instant is not None and instant.year > LAST_YEAR for instant in (self.starts_at, self.ends_at)):
+            raise ValueError(f"starts_at and ends_at must lie before the year {LAST_YEAR}")
         if self.starts_at is not None and self.ends_at is not None and self.ends_at <= self.starts_at:
             raise ValueError("ends_at must be after starts_at")
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from protocol.messages import Phase, Wish
+from protocol.timeouts import Timeouts
 from web.domain.health import Finding
 from web.domain.leases import LostJob, UnclaimedJob
 from web.domain.states import JobState, Severity
@@ -53,17 +54,23 @@ async def tick(db: Database, watch: OutageWatch) -> list[UUID]:
         reachable = watch.database_answered(uptime, db.timeouts.rescue_period)
         if reachable < db.timeouts.lease or not await jobs.take_rescue_turn(session):
             return []
-        ended = []
-        for lost in await jobs.lost(session, db.timeouts):
-            await _end_lost(session, lost)
-            ended.append(lost.id)
-        for unclaimed in await jobs.unclaimed(session, db.timeouts):
-            if unclaimed.window == "open":
-                await _tell_of_delay(session, unclaimed)
-            else:
-                await _end_unclaimed(session, unclaimed, db.timeouts.unclaimed)
-                ended.append(unclaimed.id)
-        return ended
+        found: list[LostJob | UnclaimedJob] = [*await jobs.lost(session, db.timeouts)]
+        found += await jobs.unclaimed(session, db.timeouts)
+        by_recording = sorted(found, key=lambda job: job.recording_id)
+        return [job.id for job in by_recording if await _rescue(session, job, db.timeouts)]
+
+
+async def _rescue(session: Session, job: LostJob | UnclaimedJob, timeouts: Timeouts) -> bool:
+    """Whether it was ended."""
+    match job:
+        case LostJob():
+            await _end_lost(session, job)
+        case UnclaimedJob(window="open"):
+            await _tell_of_delay(session, job)
+            return False
+        case UnclaimedJob():
+            await _end_unclaimed(session, job, timeouts.unclaimed)
+    return True
 
 
 async def _end_lost(session: Session, job: LostJob) -> None:

@@ -41,7 +41,7 @@ async def heartbeat(db: Database, request: HeartbeatRequest, *, node: NodeActor)
         renewals = await jobs.renew(
             session, request.jobs, node_id=node.node_id, node_run=node_run, lease=db.timeouts.lease
         )
-        for renewal in renewals:
+        for renewal in sorted(renewals, key=lambda renewal: str(renewal.recording_id)):
             await _follow(session, renewal)
     lease_ms = round(db.timeouts.lease * 1000)
     standings = [

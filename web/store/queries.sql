@@ -1,5 +1,5 @@
 -- Statements that must decide by themselves. A value is written {name}. Locks are taken in the order node, job, lease,
--- cache file, recording; never FOR UPDATE, which would hold up every new row that refers to the locked one. Instants are
+-- cache file, recording, several of a kind in the order of their ids; never FOR UPDATE, which would hold up every new row that refers to the locked one. Instants are
 -- clock_timestamp(): now() stands still in a transaction.
 
 -- lock_node --
