@@ -187,8 +187,9 @@ class TakeWriter:
         """Begins a take in a folder that it makes.
 
         `facts`: a JSON object kept in the first ledger entry (backend, interface …).
-        The folder must not exist, its parent must. A ring of more than 2 GiB is refused. With `waveform` the take keeps a `waveform.dat` of its raw
-        channels, 512 frames a bin; without `checksums` segments have no digests, and `verify` sees only lengths.
+        The folder must not exist, its parent must. A ring of more than 2 GiB is refused. With `waveform` the take
+        keeps a `waveform.dat` of its raw channels, 512 frames a bin, as long as that can be drawn; without `checksums`
+        segments have no digests, and `verify` sees only lengths.
         """
     @staticmethod
     def resume(
