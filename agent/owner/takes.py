@@ -4,6 +4,7 @@ The ledger is the only truth: a recording is its marks `start:<id>` and `end:<id
 follows a dead one finds in the takes themselves what is unfinished and what was already begun.
 """
 
+import errno
 import json
 import logging
 import threading
@@ -23,6 +24,7 @@ from protocol.timeouts import Timeouts
 log = logging.getLogger(__name__)
 
 _RECORDINGS_REMEMBERED = 4096
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _BREAKS_PER_SECOND = 100
 """The length of a break is known to 10 ms."""
 
@@ -104,22 +106,24 @@ class Takes:
     # ---- what a dead owner left ----
 
     def recover(self) -> None:
-        """Learns what was begun before; goes on with the take that is still needed, closes those that are not."""
+        """Learns what was begun before; goes on with the take that is still needed, closes those that are not.
+
+        Raises OSError when there is no room to go on with one that is needed: to capture beside it would end it.
+        """
         for folder in _takes_newest_first(self._folder):
             try:
-                self._learn(folder)
+                take = Take.open(folder)
+                facts = json.loads(take.facts)
             except (OSError, AudioError, ValueError):
                 log.exception("%s cannot be read and is left as it is", folder)
+                continue
+            if (facts.get("backend"), facts.get("name")) == (self._interface.backend, self._interface.name):
+                self._learn(folder, take)
 
-    def _learn(self, folder: Path) -> None:
-        take = Take.open(folder)
-        facts = json.loads(take.facts)
-        if (facts.get("backend"), facts.get("name")) != (self._interface.backend, self._interface.name):
-            return
-        end_frame = take.end.end_frame if take.end else None
+    def _learn(self, folder: Path, take: Take) -> None:
         found = _begun_in(folder.name, take.marks)
         self._begun = {**found, **self._begun}
-        if end_frame is not None:
+        if take.end is not None:
             return
         needs = {
             recording_id
@@ -127,14 +131,19 @@ class Takes:
             if f"drop:{recording_id}" not in take.marks
             and (begun.end_frame is None or begun.end_frame > take.durable_frame)
         }
-        writer = self._resume(folder, "owner_died")
-        if needs and self._running is None and take.format == self._format:
-            self._running, self._needs = Running(folder.name, folder, writer), needs
-            self._held_from_frame = take.held_from_frame
-            log.warning("take %s goes on after its owner died, for %d recordings", folder.name, len(needs))
-        else:
-            writer.close("capture died", self._timeouts.owner_drain)
-            log.warning("take %s was left open by a dead owner and is closed", folder.name)
+        try:
+            writer = self._resume(folder, "owner_died")
+            if needs and self._running is None and take.format == self._format:
+                self._running, self._needs = Running(folder.name, folder, writer), needs
+                self._held_from_frame = take.held_from_frame
+                log.warning("take %s goes on after its owner died, for %d recordings", folder.name, len(needs))
+            else:
+                writer.close("capture died", self._timeouts.owner_drain)
+                log.warning("take %s was left open by a dead owner and is closed", folder.name)
+        except (OSError, AudioError) as fault:
+            if needs and isinstance(fault, OSError) and fault.errno in _NO_ROOM:
+                raise
+            log.exception("%s cannot be gone on with and is left as it is", folder)
 
     # ---- the agent's side ----
 

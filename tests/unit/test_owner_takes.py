@@ -320,6 +320,17 @@ def test_take_that_could_not_be_written_goes_on_once_the_disk_has_room(tmp_path:
     assert take.read(52_800, 57_600) == counter_pcm(52_801, 4800)
 
 
+def test_successor_does_not_capture_beside_a_needed_take_that_cannot_be_written(bench: Bench) -> None:
+    begun = bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(4800)
+    follower = Bench(bench.folder)
+    with no_file_longer_than(10), pytest.raises(OSError, match="large"):
+        follower.takes.recover()
+    again = bench.successor()
+    assert again.takes.running
+    assert (again.takes.running.take_id, again.takes.needs) == (begun.take_id, ["a"])
+
+
 @contextmanager
 def no_file_longer_than(size: int) -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
