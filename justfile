@@ -12,14 +12,14 @@ _list:
 
 # Start Reelkeeper on this machine, with a local recorder that has synthetic inputs
 demo: (_packages build_commands) (_venv "requirements.txt") core _assets
-    exec {{ python }} -m reelkeeper demo
+    @exec {{ python }} -m reelkeeper demo
 
 # Everything that must hold: formats, types, layers, unit, integration, acceptance, short fault runs
 test: setup check
     cargo test --quiet --workspace
     {{ python }} -m pytest tests/unit -n 2 --dist worksteal
     {{ python }} -m pytest tests/integration -n 2 --dist worksteal
-    {{ python }} -m pytest tests/acceptance tests/faults
+    {{ python }} -m pytest tests/acceptance tests/faults -n 2 --dist worksteal
 
 # All that the other recipes need, on a bare Debian or Ubuntu
 setup: (_packages build_commands) (_packages test_commands) (_venv "requirements-dev.txt") core _assets
