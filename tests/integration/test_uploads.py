@@ -424,8 +424,15 @@ async def test_what_grew_beside_the_sealed_file_is_removed_once_its_job_has_ende
     assert await _downloaded(user, job) == content.audio
 
 
+@pytest.mark.parametrize("outcome", ["cancelled", "failed"])
 async def test_what_a_cancelled_recording_left_is_removed_also_when_its_seal_was_half_done(
-    tmp_path: Path, agent: WebAgent, job: ClaimedJob, user: httpx.AsyncClient, db: Database, owner: Any
+    tmp_path: Path,
+    agent: WebAgent,
+    job: ClaimedJob,
+    user: httpx.AsyncClient,
+    db: Database,
+    owner: Any,
+    outcome: str,
 ) -> None:
     cache_file_id = await agent.open_file(job)
     await agent.send(job, cache_file_id, make_content())
@@ -433,13 +440,14 @@ async def test_what_a_cancelled_recording_left_is_removed_also_when_its_seal_was
     home = folder.installed_path(cache_file_id, "audio")
     home.parent.mkdir(parents=True)
     folder.path(cache_file_id, "audio").rename(home)
-    await agent.room.finish(job, "cancelled", "cancelled")
+    await user.post(f"/api/v1/recordings/{job.recording_id}/cancel")
+    await agent.room.finish(job, outcome, "device_gone")
 
     await _tidied(tmp_path, db, owner)
 
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
     shown = (await user.get(f"/api/v1/recordings/{job.recording_id}")).json()
-    assert (shown["state"], shown["cache_state"]) == ("cancelled", "none")
+    assert (shown["state"], shown["cache_state"]) == (outcome, "none")
 
 
 async def test_what_may_be_salvaged_or_is_being_written_stays(

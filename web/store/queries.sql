@@ -384,7 +384,7 @@ WHERE c.id = {cache_file_id};
 SELECT c.id
 FROM cache_file c
 JOIN job j ON j.id = c.job_id
-WHERE c.state = 'receiving' AND j.state IN ('completed', 'cancelled')
+WHERE c.state = 'receiving' AND (j.state IN ('completed', 'cancelled') OR j.state = 'failed' AND j.wish = 'cancel')
   AND j.ended_at < clock_timestamp() - {since}::interval
 ORDER BY c.id
 LIMIT {limit};
@@ -392,7 +392,8 @@ LIMIT {limit};
 -- forget_cache_file --
 -- An abandoned cache file whose bytes are gone.
 DELETE FROM cache_file c USING job j
-WHERE c.id = {cache_file_id} AND c.state = 'receiving' AND j.id = c.job_id AND j.state IN ('completed', 'cancelled')
+WHERE c.id = {cache_file_id} AND c.state = 'receiving' AND j.id = c.job_id
+  AND (j.state IN ('completed', 'cancelled') OR j.state = 'failed' AND j.wish = 'cancel')
 RETURNING c.recording_id;
 
 -- queue_uploads --
