@@ -235,9 +235,11 @@ class Spool:
             ids = sorted(self.released(take_id) | {recording_id})
             write_model(self._released / f"{take_id}.json", Released(recording_ids=ids))
 
-    def forget_take(self, take_id: UUID) -> None:
-        """The take is gone."""
-        remove(self._released / f"{take_id}.json")
+    def forget_missing_takes(self) -> None:
+        """Takes that are gone need no memory; a kill may have left some, or made one anew."""
+        for path in self._released.glob("*.json"):
+            if not (self.takes_folder / path.stem).exists():
+                remove(path)
 
     # ---- on disk ----
 

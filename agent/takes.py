@@ -53,6 +53,7 @@ class Takes:
             for folder in await asyncio.to_thread(_take_folders, self._spool.takes_folder):
                 if folder.name not in living:
                     await self._remove_if_unneeded(folder)
+            await asyncio.to_thread(self._spool.forget_missing_takes)
 
     async def find_start(self, recording_id: UUID) -> tuple[UUID, int] | None:
         """Take and first frame of a recording, by the mark that its begin left; None when it never began."""
@@ -129,7 +130,6 @@ class Takes:
             return
         if not await asyncio.to_thread(self._needed_starts, take):
             await asyncio.to_thread(_remove, folder)
-            await asyncio.to_thread(self._spool.forget_take, take_id)
             log.info("take removed, all of it is on the controller", take_id=folder.name)
 
 

@@ -128,6 +128,13 @@ def test_ended_take_goes_once_all_its_recordings_are_released(shelf: Shelf) -> N
     assert shelf.spool.released(take_id) == set()
 
 
+def test_nothing_is_remembered_of_a_take_that_is_gone(shelf: Shelf, tmp_path: Path) -> None:
+    for recording_id in (new_id(), new_id()):
+        shelf.spool.add_released(UUID(int=1), recording_id)
+    shelf.sweep()
+    assert list((tmp_path / "released").iterdir()) == []
+
+
 def test_take_of_a_recording_that_nobody_knows_stays(shelf: Shelf) -> None:
     take_id = shelf.add_take([new_id()])
     shelf.sweep()
