@@ -169,7 +169,8 @@ def test_answers_stay_true_while_owners_are_killed_at_random_moments(place: Room
         for folder in {each.take_folder for each in begun.values()}:
             take = Take.open(folder)
             assert_every_frame_is_accounted_for(take)
-            assert take.verify() == []
+            # What was never flushed is torn off by a kill, and named.
+            assert [fault for fault in take.verify() if not fault.endswith("moved aside")] == []
             mine = {recording for recording, each in begun.items() if each.take_folder == folder}
             assert {recording: take.marks[f"start:{recording}"] for recording in mine} == {
                 recording: begun[recording].start_frame for recording in mine

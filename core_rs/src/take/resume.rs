@@ -90,16 +90,22 @@ fn recover(folder: &Path, take: &Take, checksums: bool) -> Result<LedgerWriter> 
         segment.frames = good.frames;
         entries.extend(good.move_tail_aside(&path, &segment.file)?.map(Entry::Torn));
         let (index, start_frame) = (segment.index, segment.start_frame);
-        let (bytes, sha256, torn) = if good.frames == 0 {
-            (0, None, Some("nothing in it was durable".into()))
+        let (bytes, sha256) = if good.frames == 0 {
+            (0, None)
         } else {
-            let data_bytes = good.data_bytes;
-            let closed = close_recovered(&path, &take.format(), data_bytes, checksums)?;
-            (closed.bytes, closed.sha256, None)
+            let closed = close_recovered(&path, &take.format(), good.data_bytes, checksums)?;
+            (closed.bytes, closed.sha256)
         };
         let end_frame = history.durable_frame().max(start_frame);
         let boottime_ns = boottime_of(take, end_frame);
-        entries.push(Entry::SegmentClosed { index, frames: good.frames, bytes, sha256, boottime_ns, torn });
+        entries.push(Entry::SegmentClosed {
+            index,
+            frames: good.frames,
+            bytes,
+            sha256,
+            boottime_ns,
+            torn: None,
+        });
         closed_path = Some(path);
     }
     entries.push(Entry::Resumed { frame: history.durable_frame(), boot_id: boot_id() });
@@ -139,14 +145,14 @@ impl GoodPart {
             length if self.ends_in_padding(path, length)? => byte,
             length => length,
         };
-        if length > byte {
+        let is_head_alone = self.frames == 0 && length <= DATA_OFFSET;
+        if length > byte && !is_head_alone {
             copy_aside(path, byte, OpenOptions::new().write(true).create(true).truncate(true))?;
         }
         if self.frames == 0 && length > 0 {
             std::fs::remove_file(path).map_err(Error::io("remove", path))?;
         }
-        let is_torn = length > byte.max(DATA_OFFSET) || torn_path(path).exists();
-        Ok(is_torn.then(|| Tear {
+        Ok(torn_path(path).exists().then(|| Tear {
             file: file.to_owned(),
             byte,
             reason: format!("{}; moved aside", self.reason),
