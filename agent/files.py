@@ -70,6 +70,12 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Removes what a kill left of files that were being written. Nobody else may be writing in this folder."""
+    for aside in folder.glob(".*"):
+        aside.unlink()
+
+
 def sync_folder(folder: Path) -> None:
     """Makes names in the folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 
 from agent.errors import JobGoneError, NotEnrolledError, SpoolBusyError
-from agent.files import BrokenFileError, Model, read_model, remove, sync_folder, write_model
+from agent.files import BrokenFileError, Model, read_model, remove, remove_unfinished, sync_folder, write_model
 from agent.job_folder import JobFolder
 from agent.states import Claim, Instant, JobState, NodeIdentity, Released, StoredEvent
 from protocol.messages import Wish
@@ -255,6 +255,8 @@ class Spool:
         self._lock_descriptor = descriptor
 
     def _load(self) -> None:
+        for folder in (self._claims, self._events, self._released):
+            remove_unfinished(folder)
         with suppress(FileNotFoundError):
             self.identity = read_identity(self._folder)
         for folder in sorted(self._jobs.iterdir()):

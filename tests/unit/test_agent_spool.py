@@ -1,6 +1,7 @@
 """The spool outlives crashes, broken files and other agents."""
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
@@ -224,3 +225,12 @@ def test_after_a_reboot_waits_count_from_the_start_of_the_agent(tmp_path: Path) 
         assert instant.of_this_boot
         assert began <= instant.boottime_ns <= clock.boottime_ns()
     assert again.starts_at == before
+
+
+def test_what_a_kill_left_half_written_is_gone_at_the_next_start(tmp_path: Path) -> None:
+    Spool.open(tmp_path).close()
+    for name in ("claims", "events", "released"):
+        (tmp_path / name / f".{new_id()}.json.{os.getpid()}-0").write_bytes(b"{")
+    spool = Spool.open(tmp_path)
+    assert spool.pending_claims() == []
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
