@@ -169,6 +169,17 @@ async def test_nothing_of_a_growing_recording_is_given_out_and_it_says_why(
     assert (growing.status_code, growing.json()["cache_state"]) == (409, "receiving")
 
 
+async def test_a_recording_that_failed_before_it_arrived_is_not_called_growing(
+    user: httpx.AsyncClient, agent: WebAgent
+) -> None:
+    job = await agent.room.claimed()
+    await agent.open_file(job)
+    await agent.room.finish(job)
+    refused = (await user.get(path(job))).json()
+    assert refused["cache_state"] == "receiving"
+    assert "when it is back" in refused["detail"]
+
+
 async def test_client_that_leaves_in_the_middle_does_not_hold_up_the_end(
     controller: Running, user: httpx.AsyncClient, job: ClaimedJob
 ) -> None:

@@ -28,6 +28,7 @@ _WHY_NOT = {
     CacheState.REMOVED: "The file was removed by retention.",
     CacheState.DAMAGED: "The stored file is damaged and is not given out.",
 }
+_WHY_OWED = "This recording ended before all of it had arrived; its node delivers the rest when it is back."
 
 
 async def index(call: Call, by: Actor, query: RecordingsQuery) -> RecordingPage:
@@ -103,7 +104,8 @@ async def _cached(call: Call, by: Actor, recording_id: UUID, permission: Permiss
     cache_file = await stored_cache_files.current_of(call.controller.db, recording_id, scope=by.scope)
     state = CacheState.NONE if cache_file is None else cache_file.state
     if cache_file is None or state is not CacheState.CACHED:
-        raise NotCachedError(state, _WHY_NOT[state])
+        is_owed = state is CacheState.RECEIVING and recording.state.is_terminal
+        raise NotCachedError(state, _WHY_OWED if is_owed else _WHY_NOT[state])
     return recording, cache_file
 
 
