@@ -20,6 +20,15 @@ CREATE TABLE node_seen (
     last_seen_at timestamptz NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01);
 
+-- Which run came of which request, so that one that is repeated, or arrives much later, begins no other run.
+CREATE TABLE run_request (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    node_id uuid NOT NULL REFERENCES node,
+    request_id uuid NOT NULL,
+    node_run integer NOT NULL,
+    UNIQUE (node_id, request_id)
+);
+
 CREATE TABLE interface (
     id uuid PRIMARY KEY,
     node_id uuid NOT NULL REFERENCES node,
@@ -59,6 +68,7 @@ CREATE TABLE recording (
     id uuid PRIMARY KEY,
     request_digest text NOT NULL,
     name text NOT NULL,
+    folder text NOT NULL DEFAULT '',
     node_id uuid NOT NULL REFERENCES node,
     profile_id uuid NOT NULL REFERENCES profile,
     upload_policy_ids uuid[] NOT NULL,
@@ -72,6 +82,14 @@ CREATE TABLE recording (
     duration_ms bigint
 );
 CREATE INDEX recording_newest ON recording (created_at DESC, id DESC);
+
+CREATE TABLE recording_tag (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    recording_id uuid NOT NULL REFERENCES recording,
+    tag text NOT NULL,
+    UNIQUE (recording_id, tag)
+);
+CREATE INDEX recording_tag_by_tag ON recording_tag (tag, recording_id);
 
 -- Wide and cold: what is wanted, and how it ended. What changes every few seconds is the lease.
 CREATE TABLE job (
@@ -89,6 +107,8 @@ CREATE TABLE job (
     claim_id uuid UNIQUE,
     run_at timestamptz NOT NULL,
     ends_at timestamptz,
+    -- When it is too late to take it.
+    window_ends_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     ended_at timestamptz,
     reason text,
@@ -140,6 +160,7 @@ CREATE TABLE cache_file (
     CHECK (state = 'receiving' OR (parts IS NOT NULL AND facts IS NOT NULL AND cached_at IS NOT NULL))
 );
 CREATE INDEX cache_file_of_recording ON cache_file (recording_id);
+CREATE INDEX cache_file_growing ON cache_file (job_id) WHERE state = 'receiving';
 CREATE UNIQUE INDEX cache_file_current ON cache_file (recording_id) WHERE is_current;
 CREATE INDEX cache_file_unread ON cache_file (cached_at) WHERE state = 'cached' AND sha256 IS NULL;
 
@@ -196,7 +217,8 @@ SELECT r.id, r.name, r.node_id, n.name AS node_name, r.profile_id, r.state, r.ma
        coalesce(
            (SELECT u.state FROM upload_item u WHERE u.recording_id = r.id
             ORDER BY array_position(ARRAY ['failed', 'uploading', 'queued', 'uploaded'], u.state) LIMIT 1),
-           'none') AS upload_status
+           'none') AS upload_status,
+       r.folder, ARRAY(SELECT t.tag FROM recording_tag t WHERE t.recording_id = r.id ORDER BY t.tag) AS tags
 FROM recording r
 JOIN node n ON n.id = r.node_id
 JOIN LATERAL (SELECT * FROM job WHERE job.recording_id = r.id ORDER BY job.attempt DESC LIMIT 1) j ON true

@@ -2,7 +2,8 @@
 -- after the node's lock was got: one statement alone would count them as they were before it waited.
 
 CREATE FUNCTION claim_next(
-    of_node uuid, run integer, claim uuid, backends text[], interfaces text[], lease_for interval, by_actor text)
+    of_node uuid, run integer, claim uuid, backends text[], interfaces text[], lease_for interval, by_actor text,
+    after_window interval, after_open_start interval)
 RETURNS TABLE (current_run integer, leased leased_job)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -28,6 +29,7 @@ BEGIN
             JOIN unnest(backends, interfaces) AS present (backend, interface)
               ON present.backend = j.backend AND present.interface = j.interface
             WHERE j.node_id = of_node AND j.state = 'queued' AND j.wish = 'run' AND j.run_at <= clock_timestamp()
+              AND clock_timestamp() < coalesce(j.window_ends_at + after_window, j.run_at + after_open_start)
               AND (SELECT jobs FROM capturing) < this_node.capacity
             ORDER BY j.run_at, j.id
             LIMIT 1
