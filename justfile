@@ -11,7 +11,7 @@ _list:
     @just --list --unsorted
 
 # Start Reelkeeper on this machine, with a local recorder that has synthetic inputs
-demo: (_packages build_commands) (_venv "requirements.txt") core _assets
+demo: (_packages build_commands) _venv core _assets
     @exec {{ python }} -m reelkeeper demo
 
 # Everything that must hold: formats, types, layers, unit, integration, acceptance, short fault runs
@@ -22,7 +22,7 @@ test: setup check
     {{ python }} -m pytest tests/acceptance tests/faults -n 2 --dist worksteal
 
 # All that the other recipes need, on a bare Debian or Ubuntu
-setup: (_packages build_commands) (_packages test_commands) (_venv "requirements-dev.txt") core _assets
+setup: (_packages build_commands) (_packages test_commands) _venv core _assets
 
 # Style, types, layers and the stub of the core; warnings are errors
 check: setup
@@ -78,10 +78,11 @@ _packages COMMANDS:
         $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null; \
     fi
 
-_venv LOCK:
+_venv:
     @if ! [ -x {{ python }} ]; then uv venv --quiet --python '>=3.11' .venv; fi
-    @if ! cmp -s {{ LOCK }} .venv/installed.txt && ! { [ {{ LOCK }} = requirements.txt ] && cmp -s requirements-dev.txt .venv/installed.txt; }; then \
-        uv pip sync --quiet --require-hashes --python {{ python }} {{ LOCK }} && cp {{ LOCK }} .venv/installed.txt && rm -f core_rs/_core*.so; \
+    @if ! cmp -s requirements-dev.txt .venv/installed.txt; then \
+        uv pip sync --quiet --require-hashes --python {{ python }} requirements-dev.txt \
+            && cp requirements-dev.txt .venv/installed.txt && rm -f core_rs/_core*.so; \
     fi
 
 _assets:
