@@ -81,7 +81,8 @@ class Part:
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(self._process.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._process.wait()
         except TimeoutError:
             log.error("part did not stop in time and is killed", part=self.name, seconds=seconds)
             with contextlib.suppress(ProcessLookupError):

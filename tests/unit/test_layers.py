@@ -99,3 +99,11 @@ def test_only_one_module_of_the_agent_speaks_http() -> None:
     for path in (ROOT / "agent").rglob("*.py"):
         if module_name(path) != "agent.controller_client":
             assert not {name for name in imports(path) if lies_in(name, {"httpx", "urllib.request", "http.client"})}
+
+
+def test_nobody_uses_wait_for_which_may_swallow_a_cancel() -> None:
+    """Python 3.11 loses a cancel that meets the end of what is waited for; `asyncio.timeout` does not."""
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            is_it = isinstance(node, ast.Attribute) and node.attr == "wait_for" and isinstance(node.value, ast.Name)
+            assert not (is_it and node.value.id == "asyncio"), f"{module_name(path)}, line {node.lineno}"

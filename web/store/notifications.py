@@ -90,7 +90,8 @@ class Notifications:
             await connection.add_listener(_PAGE, self._on_page)
             self._wake_everybody()
             while not connection.is_closed():
-                await asyncio.wait_for(connection.execute("SELECT"), _LOOK_SECONDS)  # a silent peer is no listener
+                async with asyncio.timeout(_LOOK_SECONDS):  # a silent peer is no listener
+                    await connection.execute("SELECT")
                 await _closed_within(connection, _LOOK_SECONDS)
         finally:
             connection.terminate()
@@ -127,8 +128,11 @@ async def _closed_within(connection: Any, seconds: float) -> None:
         closed.set()
 
     connection.add_termination_listener(note)
+    if connection.is_closed():  # before anybody listened for it
+        return
     try:
-        await asyncio.wait_for(closed.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await closed.wait()
     except TimeoutError:
         return
     finally:
