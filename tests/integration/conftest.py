@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import asyncpg
+import httpx
 import pytest
 
 from protocol.timeouts import Timeouts
+from tests.integration.web_room import Running, WebAgent, running, settings_in, user_client, web_agent
 from web.store.database import Database
 from web.store.embedded import EmbeddedPostgres, Role
 from web.store.migrate import migrate
@@ -119,3 +121,24 @@ async def owner(owner_url: str, anyio_backend: str) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(owner_url)
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+async def controller(tmp_path: Path, database_url: str, anyio_backend: str) -> AsyncIterator[Running]:
+    """A controller that listens on loopback, on the database of the test."""
+    async with running(settings_in(tmp_path), database_url) as controller:
+        yield controller
+
+
+@pytest.fixture
+async def agent(controller: Running, db: Database) -> AsyncIterator[WebAgent]:
+    """A node that has joined and reported."""
+    async with web_agent(controller.url, db) as agent:
+        yield agent
+
+
+@pytest.fixture
+async def user(controller: Running, db: Database) -> AsyncIterator[httpx.AsyncClient]:
+    """The administrator, with a token."""
+    async with user_client(controller.url, db) as user:
+        yield user

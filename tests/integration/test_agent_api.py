@@ -35,18 +35,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def controller(tmp_path: Path, database_url: str, anyio_backend: str) -> AsyncIterator[Running]:
-    async with running(settings_in(tmp_path), database_url) as controller:
-        yield controller
-
-
-@pytest.fixture
-async def agent(controller: Running, db: Database) -> AsyncIterator[WebAgent]:
-    async with web_agent(controller.url, db) as agent:
-        yield agent
-
-
-@pytest.fixture
 async def job(agent: WebAgent) -> ClaimedJob:
     return await agent.room.claimed()
 

@@ -1,39 +1,18 @@
 """The JSON API, answer by answer held against its OpenAPI document."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from protocol.ids import new_id
-from tests.integration.web_room import Running, WebAgent, make_content, running, settings_in, user_client, web_agent
+from tests.integration.web_room import Running, WebAgent, make_content
 from web.api import v1
-from web.store.database import Database
 
 pytestmark = pytest.mark.anyio
 
 API = "/api/v1"
-
-
-@pytest.fixture
-async def controller(tmp_path: Path, database_url: str, anyio_backend: str) -> AsyncIterator[Running]:
-    async with running(settings_in(tmp_path), database_url) as controller:
-        yield controller
-
-
-@pytest.fixture
-async def agent(controller: Running, db: Database) -> AsyncIterator[WebAgent]:
-    async with web_agent(controller.url, db) as agent:
-        yield agent
-
-
-@pytest.fixture
-async def user(controller: Running, db: Database) -> AsyncIterator[httpx.AsyncClient]:
-    async with user_client(controller.url, db) as user:
-        yield user
 
 
 def start_body(agent: WebAgent, **changes: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -14,32 +13,9 @@ from tests.integration.web_room import (
     Running,
     WebAgent,
     make_content,
-    running,
-    settings_in,
-    user_client,
-    web_agent,
 )
-from web.store.database import Database
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def controller(tmp_path: Path, database_url: str, anyio_backend: str) -> AsyncIterator[Running]:
-    async with running(settings_in(tmp_path), database_url) as controller:
-        yield controller
-
-
-@pytest.fixture
-async def agent(controller: Running, db: Database) -> AsyncIterator[WebAgent]:
-    async with web_agent(controller.url, db) as agent:
-        yield agent
-
-
-@pytest.fixture
-async def user(controller: Running, db: Database) -> AsyncIterator[httpx.AsyncClient]:
-    async with user_client(controller.url, db) as user:
-        yield user
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ from protocol.messages import HEAD_BYTES_OF, ClaimedJob, PartName
 from tests.integration.web_room import (
     PARTS,
     Content,
-    Running,
     WebAgent,
     begin_append,
     make_content,
@@ -35,24 +34,6 @@ from web.services.stored_content import StoredContent
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def controller(tmp_path: Path, database_url: str, anyio_backend: str) -> AsyncIterator[Running]:
-    async with running(settings_in(tmp_path), database_url) as controller:
-        yield controller
-
-
-@pytest.fixture
-async def agent(controller: Running, db: Database) -> AsyncIterator[WebAgent]:
-    async with web_agent(controller.url, db) as agent:
-        yield agent
-
-
-@pytest.fixture
-async def user(controller: Running, db: Database) -> AsyncIterator[httpx.AsyncClient]:
-    async with user_client(controller.url, db) as user:
-        yield user
 
 
 @pytest.fixture
