@@ -129,12 +129,13 @@ def _leave_a_server(folder: Path) -> Place:
     return find_place(folder / "database", folder / "s")
 
 
-async def test_a_stale_pid_file_that_names_a_living_stranger_is_no_hindrance(reachable_folder: Path) -> None:
+async def test_stale_lock_files_that_name_a_living_stranger_are_no_hindrance(reachable_folder: Path) -> None:
     async with _server(reachable_folder):
         pass
-    stranger = await asyncio.create_subprocess_exec("sleep", "60")
-    pid_file = reachable_folder / "database" / "cluster" / "postmaster.pid"
-    pid_file.write_text(f"{stranger.pid}\n{pid_file.parent}\n")
+    place = find_place(reachable_folder / "database", reachable_folder / "s")
+    stranger = await asyncio.create_subprocess_exec("sleep", "60", user=place.account.uid)
+    for lock in (place.cluster / "postmaster.pid", place.sockets / ".s.PGSQL.5432.lock"):
+        lock.write_text(f"{stranger.pid}\n{place.cluster}\n")
     try:
         async with _server(reachable_folder) as server:
             assert await _ask(server.url("app"), "SELECT 1") == 1

@@ -218,7 +218,9 @@ async def _end_leftovers(place: Place) -> None:
         raise EmbeddedPostgresError(
             f"Processes {list(processes_of(place))} still use {place.cluster}; end them or set DATABASE_URL."
         )
-    (place.cluster / "postmaster.pid").unlink(missing_ok=True)
+    # PostgreSQL takes the pid in its lock files for a living server when anything of the same account has it by now.
+    for lock in (place.cluster / "postmaster.pid", *place.sockets.glob(".s.PGSQL.*")):
+        lock.unlink(missing_ok=True)
 
 
 async def _until(condition: Callable[[], bool], seconds: float) -> bool:
