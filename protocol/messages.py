@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 EPOCH_HEADER = "Reelkeeper-Epoch"
 NODE_RUN_HEADER = "Reelkeeper-Node-Run"
@@ -77,12 +77,39 @@ class InterfaceRef(Message):
     name: Name
 
 
-class Encoding(Message):
-    """How the rendition is made."""
+Codec = Literal["mp3", "flac", "wav"]
 
-    codec: Literal["wav"]
+
+class WavEncoding(Message):
+    """WAV, RF64 when it is long."""
+
+    codec: Literal["wav"] = "wav"
     sample_type: Literal["s16", "s24", "s32", "f32"] | None = None
     """None keeps the type of the capture."""
+
+
+class FlacEncoding(Message):
+    codec: Literal["flac"] = "flac"
+    bits: Literal[16, 24]
+
+
+class Mp3Encoding(Message):
+    """Either a quality that the bitrate follows (VBR), or a bitrate (CBR)."""
+
+    codec: Literal["mp3"] = "mp3"
+    vbr_quality: Annotated[int, Field(ge=0, le=9)] | None = None
+    """As LAME counts: 0 is best, 5 makes about 130 kbit/s of stereo."""
+    bitrate_kbps: Annotated[int, Field(ge=8, le=320)] | None = None
+
+    @model_validator(mode="after")
+    def _either_vbr_or_cbr(self) -> "Mp3Encoding":
+        if (self.vbr_quality is None) == (self.bitrate_kbps is None):
+            raise ValueError("give either vbr_quality or bitrate_kbps")
+        return self
+
+
+Encoding = Annotated[WavEncoding | FlacEncoding | Mp3Encoding, Field(discriminator="codec")]
+"""How the rendition is made."""
 
 
 class JobSettings(Message):
@@ -172,6 +199,8 @@ class ClaimRequest(Message):
 
 class WakeAnswer(Message):
     change_no: int
+    watched: list[InterfaceRef] = Field(default_factory=list)
+    """Interfaces that somebody looks at: their levels are wanted, several times a second."""
 
 
 class GapReport(Message):
@@ -209,12 +238,20 @@ class JobStanding(Message):
 class HeartbeatAnswer(Message):
     jobs: list[JobStanding]
     change_no: int
+    watched: list[InterfaceRef] = Field(default_factory=list)
+    """As in `WakeAnswer`."""
 
 
 # ---- content ----
 
-PartName = Literal["audio", "waveform", "ledger"]
-HEAD_BYTES_OF: dict[PartName, int] = {"audio": HEAD_BYTES, "waveform": 24, "ledger": 0}
+PartName = Literal["audio", "waveform", "seek", "ledger"]
+HEAD_BYTES_OF: dict[PartName, int] = {"audio": HEAD_BYTES, "waveform": 24, "seek": 0, "ledger": 0}
+SEEK_ENTRY = "<QQ"
+"""An entry of the seek index (`struct`): the byte of the audio at which an encoded frame begins, and the first frame of
+the recording that is heard when decoding starts there. Entry k is the last such place at or before second k, so
+that the index of a growing recording only grows, and `k` finds its entry without a search. Entry 0 has frame 0.
+A byte is listed once the encoded frame that begins at it is in the file, whole.
+"""
 
 
 class CacheFileRequest(Message):
@@ -223,7 +260,7 @@ class CacheFileRequest(Message):
     epoch: int
     node_run: int
     origin: Origin
-    codec: Literal["wav"]
+    codec: Codec
 
 
 class PartOffsets(Message):
@@ -231,6 +268,7 @@ class PartOffsets(Message):
 
     audio: Bytes = 0
     waveform: Bytes = 0
+    seek: Bytes = 0
     ledger: Bytes = 0
 
 
@@ -296,6 +334,7 @@ class SealRequest(Message):
     origin: Origin
     audio: PartSeal
     waveform: PartSeal
+    seek: PartSeal
     ledger: PartSeal
     facts: RecordingFacts
 
@@ -324,6 +363,23 @@ class EventReport(Message):
     age_ms: Milliseconds
     job_id: UUID | None = None
     interface: InterfaceRef | None = None
+
+
+class InterfaceLevels(Message):
+    """What one watched interface heard since the last report. No channels: it delivers nothing."""
+
+    interface: InterfaceRef
+    channels: Annotated[list[ChannelLevel], Field(max_length=64)]
+
+
+class LevelsRequest(Message):
+    node_run: int
+    interfaces: Annotated[list[InterfaceLevels], Field(max_length=64)]
+
+
+class LevelsAnswer(Message):
+    watched: list[InterfaceRef]
+    """As in `WakeAnswer`: with nobody looking any more the agent stops at once."""
 
 
 class EventsRequest(Message):

@@ -34,6 +34,10 @@ class Timeouts:
     retry_longest: float = 30.0
     upload_stall: float = 60.0
     upload_pause: float = 0.25
+    meter_period: float = 0.1
+    """Levels of watched interfaces are read and sent so often."""
+    meter_watch: float = 30.0
+    """An interface stays watched so long after a page last said that it looks; pages say it each third of this."""
     orphan_capture: float = 900.0
     """An open-ended recording whose job the controller has ended goes on so long; nobody could stop it any more."""
 

@@ -26,7 +26,7 @@ from agent.owner.state import list_states
 from agent.renderer.handle import renderer_pid
 from agent.settings import AgentSettings
 from agent.states import JobState
-from protocol.messages import CaptureFormat, Encoding, InterfaceRef, JobSettings
+from protocol.messages import CaptureFormat, InterfaceRef, JobSettings, WavEncoding
 from tests.integration.fake_controller import FakeController
 
 HEAD_BYTES = 4096
@@ -123,7 +123,7 @@ def job_settings(name: str = "counter", **changes: Any) -> JobSettings:
         "interface": InterfaceRef(backend="synthetic", name=name),
         "capture": capture,
         "channel_map": [[float(row == column) for column in range(only.channels)] for row in range(only.channels)],
-        "encoding": Encoding(codec="wav"),
+        "encoding": WavEncoding(),
     }
     return JobSettings(**{**usual, **changes})
 

@@ -18,10 +18,10 @@ from agent.renderer.follow import AbandonedError, follow
 from agent.states import RenderTask, Rendition
 from core_rs import PcmFormat, TakeWriter, counter_pcm
 from protocol.ids import new_id
-from protocol.messages import CaptureFormat, Encoding, EndReason, Origin
+from protocol.messages import CaptureFormat, EndReason, Origin, WavEncoding
 
 STEREO = CaptureFormat(channels=2, sample_rate_hz=48_000, sample_type="s16")
-WAV = Encoding(codec="wav")
+WAV = WavEncoding()
 IDENTITY = [[1.0, 0.0], [0.0, 1.0]]
 SECOND = 48_000
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_rs import PcmFormat, SampleType, Waveform, WavRendition
-from protocol.messages import CaptureFormat, Encoding, EndReason, RecordingFacts
+from protocol.messages import CaptureFormat, EndReason, RecordingFacts, WavEncoding
 from web.cache.checks import (
     ContentError,
     check_audio,
@@ -30,7 +30,7 @@ def facts(frames: int = 0, channels: int = 2, sample_type: SampleType = "s16", *
         "end_frame": 10 + frames,
         "capture": CaptureFormat(channels=channels, sample_rate_hz=48_000, sample_type=sample_type),
         "channel_map": [[1.0] * channels] * channels,
-        "encoding": Encoding(codec="wav"),
+        "encoding": WavEncoding(),
         "encoder_version": "1",
         "channels": channels,
         "sample_rate_hz": 48_000,

@@ -18,12 +18,12 @@ from protocol.messages import (
     CaptureFormat,
     ChannelLevel,
     ClockPairReport,
-    Encoding,
     EndReason,
     GapReport,
     Origin,
     Phase,
     RecordingFacts,
+    WavEncoding,
     Wish,
 )
 from web.domain.access import ALL_PERMISSIONS, EVERYTHING, Actor, Permission, Scope
@@ -52,7 +52,7 @@ _FACTS = RecordingFacts(
     end_frame=44_100,
     capture=CaptureFormat(channels=1, sample_rate_hz=44_100, sample_type="s16"),
     channel_map=[[1.0]],
-    encoding=Encoding(codec="wav"),
+    encoding=WavEncoding(),
     encoder_version="1",
     channels=1,
     sample_rate_hz=44_100,
