@@ -6,8 +6,8 @@ import time
 import uuid
 from typing import Literal
 
-TokenKind = Literal["user", "node", "code"]
-_PREFIXES: dict[TokenKind, str] = {"user": "rku", "node": "rkn", "code": "rkc"}
+TokenKind = Literal["user", "node", "code", "session", "link"]
+_PREFIXES: dict[TokenKind, str] = {"user": "rku", "node": "rkn", "code": "rkc", "session": "rks", "link": "rkl"}
 
 
 def new_id() -> uuid.UUID:

@@ -68,6 +68,15 @@ def agent(
         raise typer.Exit(asyncio.run(daemon.run(settings, drain=drain)))
 
 
+@app.command()
+def sign_in() -> None:
+    """Prints a link that signs its reader in as the administrator: once, within 15 minutes."""
+    from web import local
+    from web.settings import ControllerSettings
+
+    print(asyncio.run(local.sign_in_link(ControllerSettings())))
+
+
 @token_app.command("create")
 def create_token(name: Name) -> None:
     """Prints a new token of the administrator; it is shown only this once."""

@@ -36,7 +36,7 @@ async def run_demo(controller: ControllerSettings, agent: AgentSettings) -> None
         try:
             await _first(stop, parts.start())
             if not stop.is_set():
-                print(f"Console  {parts.url}/", flush=True)
+                print(f"Console  {await local.first_page(controller)}", flush=True)
                 await _first(stop, parts.keep_running())
         finally:
             await parts.stop()

@@ -19,12 +19,14 @@ from web.domain.errors import (
     ForbiddenError,
     InvalidError,
     JobEndedError,
+    LinkSpentError,
     NodeRunSupersededError,
     NoSpaceError,
     NotCachedError,
     NotFoundError,
     NotYoursError,
     RangeNotSatisfiableError,
+    SignInRequiredError,
     TooLargeError,
     UnauthorisedError,
     UnavailableError,
@@ -35,6 +37,8 @@ _log = structlog.get_logger()
 
 _TABLE: dict[type[ControllerError], tuple[HTTPStatus, str]] = {
     UnauthorisedError: (HTTPStatus.UNAUTHORIZED, "unauthorised"),
+    SignInRequiredError: (HTTPStatus.UNAUTHORIZED, "sign_in_required"),
+    LinkSpentError: (HTTPStatus.GONE, "link_spent"),
     ForbiddenError: (HTTPStatus.FORBIDDEN, "forbidden"),
     NotYoursError: (HTTPStatus.FORBIDDEN, "not_yours"),
     NotFoundError: (HTTPStatus.NOT_FOUND, "not_found"),

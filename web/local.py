@@ -8,7 +8,7 @@ from datetime import datetime
 from web.domain.access import system
 from web.domain.errors import ControllerError, DatabaseUnavailableError
 from web.domain.nodes import Node
-from web.services import nodes, tokens
+from web.services import accounts, nodes, tokens
 from web.settings import ControllerSettings
 from web.store import nodes as stored_nodes
 from web.store.database import Database
@@ -26,6 +26,19 @@ async def create_token(settings: ControllerSettings, name: str) -> str:
     """A new token of the administrator. Raises NoControllerError."""
     async with _running_database(settings) as db:
         return await tokens.create_token(db, name, by=_BY)
+
+
+async def sign_in_link(settings: ControllerSettings) -> str:
+    """Where a person at this machine signs in, once, within 15 minutes. Raises NoControllerError."""
+    async with _running_database(settings) as db:
+        return f"{settings.local_url}/welcome/{await accounts.sign_in_link_code(db)}"
+
+
+async def first_page(settings: ControllerSettings) -> str:
+    """What to open in a browser: the console, or a link that signs in as long as nobody has a password."""
+    async with _running_database(settings) as db:
+        has_password = await accounts.has_anybody_a_password(db)
+    return f"{settings.local_url}/" if has_password else await sign_in_link(settings)
 
 
 async def create_enrolment_code(settings: ControllerSettings, name: str) -> str:

@@ -56,6 +56,12 @@ class ControllerSettings(BaseSettings):
         return Timeouts().scaled(self.time_scale)
 
     @property
+    def local_url(self) -> str:
+        """Where the console is for a browser on this machine."""
+        host = self.host if _is_loopback(self.host) else "127.0.0.1"
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
     def sockets_folder(self) -> Path:
         """The run folder, chosen."""
         return (self.run_folder or default_run_folder(self.home)).absolute()

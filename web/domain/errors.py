@@ -18,6 +18,14 @@ class UnauthorisedError(ControllerError):
     """A valid token is needed; send it as `Authorization: Bearer …`."""
 
 
+class SignInRequiredError(ControllerError):
+    """Sign in to see this."""
+
+
+class LinkSpentError(ControllerError):
+    """This link was used or is too old; type `reelkeeper sign-in` on the controller's machine for a new one."""
+
+
 class ForbiddenError(ControllerError):
     """The permission for this is missing; ask an administrator for it."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from protocol.timeouts import Timeouts
 from web.services.cache_content import CacheContent
+from web.services.passwords import Passwords
 from web.services.stored_content import StoredContent
 from web.store.database import Database
 from web.store.notifications import Notifications
@@ -19,6 +20,7 @@ class Controller:
     content: CacheContent
     stored: StoredContent
     timeouts: Timeouts
+    passwords: Passwords = field(default_factory=Passwords)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once: whoever waits answers now."""
     sealed: asyncio.Event = field(default_factory=asyncio.Event)

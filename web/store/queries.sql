@@ -131,6 +131,54 @@ RETURNING node_name;
 -- Keeps the digest of a token.
 INSERT INTO access_token (id, name, digest, created_by) VALUES ({id}, {name}, {digest}, {created_by});
 
+-- add_first_account --
+-- Makes the first account, also when two are at it.
+INSERT INTO user_account (id, name)
+SELECT {id}, {name} WHERE NOT EXISTS (SELECT FROM user_account)
+ON CONFLICT (name) DO NOTHING;
+
+-- add_sign_in_code --
+-- Keeps the digest of a code, and no longer those that are too old.
+WITH over AS (DELETE FROM sign_in_code WHERE expires_at < clock_timestamp())
+INSERT INTO sign_in_code (id, digest, expires_at) VALUES ({id}, {digest}, clock_timestamp() + {valid}::interval);
+
+-- good_sign_in_code --
+-- A code that can still be spent.
+SELECT id FROM sign_in_code WHERE id = {id} AND digest = {digest} AND expires_at > clock_timestamp();
+
+-- spend_sign_in_code --
+-- Uses a code up, if it is good.
+DELETE FROM sign_in_code WHERE id = {id} AND digest = {digest} AND expires_at > clock_timestamp() RETURNING id;
+
+-- add_login_session --
+-- Begins a session, and forgets those of its user that have run out.
+WITH over AS (DELETE FROM login_session WHERE user_id = {user_id} AND expires_at < clock_timestamp())
+INSERT INTO login_session (id, user_id, digest, is_by_link, expires_at)
+VALUES ({id}, {user_id}, {digest}, {is_by_link}, clock_timestamp() + {valid}::interval);
+
+-- login_session --
+-- A session that is going on and its user. That it was used is noted once a minute.
+WITH found AS (
+    SELECT s.id, s.last_seen_at, s.is_by_link, s.user_id, u.name, u.password_hash IS NOT NULL AS has_password, u.created_at
+    FROM login_session s JOIN user_account u ON u.id = s.user_id
+    WHERE s.id = {id} AND s.digest = {digest} AND s.expires_at > clock_timestamp()
+      AND s.last_seen_at > clock_timestamp() - {idle}::interval
+), seen AS (
+    UPDATE login_session s SET last_seen_at = clock_timestamp()
+    FROM found WHERE s.id = found.id AND found.last_seen_at < clock_timestamp() - interval '1 minute'
+)
+SELECT * FROM found;
+
+-- end_login_session --
+-- Ends a session; controllers that stream to it hear of it.
+WITH ended AS (DELETE FROM login_session WHERE id = {id} AND digest = {digest} RETURNING id)
+SELECT pg_notify('reelkeeper_page', json_build_object('noun', 'session', 'id', id)::text) FROM ended;
+
+-- end_login_sessions --
+-- Ends every session of a user.
+WITH ended AS (DELETE FROM login_session WHERE user_id = {user_id} RETURNING id)
+SELECT pg_notify('reelkeeper_page', json_build_object('noun', 'session', 'id', id)::text) FROM ended;
+
 -- recording_cards --
 -- Recordings as their pages show them: one of a scope.
 SELECT * FROM recording_card
@@ -410,6 +458,12 @@ ON CONFLICT (cache_file_id, upload_policy_id) DO NOTHING;
 UPDATE cache_file SET sha256 = {sha256}
 WHERE id = {cache_file_id} AND state = 'cached' AND (sha256 IS NULL OR sha256 = {sha256})
 RETURNING recording_id;
+
+-- set_preview --
+-- What lists draw of a recording, from the file that stands for it.
+UPDATE recording SET preview = {preview}
+WHERE id = {recording_id}
+  AND EXISTS (SELECT FROM cache_file c WHERE c.id = {cache_file_id} AND c.recording_id = {recording_id} AND c.is_current);
 
 -- mark_damaged --
 -- A cached file that is no longer what was sealed.

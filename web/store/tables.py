@@ -8,6 +8,7 @@ from piccolo.columns import (
     Array,
     BigInt,
     Boolean,
+    Bytea,
     ForeignKey,
     Integer,
     Text,
@@ -84,6 +85,7 @@ class Profile(Table, tablename="profile", db=_DIALECT):
     id = UUID(primary_key=True)
     name = Text(unique=True)
     encoding = JSONB()
+    channel_mode = Text()
     minimum_bytes = BigInt()
     is_default = Boolean()
 
@@ -110,6 +112,7 @@ class Recording(Table, tablename="recording", db=_DIALECT):
     ended_at = Timestamptz(null=True)
     duration_ms = BigInt(null=True)
     folder = Text()
+    preview = Bytea(null=True)
 
 
 class RecordingTag(Table, tablename="recording_tag", db=_DIALECT):
@@ -218,6 +221,30 @@ class EnrolmentCode(Table, tablename="enrolment_code", db=_DIALECT):
     used_at = Timestamptz(null=True)
 
 
+class UserAccount(Table, tablename="user_account", db=_DIALECT):
+    id = UUID(primary_key=True)
+    name = Text(unique=True)
+    password_hash = Text(null=True)
+    created_at = Timestamptz()
+
+
+class LoginSession(Table, tablename="login_session", db=_DIALECT):
+    id = UUID(primary_key=True)
+    user_id = _to(UserAccount)
+    digest = Text()
+    is_by_link = Boolean()
+    created_at = Timestamptz()
+    last_seen_at = Timestamptz()
+    expires_at = Timestamptz()
+
+
+class SignInCode(Table, tablename="sign_in_code", db=_DIALECT):
+    id = UUID(primary_key=True)
+    digest = Text()
+    created_at = Timestamptz()
+    expires_at = Timestamptz()
+
+
 ALL_TABLES: tuple[type[Table], ...] = (
     Node,
     NodeSeen,
@@ -235,5 +262,8 @@ ALL_TABLES: tuple[type[Table], ...] = (
     HealthEvent,
     AccessToken,
     EnrolmentCode,
+    UserAccount,
+    LoginSession,
+    SignInCode,
 )
 """In an order in which they can be made."""

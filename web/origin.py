@@ -1,0 +1,48 @@
+"""Nobody else's page may act in the name of who is signed in here."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from web.sessions import session_token
+
+_SAFE = {"GET", "HEAD", "OPTIONS"}
+_OURS = {"same-origin", "none"}
+_REFUSAL = "This did not come from a page of this console, so nothing was changed. Open the console and do it there.\n"
+
+
+class SameOrigin:
+    """Refuses requests that change something, and bring no token, unless they come from our own pages.
+
+    Calls of the APIs with a token of their own are not concerned: no browser adds that by itself.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in _SAFE and not is_allowed(Request(scope)):
+            await PlainTextResponse(_REFUSAL, HTTPStatus.FORBIDDEN)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def is_allowed(request: Request) -> bool:
+    """Whether a request that changes something may go on."""
+    is_concerned = session_token(request) is not None or not request.url.path.startswith("/api/")
+    if not is_concerned or request.headers.get("authorization", "").lower().startswith("bearer "):
+        return True
+    return _is_from_here(request.headers)
+
+
+def _is_from_here(headers: Mapping[str, str]) -> bool:
+    """By what browsers say of themselves; older ones send an Origin only."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in _OURS
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc == headers.get("host")

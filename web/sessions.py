@@ -1,0 +1,81 @@
+"""The cookie by which a browser is known, and who that is."""
+
+from ipaddress import ip_address
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from web.domain.access import Actor
+from web.domain.errors import SignInRequiredError
+from web.domain.people import LONGEST_SECONDS, SignedIn, User
+from web.services import accounts
+from web.services.controller import Controller
+
+_NAME = "reelkeeper"
+
+
+async def signed_in(request: Request) -> Actor:
+    """Who asks. The session is looked up once a request. Raises SignInRequiredError."""
+    return (await _person(request))[0]
+
+
+async def signed_in_user(request: Request) -> User:
+    """The account of who asks. Raises SignInRequiredError."""
+    return (await _person(request))[1]
+
+
+def session_token(request: Request) -> str | None:
+    """What the browser holds; it need not be good any more."""
+    return request.cookies.get(cookie_name(request))
+
+
+def keep_session(request: Request, response: Response, begun: SignedIn) -> None:
+    """Give the browser a session that has just begun."""
+    response.set_cookie(
+        cookie_name(request),
+        begun.token,
+        max_age=round(LONGEST_SECONDS),
+        path="/",
+        secure=_is_secure(request),
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def drop_session(request: Request, response: Response) -> None:
+    """Let the browser forget its session, and what it kept of pages."""
+    response.delete_cookie(cookie_name(request), path="/", secure=_is_secure(request), httponly=True, samesite="lax")
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+
+
+def cookie_name(request: Request) -> str:
+    """`__Host-` where there is TLS, by a proxy too.
+
+    On this machine the port is part of the name: browsers give a cookie of 127.0.0.1 to all its ports.
+    """
+    return f"__Host-{_NAME}" if _is_secure(request) else f"{_NAME}-{request.url.port or 80}"
+
+
+def _is_secure(request: Request) -> bool:
+    """Plain HTTP is for this machine only; a request for any other name came through a proxy with TLS."""
+    return request.url.scheme == "https" or not _is_this_machine(request.url.hostname or "")
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def _person(request: Request) -> tuple[Actor, User]:
+    token = session_token(request)
+    if token is None:
+        raise SignInRequiredError
+    if not hasattr(request.state, "person"):
+        controller: Controller = request.app.state.controller
+        request.state.person = await accounts.authenticate_session(controller.db, token)
+    person: tuple[Actor, User] = request.state.person
+    return person
