@@ -86,6 +86,7 @@ _venv:
     fi
 
 _assets:
-    @if ! [ -e static/vendor/htmx.min.js ] || [ package-lock.json -nt static/vendor/htmx.min.js ]; then \
-        npm ci --silent && mkdir -p static/vendor && cp node_modules/htmx.org/dist/htmx.min.js static/vendor/ && touch static/vendor/htmx.min.js; \
+    @if [ -n "$(find package-lock.json static/icons.txt static/make_icons.py -newer static/vendor/icons.svg 2>/dev/null || echo missing)" ]; then \
+        npm ci --silent && mkdir -p static/vendor && cp node_modules/htmx.org/dist/htmx.min.js static/vendor/ \
+            && {{ python }} static/make_icons.py node_modules/lucide-static/icons static/vendor/icons.svg; \
     fi

@@ -26,7 +26,7 @@ def misfit(encoding: Encoding, channels: int, sample_rate_hz: int) -> str | None
 
 def _mp3_misfit(encoding: Mp3Encoding, channels: int, sample_rate_hz: int) -> str | None:
     if channels > MP3_CHANNELS:
-        return f"MP3 takes 1 or {MP3_CHANNELS} channels, not {channels}: choose two, mix them to mono, or take FLAC or WAV."
+        return f"MP3 takes 1 or 2 channels, not {channels}: choose two, mix them to mono, or take FLAC or WAV."
     if sample_rate_hz not in _MP3_RATES_HZ:
         rates = ", ".join(str(rate) for rate in _MP3_RATES_HZ)
         return f"MP3 takes {rates} Hz, not {sample_rate_hz} Hz: set the interface to one of these, or take FLAC or WAV."

@@ -5,21 +5,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
 
 from web.api import agent, v1
 from web.api.openapi import openapi_document
+from web.assets import Assets
 from web.cache.folder import CacheFolder
 from web.domain.errors import ControllerError, UnavailableError
 from web.errors import problem_response
 from web.headers import SafeHeaders
+from web.origin import SameOrigin
+from web.pages import PAGES
+from web.pages.page import fault_page
+from web.rendering import STATIC_FOLDER, STATIC_PATH, Rendering
 from web.runners import abandoned, finalise, leases
 from web.runners.changes import ChangeWatch
 from web.runners.loop import keep_running
@@ -33,7 +38,6 @@ from web.store.notifications import Notifications
 
 AGENT_API = "/api/agent/v1"
 JSON_API = "/api/v1"
-STATIC_FOLDER = Path(__file__).parents[1] / "static"
 _FINALISE_EVERY = 30.0
 _TIDY_EVERY = 300.0
 
@@ -51,23 +55,26 @@ def create_app(settings: ControllerSettings, database_url: str) -> Starlette:
             app.state.controller = controller
             yield
 
-    return Starlette(
+    app = Starlette(
         routes=[
-            Route("/", _welcome),
+            *(page.route() for page in PAGES),
+            Mount(STATIC_PATH, Assets(directory=STATIC_FOLDER), middleware=[Middleware(GZipMiddleware)]),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
             Route(f"{JSON_API}/openapi.json", openapi),
             *(endpoint.route(AGENT_API) for endpoint in agent.ENDPOINTS),
             *(endpoint.route(JSON_API) for endpoint in v1.ENDPOINTS),
         ],
-        middleware=[Middleware(SafeHeaders)],
+        middleware=[Middleware(SafeHeaders), Middleware(SameOrigin)],
         exception_handlers={
-            ControllerError: problem_response,
-            HTTPException: problem_response,
-            Exception: problem_response,
+            ControllerError: _faulty,
+            HTTPException: _faulty,
+            Exception: _faulty,
         },
         lifespan=lifespan,
     )
+    app.state.rendering = Rendering(app.url_path_for)
+    return app
 
 
 @asynccontextmanager
@@ -120,9 +127,10 @@ async def _beside(controller: Controller) -> AsyncIterator[None]:
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _welcome(request: Request) -> Response:
-    """What runs here, for whoever opens the address in a browser."""
-    return FileResponse(STATIC_FOLDER / "welcome.html")
+async def _faulty(request: Request, fault: Exception) -> Response:
+    """Programs get a problem, people a page."""
+    is_program = request.url.path.startswith((AGENT_API, JSON_API))
+    return await problem_response(request, fault) if is_program else fault_page(request, fault)
 
 
 async def _healthz(request: Request) -> Response:

@@ -17,6 +17,10 @@ ALLOWED = {
     "web.services": {"web.services", "web.store", "web.cache", "web.domain", "protocol", "core_rs"},
     "web.runners": {"web.runners", "web.services", "web.store", "web.cache", "web.domain", "protocol", "core_rs"},
     "web.api": {"web.api", "web.services", "web.store", "web.cache", "web.domain", "web.errors", "protocol"},
+    "web.pages": {
+        *("web.pages", "web.api", "web.services", "web.store", "web.domain", "web.errors", "web.rendering"),
+        *("web.htmx", "web.forms", "web.sessions", "web.texts", "protocol"),
+    },
     "web.errors": {"web.errors", "web.domain", "protocol"},
     "web.settings": {"web.settings", "protocol"},
     "web": {"web", "protocol"},

@@ -108,7 +108,7 @@ class Endpoint:
         for name, kind in self.path_parameters.items():
             if kind is UUID:
                 path = path.replace(f"{{{name}}}", f"{{{name}:uuid}}")
-        return Route(path, self._answer, methods=[self.method], name=self.name)
+        return Route(path, self._answer, methods=[self.method], name=f"api.{self.name}")
 
     async def _answer(self, request: Request) -> Response:
         call = Call(request.app.state.controller, request, time.monotonic())

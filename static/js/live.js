@@ -1,0 +1,129 @@
+"use strict";
+// One stream a visible tab. Events say what changed; the element that shows it fetches itself again.
+//
+// <body data-live="/events?topics=job,node">  opens it.  <p data-live-on="job:ID recording" hx-get=… hx-trigger="live">
+// hears of it. Every opening of the stream is followed by `resync`: then every such element fetches itself once.
+
+{
+  const QUIET_MS = 5000, TELL_AFTER_MS = 3000, SILENT_MS = 40000, ROW_MS = 50, WHOLE_MS = 300;
+  const NOUNS = ["recording", "job", "node", "health", "upload", "schedule", "settings", "audit"];
+  const badge = document.getElementById("live");
+  const address = document.body.dataset.live;
+  let stream = null, closing = null, telling = null, heardAt = 0, updatedAt = null, retry = 500;
+
+  const say = (state, text) => {
+    if (badge) {
+      badge.dataset.state = state;
+      const words = badge.querySelector("[data-says]");
+      if (words.textContent !== text) words.textContent = text;
+    }
+    document.body.classList.toggle("stale", state !== "live");
+    document.dispatchEvent(new CustomEvent("live:state", { detail: state }));
+  };
+
+  // ---- elements ----
+
+  const waiting = new Map();
+  const isInUse = (element) =>
+    (element.contains(document.activeElement) && document.activeElement.matches("input, select, textarea, summary, [data-keep]")) ||
+    element.querySelector("details.menu[open], dialog[open], input:checked:not([data-plain])");
+  const refresh = (element) => {
+    waiting.delete(element);
+    if (!element.isConnected) return;
+    if (isInUse(element)) {
+      element.dataset.stale = "";
+      element.addEventListener("focusout", () => setTimeout(() => {
+        if (element.isConnected && "stale" in element.dataset) wake(element);
+      }, 200), { once: true });
+      return;
+    }
+    delete element.dataset.stale;
+    htmx.trigger(element, "live");
+  };
+  const wake = (element, ms = ROW_MS) => {
+    if (!waiting.has(element)) waiting.set(element, setTimeout(refresh, ms, element));
+  };
+  const tell = (noun, id) => {
+    const one = CSS.escape(`${noun}:${id}`);
+    document.querySelectorAll(`[data-live-on~="${one}"]`).forEach((element) => wake(element));
+    document.querySelectorAll(`[data-live-on~="${noun}"]`).forEach((element) => wake(element, WHOLE_MS));
+  };
+
+  // ---- the stream ----
+
+  const heard = () => { heardAt = performance.now(); updatedAt = new Date(); };
+  const isLive = () => {
+    clearTimeout(telling);
+    telling = null;
+    retry = 500;
+    heard();
+    say("live", "Live");
+  };
+  const isLost = () => {
+    telling ??= setTimeout(() => say("reconnecting",
+      `Reconnecting… last update ${updatedAt ? updatedAt.toLocaleTimeString([], { hour12: false }) : "at load"}`), TELL_AFTER_MS);
+  };
+  const watched = () => {
+    const ids = new Set([...document.querySelectorAll("[data-meters]")].map((element) => element.dataset.meters));
+    return [...ids].sort().join(",");
+  };
+  const fullAddress = () => {
+    const ids = watched();
+    return ids ? `${address}${address.includes("?") ? "&" : "?"}meters=${ids}` : address;
+  };
+  const open = () => {
+    clearTimeout(closing);
+    closing = null;
+    if (stream || document.hidden) return;
+    const opened = stream = new EventSource(fullAddress());
+    opened.metersAsked = watched();
+    opened.addEventListener("open", isLive);
+    opened.addEventListener("error", () => {
+      if (opened !== stream) return;
+      isLost();
+      if (opened.readyState === EventSource.CLOSED) {
+        shut();
+        setTimeout(open, retry);
+        retry = Math.min(retry * 2, 5000);
+      }
+    });
+    opened.addEventListener("ping", heard);
+    opened.addEventListener("resync", () => {
+      isLive();
+      document.querySelectorAll("[data-live-on]").forEach((element) => wake(element, WHOLE_MS));
+    });
+    for (const noun of NOUNS) {
+      opened.addEventListener(noun, (event) => {
+        heard();
+        tell(noun, event.data.split(" ")[0]);
+      });
+    }
+    opened.addEventListener("meters", (event) => {
+      heard();
+      document.dispatchEvent(new CustomEvent("live:meters", { detail: JSON.parse(event.data) }));
+    });
+  };
+  const shut = () => {
+    stream?.close();
+    stream = null;
+  };
+
+  if (address) {
+    say("off", "Connecting…");
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) open();
+      else closing ??= setTimeout(() => {
+        closing = null;
+        shut();
+        say("paused", "Paused");
+      }, QUIET_MS);
+    });
+    addEventListener("pagehide", shut);
+    addEventListener("pageshow", (event) => { if (event.persisted) open(); });
+    setInterval(() => {
+      if (stream && heardAt && performance.now() - heardAt > SILENT_MS) { isLost(); shut(); open(); }
+      else if (stream && stream.metersAsked !== watched()) { shut(); open(); }
+    }, 1000);
+    open();
+  }
+}

@@ -1,0 +1,108 @@
+"""A page is a handler with its method and path. Who asks is known before it runs; faults become pages."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import quote, urlsplit
+from uuid import UUID, uuid4
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from web.domain.errors import ControllerError, SignInRequiredError
+from web.errors import status_and_code
+from web.htmx import go_to, wants_fragment
+from web.rendering import render
+from web.sessions import signed_in
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Page:
+    """One method of one path, named `noun.verb` after its handler."""
+
+    method: str
+    path: str
+    handler: Handler
+    is_open: bool = False
+    """Also for people who have not signed in."""
+    is_stream: bool = False
+    """Its answer is not text that gets shorter by compression."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.handler.__module__.rpartition('.')[2]}.{self.handler.__name__}"
+
+    def route(self) -> Route:
+        shorten = [] if self.is_stream else [Middleware(GZipMiddleware, minimum_size=1000)]
+        return Route(self.path, self._answer, methods=[self.method], name=self.name, middleware=shorten)
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            request.scope["user"] = None if self.is_open else await signed_in(request)
+            return await self.handler(request)
+        except ClientDisconnect:
+            return Response(status_code=HTTPStatus.BAD_REQUEST)
+        except SignInRequiredError:
+            return _ask_to_sign_in(request)
+        except Exception as fault:
+            return fault_page(request, fault)
+
+
+def get(path: str, handler: Handler, *, is_open: bool = False) -> Page:
+    return Page("GET", path, handler, is_open)
+
+
+def post(path: str, handler: Handler, *, is_open: bool = False) -> Page:
+    return Page("POST", path, handler, is_open)
+
+
+def stream(path: str, handler: Handler) -> Page:
+    """Sound, or events: sent as it comes."""
+    return Page("GET", path, handler, is_stream=True)
+
+
+def own_path(text: str) -> str:
+    """A path of this console, or its start page for anything that leads elsewhere."""
+    parts = urlsplit(text)
+    is_ours = text.startswith("/") and not text.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
+    return text if is_ours and text.isprintable() else "/"
+
+
+def fault_page(request: Request, fault: Exception) -> Response:
+    """Any fault in words: a page, or one line for the alert bar when HTMX asked."""
+    match fault:
+        case ControllerError():
+            status, _ = status_and_code(type(fault))
+            message, fault_id = str(fault), None
+        case HTTPException():
+            status, message, fault_id = HTTPStatus(fault.status_code), "There is no such page.", None
+        case _:
+            fault_id = uuid4()
+            status, message = HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong in the controller."
+            _log_unforeseen(request, fault, fault_id)
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR and fault_id is None:
+        fault_id = uuid4()
+        _log_unforeseen(request, fault, fault_id)
+    context = {"status": status, "message": message, "fault_id": fault_id}
+    return render(request, "pages/fault.html", context, fragment="fault", status=status)
+
+
+def _log_unforeseen(request: Request, fault: Exception, fault_id: UUID) -> None:
+    _log.error("unforeseen fault", id=str(fault_id), method=request.method, path=request.url.path, exc_info=fault)
+
+
+def _ask_to_sign_in(request: Request) -> Response:
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    is_page = request.method == "GET" and not wants_fragment(request)
+    seen = here if is_page else urlsplit(request.headers.get("Referer", "/")).path
+    where = f"{request.app.url_path_for('accounts.sign_in_form')}?next={quote(seen, safe='/')}"
+    return RedirectResponse(where, HTTPStatus.SEE_OTHER) if not wants_fragment(request) else go_to(where)
