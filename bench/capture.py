@@ -23,7 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.measure import Claim, Cost, at_most, call, in_turn, not_measured, ratio, report, run
-from core_rs import PcmFormat, Take, TakeWriter, tone_pcm
+from core_rs import LevelMeter, PcmFormat, Take, TakeWriter, tone_pcm
 
 RATE = 48_000
 PERIOD_FRAMES = 4_096
@@ -126,13 +126,14 @@ def write_and_sync(case: Case, home: Path) -> None:
 def capture(case: Case, extras: bool, folder: Path) -> float:
     """CPU seconds of this process from the first push to the end mark."""
     period = tone_pcm(0, PERIOD_FRAMES, case.format, 997.0, -12.0)
-    writer = TakeWriter.create(
-        folder, case.format, facts="{}", ring_seconds=2, levels=extras, waveform=extras, checksums=extras
-    )
+    writer = TakeWriter.create(folder, case.format, facts="{}", ring_seconds=2, waveform=extras, checksums=extras)
+    meter = LevelMeter(case.format)
     before = _cpu_seconds()
     frame, end_frame = 0, case.seconds * RATE
     while frame < end_frame:
         for _ in range(FLUSH_FRAMES // PERIOD_FRAMES):
+            if extras:
+                meter.push(period)
             writer.push(period, frame * 1_000_000_000 // RATE)
             frame += PERIOD_FRAMES
         while writer.durable_frame < frame:
@@ -145,9 +146,10 @@ def capture(case: Case, extras: bool, folder: Path) -> float:
 def live(home: Path, seconds: float, figures: dict[str, object]) -> Claim:
     """64 channels as fast as they come, in periods of a device."""
     period = tone_pcm(0, LIVE_PERIOD_FRAMES, LIVE, 997.0, -12.0)
-    writer = TakeWriter.create(home / "live", LIVE, facts="{}")
+    writer, meter = TakeWriter.create(home / "live", LIVE, facts="{}"), LevelMeter(LIVE)
     before, began, frame = _cpu_seconds(), time.perf_counter(), 0
     while frame < seconds * RATE:
+        meter.push(period)
         writer.push(period, frame * 1_000_000_000 // RATE)
         frame += LIVE_PERIOD_FRAMES
         time.sleep(max(0.0, began + frame / RATE - time.perf_counter()))

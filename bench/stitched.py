@@ -31,7 +31,6 @@ def record(folder: Path, segment_seconds: int) -> Take:
         flush_interval_ms=20,
         segment_seconds=segment_seconds,
         ring_seconds=ring_seconds,
-        levels=False,
         waveform=False,
     )
     rate = FORMAT.sample_rate_hz

@@ -28,6 +28,7 @@ __all__ = [
     "Gap",
     "Growth",
     "GrowthGuard",
+    "LevelMeter",
     "PcmFormat",
     "RenditionSeal",
     "SampleType",
@@ -161,6 +162,16 @@ class ChannelLevels:
     def zero_frames(self) -> int:
         """How many frames in a row, up to the newest, were exactly zero."""
 
+@final
+class LevelMeter:
+    """Levels of a live stream. One thread pushes while another asks; neither waits for a disk."""
+
+    def __new__(cls, format: PcmFormat) -> LevelMeter: ...
+    def push(self, buffer: Buffer) -> None:
+        """Measures whole frames; bytes behind the last whole one do not count."""
+    def levels(self) -> list[ChannelLevels]:
+        """Since the last call. Empty when nothing came since then: that is not silence."""
+
 # ---- writing ----
 
 @final
@@ -180,7 +191,6 @@ class TakeWriter:
         flush_interval_ms: int = 500,
         segment_seconds: int = 60,
         ring_seconds: int = 10,
-        levels: bool = True,
         waveform: bool = True,
         checksums: bool = True,
     ) -> TakeWriter:
@@ -199,7 +209,6 @@ class TakeWriter:
         flush_interval_ms: int = 500,
         segment_seconds: int = 60,
         ring_seconds: int = 10,
-        levels: bool = True,
         waveform: bool = True,
         checksums: bool = True,
     ) -> TakeWriter:
@@ -251,11 +260,6 @@ class TakeWriter:
         """
     def note_clock(self, boottime_ns: int, utc_ns: int) -> None:
         """Puts a clock pair into the ledger."""
-    def levels(self) -> list[ChannelLevels]:
-        """Since the last call, up to what the thread has looked at; asking makes it look again.
-
-        Empty without `levels`, and when nothing came in since the last call: that is not silence.
-        """
     def release(self, before_frame: int) -> int:
         """Unlinks whole closed segments that end at or before this frame, after a ledger entry.
 

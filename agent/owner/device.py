@@ -10,7 +10,7 @@ from enum import StrEnum
 from agent.owner.clock import boottime_ns
 from agent.owner.sources import Backend, DeviceError, Source
 from agent.owner.takes import Takes
-from core_rs import GrowthGuard
+from core_rs import ChannelLevels, GrowthGuard, LevelMeter
 from protocol.timeouts import Timeouts
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class Device:
         self._backend = backend
         self._takes = takes
         self._timeouts = timeouts
+        self._meter = LevelMeter(backend.format)
         self._closing = threading.Event()
         self._opened = threading.Event()
         self._first_error: DeviceError | None = None
@@ -72,10 +73,15 @@ class Device:
         self._closing.set()
         self._thread.join(self._timeouts.owner_request)
 
+    def levels(self) -> list[ChannelLevels]:
+        """Since the last asking; empty when the device delivered nothing since."""
+        return self._meter.levels()
+
     # ---- the source's side ----
 
     def captured(self, buffer: bytes, frames: int, boottime_ns: int) -> None:
         self._takes.captured(buffer, boottime_ns)
+        self._meter.push(buffer)
         self._delivered_frames += frames
         if self.standing is not DeviceStanding.CAPTURING:
             self._returned(boottime_ns)
@@ -83,6 +89,10 @@ class Device:
     def lost(self, frames: int, cause: str) -> None:
         self._takes.lost(frames, cause)
         self._note("device_overrun", f"The device dropped {frames} frames.", boottime_ns())
+
+    def skipped(self, cause: str) -> None:
+        self._takes.interrupted(cause)
+        self._note("device_overrun", "The device dropped frames and did not say how many.", boottime_ns())
 
     def failed(self, cause: str) -> None:
         self._failure = cause

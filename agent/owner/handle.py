@@ -70,12 +70,15 @@ class OwnerUnresponsiveError(OwnerError):
 
 
 class OwnerStartError(OwnerError):
-    """The capture process could not start. `code`: device_gone, device_failed, format_refused, owner_failed, died."""
+    """The capture process could not start.
+
+    `code`: device_gone, device_busy, device_failed, format_refused, owner_failed, died.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
-        self.retry_helps = code in {"device_gone", "device_failed", "died"}
+        self.retry_helps = code in {"device_gone", "device_busy", "device_failed", "died"}
 
 
 class OwnerRefusedError(OwnerError):
@@ -118,8 +121,6 @@ class OwnerStatus:
     growth: Literal["growing", "quiet", "stalled"] | None
     fault: str | None
     device: Literal["opening", "capturing", "stalled", "lost", "closed"]
-    levels: list[ChannelLevel]
-    """Since the last asking; empty without a take."""
     needs: list[str]
     """Recordings whose end is not captured yet."""
     events: list[DeviceEvent]
@@ -208,9 +209,20 @@ class Owner:
         """Whole segments before this frame may go; the first frame that is still held. Refused for a closed take."""
         return int((await self._ask("release", take_id=take_id, before_frame=before_frame))["held_from_frame"])
 
+    async def levels(self) -> list[ChannelLevel]:
+        """Of each channel since the last asking, with or without a take; empty when nothing was delivered since."""
+        return [ChannelLevel(**channel) for channel in (await self._ask("levels"))["channels"]]
+
     async def hook(self, name: str, value: float) -> None:
         """Breaks a synthetic input: `stall`, `disconnect`, `hang` (seconds from now), `overrun` (frames)."""
         await self._ask("hook", name=name, value=value)
+
+    async def retire(self, reason: str) -> bool:
+        """Ends the capture as `disarm` does, but only if no take is being written. Whether it ended."""
+        is_retired = bool((await self._ask("retire", reason=reason))["is_retired"])
+        if is_retired:
+            await self.disarm(reason)
+        return is_retired
 
     async def disarm(self, reason: str) -> None:
         """Ends the capture with an end mark for this reason; returns when it is confirmed that nothing runs any more.
@@ -426,7 +438,6 @@ def _status(answer: Fields) -> OwnerStatus:
         growth=answer["growth"],
         fault=answer["fault"],
         device=answer["device"],
-        levels=[ChannelLevel(**level) for level in answer["levels"]],
         needs=answer["needs"],
         events=[DeviceEvent(**event) for event in answer["events"]],
     )

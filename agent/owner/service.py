@@ -33,6 +33,8 @@ class Service:
             "end": self._end,
             "drop": self._drop,
             "release": self._release,
+            "levels": self._levels,
+            "retire": self._retire,
             "disarm": self._disarm,
             "hook": self._hook,
         }
@@ -68,7 +70,6 @@ class Service:
             "growth": writer.growth if writer else None,
             "fault": writer.fault if writer else None,
             "device": self._device.standing,
-            "levels": [_level_fields(level) for level in writer.levels()] if writer else [],
             "needs": self._takes.needs,
             "events": [dataclasses.asdict(event) for event in self._device.events.copy()],
         }
@@ -105,6 +106,16 @@ class Service:
 
     def _release(self, request: Fields) -> Fields:
         return {"held_from_frame": self._takes.release(_text(request, "take_id"), _number(request, "before_frame"))}
+
+    def _levels(self, request: Fields) -> Fields:
+        return {"channels": [_level_fields(level) for level in self._device.levels()]}
+
+    def _retire(self, request: Fields) -> Fields:
+        reason = _text(request, "reason")
+        is_retired = self._takes.retire()
+        if is_retired:
+            self._ending.ask(reason)
+        return {"is_retired": is_retired}
 
     def _disarm(self, request: Fields) -> Fields:
         self._ending.ask(_text(request, "reason"))

@@ -17,6 +17,12 @@ class DeviceGoneError(DeviceError):
     code = "device_gone"
 
 
+class DeviceBusyError(DeviceError):
+    """Something else uses the device. It may let go."""
+
+    code = "device_busy"
+
+
 class FormatRefusedError(DeviceError):
     """The device does not have this format."""
 
@@ -35,6 +41,9 @@ class Sink(Protocol):
 
     def lost(self, frames: int, cause: str) -> None:
         """The device dropped exactly this many frames here."""
+
+    def skipped(self, cause: str) -> None:
+        """The device dropped frames here, nobody knows how many: the instant of the next ones tells."""
 
     def failed(self, cause: str) -> None:
         """The device says that it delivers nothing more."""

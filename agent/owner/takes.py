@@ -214,6 +214,12 @@ class Takes:
             if not self._needs and now - self._unneeded_since >= self._timeouts.take_linger:
                 self._close("no longer needed", self._timeouts.owner_drain)
 
+    def retire(self) -> bool:
+        """Begins no take any more, unless one is being written. Whether none is."""
+        with self._lock:
+            self._shut = self._shut or self._running is None
+            return self._running is None
+
     def shut(self, reason: str) -> None:
         """Closes the take and begins none any more. Raises TimeoutError when the disk does not let go in time."""
         asked_at = time.monotonic()

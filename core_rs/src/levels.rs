@@ -1,5 +1,7 @@
 //! Peak, RMS and exact zeros of every channel, measured as samples pass by.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use crate::pcm::{PcmFormat, Sample};
 use crate::with_sample;
 
@@ -12,6 +14,33 @@ pub struct ChannelLevels {
     pub rms_dbfs: f64,
     /// Frames in a row, up to the newest, that were exactly zero.
     pub zero_frames: u64,
+}
+
+/// Levels of a live stream: one thread measures, another asks. Neither waits longer than the other works.
+#[derive(Debug)]
+pub struct LevelMeter(Mutex<Levels>);
+
+impl LevelMeter {
+    /// Nothing measured yet.
+    pub fn new(format: PcmFormat) -> Self {
+        Self(Mutex::new(Levels::new(format)))
+    }
+
+    /// Measures whole frames; bytes behind the last whole one do not count.
+    pub fn push(&self, pcm: &[u8]) {
+        self.lock().push(pcm);
+    }
+
+    /// Since the last call. Empty when nothing came since then: that is not silence.
+    pub fn levels(&self) -> Vec<ChannelLevels> {
+        let mut levels = self.lock();
+        if levels.has_measured() { levels.take() } else { Vec::new() }
+    }
+
+    /// A measurement that panicked spoils one window, not the meter.
+    fn lock(&self) -> MutexGuard<'_, Levels> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Measures all channels of a stream.
@@ -191,6 +220,18 @@ mod tests {
         let second = levels.take();
         assert_eq!((second[0].zero_frames, second[1].zero_frames), (103, 110));
         assert_eq!(second[0].peak_dbfs, f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn a_meter_that_heard_nothing_since_the_last_asking_gives_nothing() {
+        let format = format(2, SampleType::S16);
+        let meter = LevelMeter::new(format);
+        assert!(meter.levels().is_empty());
+        meter.push(&tone_pcm(0, 48_000, format, 1000.0, -6.0).expect("small"));
+        let levels = meter.levels();
+        assert_eq!(levels.len(), 2);
+        assert!((levels[1].peak_dbfs + 6.0).abs() < 0.01);
+        assert!(meter.levels().is_empty());
     }
 
     #[test]

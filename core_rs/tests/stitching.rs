@@ -178,24 +178,6 @@ fn what_no_device_can_lose_is_refused_and_harms_nothing() {
 }
 
 #[test]
-fn every_frame_is_metered() {
-    let home = tempfile::tempdir().expect("a folder");
-    let writer = create(
-        &home.path().join("take"),
-        TakeOptions { flush_interval: Duration::from_micros(1), ..quick() },
-    );
-    let mut zero_frames = 0;
-    let look = |so_far: u64| writer.levels().first().map_or(so_far, |level| level.zero_frames);
-    for _ in 0..40_000 {
-        writer.push(&[0; 4], 0).expect("open");
-        zero_frames = look(zero_frames);
-    }
-    writer.close("test", Duration::from_secs(60)).expect("drained");
-    assert_eq!(look(zero_frames), 40_000);
-    assert_eq!(writer.next_frame(), 40_000);
-}
-
-#[test]
 fn a_reader_follows_a_growing_take() {
     let home = tempfile::tempdir().expect("a folder");
     let folder = home.path().join("take");

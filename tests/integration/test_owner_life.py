@@ -305,11 +305,50 @@ def test_32_channels_are_captured_in_little_memory(place: Room) -> None:
         status = await captured(owner, 96_000)
         assert first_durable < 1.0
         assert resident_mib(status.pid) < 96
-        while not status.levels:  # empty when nothing came since the last asking
-            status = await owner.status()
-        assert len(status.levels) == 32
+        while not (levels := await owner.levels()):  # empty when nothing came since the last asking
+            pass
+        assert len(levels) == 32
 
     place.run(record())
+
+
+def test_owner_meters_without_writing_anything_and_from_the_same_capture_while_it_records(place: Room) -> None:
+    async def watch() -> None:
+        owner = await place.start(place.config("tone"))
+        assert await heard(owner) == [(-18, -21)] * 2
+        assert not (place.home / "takes").exists()
+        await owner.begin(new_recording(), now_ns())
+        assert await heard(owner) == [(-18, -21)] * 2
+        assert (await owner.status()).pid == place.owner_pids[0]
+
+    place.run(watch())
+
+
+def test_owner_that_delivers_nothing_gives_no_levels_rather_than_silence(place: Room) -> None:
+    async def watch() -> None:
+        owner = await place.start(place.config("tone"))
+        await heard(owner)
+        await owner.hook("stall", 60)
+        while await owner.levels():
+            pass
+        assert await owner.levels() == []
+
+    place.run(watch())
+
+
+def test_owner_retires_only_when_nothing_is_recorded(place: Room) -> None:
+    async def retire() -> None:
+        owner = await place.start()
+        recording = new_recording()
+        await owner.begin(recording, now_ns())
+        assert not await owner.retire("nobody needs it")
+        await owner.end(recording)
+        await until("the take to close", owner, lambda status: status.take_id is None)
+        assert await owner.retire("nobody needs it")
+        assert place.owner_pids == []
+        assert list_states(place.home / "run") == []
+
+    place.run(retire())
 
 
 def test_owner_of_a_stereo_input_stays_below_64_mib(place: Room) -> None:
@@ -320,6 +359,13 @@ def test_owner_of_a_stereo_input_stays_below_64_mib(place: Room) -> None:
         assert resident_mib(status.pid) < 64
 
     place.run(record())
+
+
+async def heard(owner: Owner) -> list[tuple[int, int]]:
+    """Peak and RMS of each channel, once there are any."""
+    while not (levels := await owner.levels()):
+        pass
+    return [(round(level.peak_dbfs or 0), round(level.rms_dbfs or 0)) for level in levels]
 
 
 def maps(pid: int) -> str:

@@ -45,7 +45,6 @@ class FakeOwner:
             growth="growing",
             fault=None,
             device="capturing",
-            levels=[],
             needs=self.needs,
             events=[],
         )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import core_rs
-from core_rs import ChannelMap, EndMark, Gap, PcmFormat, Take, TakeWriter, counter_pcm, tone_pcm
+from core_rs import ChannelMap, EndMark, Gap, PcmFormat, Take, TakeWriter, counter_pcm
 
 RATE = 48_000
 STEREO = PcmFormat(2, RATE, "s16")
@@ -77,18 +77,6 @@ def test_a_buffer_that_is_not_contiguous_is_refused(writer: TakeWriter) -> None:
     with pytest.raises(core_rs.AudioError, match="whole frames"):
         writer.push(bytes(6), instant(0))
     assert writer.next_frame == 0
-
-
-def test_levels_are_since_the_last_asking(writer: TakeWriter) -> None:
-    writer.push(tone_pcm(0, RATE, STEREO, 1000.0, -6.0), instant(0))
-    wait_until_durable(writer, RATE)
-    first, second = writer.levels()
-    assert first == second
-    assert (first.peak_dbfs, first.rms_dbfs) == (pytest.approx(-6.0, abs=0.01), pytest.approx(-9.01, abs=0.01))
-    assert writer.levels() == []
-    writer.push(bytes(4_000), instant(RATE))
-    wait_until_durable(writer, RATE + 1_000)
-    assert [(level.peak_dbfs, level.zero_frames) for level in writer.levels()] == [(-np.inf, 1_000)] * 2
 
 
 def test_an_instant_is_the_same_frame_for_everyone(writer: TakeWriter) -> None:

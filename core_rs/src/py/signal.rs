@@ -8,11 +8,12 @@ use pyo3::types::PyBytes;
 use super::buffer::Bytes;
 use super::take::{ChannelLevels, PcmFormat, Take};
 use crate::waveform::Bits;
-use crate::{channels, digest, growth, rendition, synthetic, waveform};
+use crate::{channels, digest, growth, levels, rendition, synthetic, waveform};
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<GrowthGuard>()?;
     module.add_class::<ChannelMap>()?;
+    module.add_class::<LevelMeter>()?;
     module.add_class::<Waveform>()?;
     module.add_class::<Digest>()?;
     module.add_class::<FileScan>()?;
@@ -115,6 +116,26 @@ impl ChannelMap {
 
     fn __repr__(&self) -> String {
         format!("ChannelMap({:?})", self.0.rows())
+    }
+}
+
+#[pyclass(frozen, module = "core_rs")]
+struct LevelMeter(levels::LevelMeter);
+
+#[pymethods]
+impl LevelMeter {
+    #[new]
+    fn new(format: PcmFormat) -> Self {
+        Self(levels::LevelMeter::new(format.0))
+    }
+
+    /// Keeps the interpreter, as the push into a take does: it is shorter than handing it over.
+    fn push(&self, buffer: Bytes) {
+        self.0.push(&buffer);
+    }
+
+    fn levels(&self) -> Vec<ChannelLevels> {
+        self.0.levels().into_iter().map(ChannelLevels::from).collect()
     }
 }
 

@@ -191,7 +191,7 @@ impl TakeWriter {
     #[staticmethod]
     #[pyo3(signature = (
         folder, format, *, facts, flush_interval_ms = 500, segment_seconds = 60, ring_seconds = 10,
-        levels = true, waveform = true, checksums = true,
+        waveform = true, checksums = true,
     ))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn create(
@@ -202,22 +202,20 @@ impl TakeWriter {
         flush_interval_ms: u32,
         segment_seconds: u32,
         ring_seconds: u32,
-        levels: bool,
         waveform: bool,
         checksums: bool,
     ) -> PyResult<Self> {
         let facts = serde_json::from_str(facts)
             .map_err(|fault| Error::invalid(format!("facts are not a JSON object: {fault}")))?;
         let flush_interval = Duration::from_millis(u64::from(flush_interval_ms));
-        let options =
-            TakeOptions { flush_interval, segment_seconds, ring_seconds, levels, waveform, checksums };
+        let options = TakeOptions { flush_interval, segment_seconds, ring_seconds, waveform, checksums };
         Ok(Self::of(py.detach(|| take::TakeWriter::create(&folder, format.0, facts, options))?))
     }
 
     #[staticmethod]
     #[pyo3(signature = (
         folder, *, cause, flush_interval_ms = 500, segment_seconds = 60, ring_seconds = 10,
-        levels = true, waveform = true, checksums = true,
+        waveform = true, checksums = true,
     ))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn resume(
@@ -227,13 +225,11 @@ impl TakeWriter {
         flush_interval_ms: u32,
         segment_seconds: u32,
         ring_seconds: u32,
-        levels: bool,
         waveform: bool,
         checksums: bool,
     ) -> PyResult<Self> {
         let flush_interval = Duration::from_millis(u64::from(flush_interval_ms));
-        let options =
-            TakeOptions { flush_interval, segment_seconds, ring_seconds, levels, waveform, checksums };
+        let options = TakeOptions { flush_interval, segment_seconds, ring_seconds, waveform, checksums };
         Ok(Self::of(py.detach(|| take::TakeWriter::resume(&folder, cause, options))?))
     }
 
@@ -291,10 +287,6 @@ impl TakeWriter {
 
     fn note_clock(&self, py: Python<'_>, boottime_ns: i64, utc_ns: i64) -> PyResult<()> {
         Ok(py.detach(|| self.0.note_clock(boottime_ns, utc_ns))?)
-    }
-
-    fn levels(&self, py: Python<'_>) -> Vec<ChannelLevels> {
-        py.detach(|| self.0.levels()).into_iter().map(ChannelLevels::from).collect()
     }
 
     fn release(&self, py: Python<'_>, before_frame: u64) -> PyResult<u64> {

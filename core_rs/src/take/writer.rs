@@ -1,6 +1,6 @@
 //! The writer of a take: an inlet for whoever captures, and a thread that makes durable what came in.
 //!
-//! The thread looks at the ring once a flush interval, when the ring fills, and when somebody asks for levels; nothing else wakes it.
+//! The thread looks at the ring once a flush interval and when the ring fills; nothing else wakes it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::growth::{Growth, GrowthGuard};
 use crate::ledger::{ClockPair, EndMark, Entry, LEDGER_VERSION, LedgerWriter, Tear};
-use crate::levels::{ChannelLevels, Levels};
 use crate::pcm::PcmFormat;
 use crate::segment::sync_folder;
 use crate::take::drawing::{Drawing, WAVEFORM_NAME};
@@ -29,8 +28,6 @@ pub struct TakeOptions {
     pub segment_seconds: u32,
     /// What the ring holds while the disk stands still.
     pub ring_seconds: u32,
-    /// Whether levels are measured.
-    pub levels: bool,
     /// Whether `waveform.dat` is drawn.
     pub waveform: bool,
     /// Whether flushes and segments get sums.
@@ -43,7 +40,6 @@ impl Default for TakeOptions {
             flush_interval: Duration::from_millis(500),
             segment_seconds: 60,
             ring_seconds: 10,
-            levels: true,
             waveform: true,
             checksums: true,
         }
@@ -100,7 +96,6 @@ struct Shared {
     offset_ns: AtomicI64,
     has_failed: AtomicBool,
     fault: Mutex<Option<String>>,
-    levels: Option<Mutex<Levels>>,
     growth: Mutex<GrowthGuard>,
     began: Instant,
     phase: Mutex<Phase>,
@@ -288,15 +283,6 @@ impl TakeWriter {
         book.enter(Entry::Clock(ClockPair { frame, boottime_ns, utc_ns }))
     }
 
-    /// Levels since the last call, up to what the thread has looked at; it looks again because of this call. Empty when off, and
-    /// when nothing came since the last call: that is not silence.
-    pub fn levels(&self) -> Vec<ChannelLevels> {
-        self.thread.unpark();
-        let Some(levels) = &self.shared.levels else { return Vec::new() };
-        let mut levels = lock(levels);
-        if levels.has_measured() { levels.take() } else { Vec::new() }
-    }
-
     /// Unlinks closed segments that end at or before this frame, after an entry in the ledger. Returns the first frame still held.
     ///
     /// # Errors
@@ -376,7 +362,6 @@ impl TakeWriter {
             offset_ns: AtomicI64::new(inlet.offset_ns().unwrap_or(0)),
             has_failed: AtomicBool::new(false),
             fault: Mutex::new(None),
-            levels: options.levels.then(|| Mutex::new(Levels::new(format))),
             growth: Mutex::new(GrowthGuard::new(QUIET_AFTER_SECONDS, STALLED_AFTER_SECONDS)),
             began: Instant::now(),
             phase: Mutex::new(Phase::Writing),
@@ -390,7 +375,6 @@ impl TakeWriter {
             frame_bytes: format.frame_bytes(),
             flush_interval: options.flush_interval,
             read_bytes: 0,
-            metered_bytes: 0,
             earlier_gap_frames: start.gap_frames,
         };
         let handle = thread::Builder::new()
@@ -517,8 +501,6 @@ struct Pen {
     flush_interval: Duration,
     /// Bytes that left the ring.
     read_bytes: u64,
-    /// Bytes in the ring that levels have seen.
-    metered_bytes: usize,
     earlier_gap_frames: u64,
 }
 
@@ -550,7 +532,6 @@ impl Pen {
             let is_ending = !matches!(*lock(&self.shared.phase), Phase::Writing);
             let now = Instant::now();
             let bytes = self.outlet.audio.slots() / self.frame_bytes * self.frame_bytes;
-            self.meter(bytes);
             if is_ending || now >= next_flush || self.is_ring_filling() {
                 self.flush(bytes)?;
                 next_flush = now + self.flush_interval;
@@ -566,17 +547,7 @@ impl Pen {
         self.outlet.audio.slots() > self.outlet.audio.buffer().capacity() / RING_PART
     }
 
-    fn meter(&mut self, bytes: usize) {
-        let Some(levels) = &self.shared.levels else { return };
-        let Ok(chunk) = self.outlet.audio.read_chunk(bytes) else { return };
-        let (first, second) = chunk.as_slices();
-        let mut levels = lock(levels);
-        levels.push(first.get(self.metered_bytes..).unwrap_or_default());
-        levels.push(&second[self.metered_bytes.saturating_sub(first.len()).min(second.len())..]);
-        self.metered_bytes = bytes;
-    }
-
-    /// Takes what was in the ring, all of it metered; what came in since is for the next time.
+    /// Takes what was in the ring; what came in since is for the next time.
     fn flush(&mut self, bytes: usize) -> Result<()> {
         // The commands after the audio was looked at: see `inlet`.
         let steps = self.steps(bytes);
@@ -602,7 +573,6 @@ impl Pen {
         }
         chunk.commit_all();
         self.read_bytes += bytes as u64;
-        self.metered_bytes = self.metered_bytes.saturating_sub(bytes);
         Ok(())
     }
 
