@@ -1,6 +1,6 @@
 """Files of the console that never change under one address."""
 
-from os import stat_result
+from os import PathLike, stat_result
 
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -13,7 +13,9 @@ _PLAIN = "no-cache"
 class Assets(StaticFiles):
     """Kept by browsers for ever when the address names the version, as `static_path` makes it."""
 
-    def file_response(self, full_path: str, stat_result: stat_result, scope: Scope, status_code: int = 200) -> Response:
+    def file_response(
+        self, full_path: str | PathLike[str], stat_result: stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers["Cache-Control"] = _FOR_EVER if b"v=" in scope["query_string"] else _PLAIN
         return response

@@ -1,6 +1,6 @@
 """The console: one module a noun, one table of pages."""
 
-from web.pages import accounts, preferences
+from web.pages import accounts, jobs, preferences
 from web.pages.page import Page, get, post
 
 PAGES: list[Page] = [
@@ -12,4 +12,11 @@ PAGES: list[Page] = [
     get("/account", accounts.show),
     post("/account/password", accounts.set_password),
     post("/preferences", preferences.change, is_open=True),
+    get("/jobs", jobs.index),
+    get("/jobs/{job_id:uuid}", jobs.show),
+    get("/jobs/{job_id:uuid}/row", jobs.row),
+    get("/jobs/{job_id:uuid}/stop", jobs.stop_form),
+    post("/jobs/{job_id:uuid}/stop", jobs.stop),
+    get("/jobs/{job_id:uuid}/cancel", jobs.cancel_form),
+    post("/jobs/{job_id:uuid}/cancel", jobs.cancel),
 ]

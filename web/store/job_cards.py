@@ -1,18 +1,19 @@
 """Jobs as pages and programs see them, read."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from protocol.messages import JobSettings, Phase, Wish
 from web.domain.access import Scope
 from web.domain.errors import NotFoundError
-from web.domain.jobs import Job
+from web.domain.jobs import Job, JobCount, JobEvent
 from web.domain.states import JobState
 from web.store.database import Row, Session
 
 
 async def get(session: Session, job_id: UUID, *, scope: Scope) -> Job:
     """Raises NotFoundError, also for one outside the scope."""
-    row = await session.row("job_cards", job_id=job_id, scope=scope.node_ids)
+    row = await session.row("job_card", job_id=job_id, scope=scope.node_ids)
     if row is None:
         raise NotFoundError("job", job_id)
     return _job(row)
@@ -25,25 +26,53 @@ async def latest(
     limit: int = 50,
     before: UUID | None = None,
     recording_id: UUID | None = None,
-    state: JobState | None = None,
+    node_id: UUID | None = None,
+    states: Sequence[JobState] = (),
+    text: str = "",
 ) -> list[Job]:
-    """Newest first; those behind the job `before`, of this recording and in this state, if they are named."""
+    """Newest first; those behind the job `before`, of this recording and node, in these states, if they are named.
+
+    `text` is looked for in the names of recording, node and interface, and in the reason.
+    """
     rows = await session.rows(
         "newest_job_cards",
         scope=scope.node_ids,
         limit=limit,
         before=before,
         recording_id=recording_id,
-        state=state,
+        node_id=node_id,
+        states=list(states) or None,
+        text=_literally(text) or None,
     )
     return [_job(row) for row in rows]
+
+
+async def counts(session: Session, *, scope: Scope) -> dict[JobState, JobCount]:
+    """One entry for every state."""
+    found = {
+        row["state"]: JobCount(row["jobs"], row["of_today"])
+        for row in await session.rows("job_counts", scope=scope.node_ids)
+    }
+    return {state: found.get(state, JobCount()) for state in JobState}
+
+
+async def history(session: Session, job_id: UUID, *, scope: Scope) -> list[JobEvent]:
+    """Oldest first."""
+    return [JobEvent(**row) for row in await session.rows("job_history", job_id=job_id, scope=scope.node_ids)]
+
+
+def _literally(text: str) -> str:
+    """For LIKE: no character of it stands for others."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _job(row: Row) -> Job:
     return Job(
         id=row["id"],
         recording_id=row["recording_id"],
+        recording_name=row["recording_name"],
         node_id=row["node_id"],
+        node_name=row["node_name"],
         attempt=row["attempt"],
         settings=JobSettings.model_validate(row["settings"]),
         state=JobState(row["state"]),
@@ -52,6 +81,7 @@ def _job(row: Row) -> Job:
         phase=row["phase"] and Phase(row["phase"]),
         frames=row["frames"],
         uploaded_bytes=row["uploaded_bytes"],
+        lease_seconds=row["lease_seconds"],
         created_at=row["created_at"],
         ended_at=row["ended_at"],
         reason=row["reason"],

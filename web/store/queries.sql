@@ -35,9 +35,32 @@ SELECT held.* FROM held LEFT JOIN leased ON leased.job_id = held.id;
 WITH raised AS (UPDATE node SET change_no = change_no + 1 WHERE id = {node_id} RETURNING id)
 SELECT pg_notify('reelkeeper_node', id::text) FROM raised;
 
--- tell_pages --
--- Tells controllers that something on pages has changed, once the transaction commits.
-SELECT pg_notify('reelkeeper_page', json_build_object('noun', {noun}::text, 'id', {id}::uuid)::text);
+-- tell_recording --
+-- Tells controllers that something on pages has changed, once the transaction commits; as do the next three.
+SELECT pg_notify('reelkeeper_page', json_build_object(
+           'name', 'recording', 'id', id, 'node_id', node_id, 'data', concat_ws(' ', id, state))::text)
+FROM recording WHERE id = {id};
+
+-- tell_job --
+-- A job is there, or is in another state, or something else is wished of it.
+SELECT pg_notify('reelkeeper_page', json_build_object(
+           'name', 'job', 'id', id, 'node_id', node_id, 'data', concat_ws(' ', id, state))::text)
+FROM job WHERE id = {id};
+
+-- tell_node --
+-- A node or what it has.
+SELECT pg_notify('reelkeeper_page', json_build_object(
+           'name', 'node', 'id', {id}::uuid, 'node_id', {id}::uuid, 'data', {id}::uuid)::text);
+
+-- tell_health_event --
+-- An event, with its severity, its state and the recording it is about.
+SELECT pg_notify('reelkeeper_page', json_build_object(
+           'name', 'health', 'id', id, 'node_id', node_id, 'data', concat_ws(' ', id, severity, state, recording_id))::text)
+FROM health_event WHERE id = {id};
+
+-- tell_meters --
+-- Levels, for pages that other controllers serve.
+SELECT pg_notify('reelkeeper_meters', payload) FROM unnest({payloads}::text[]) payload;
 
 -- change_nos --
 -- The change numbers of nodes for which requests are held.
@@ -172,12 +195,12 @@ SELECT * FROM found;
 -- end_login_session --
 -- Ends a session; controllers that stream to it hear of it.
 WITH ended AS (DELETE FROM login_session WHERE id = {id} AND digest = {digest} RETURNING id)
-SELECT pg_notify('reelkeeper_page', json_build_object('noun', 'session', 'id', id)::text) FROM ended;
+SELECT pg_notify('reelkeeper_page', json_build_object('name', 'session', 'id', id, 'data', '')::text) FROM ended;
 
 -- end_login_sessions --
 -- Ends every session of a user.
 WITH ended AS (DELETE FROM login_session WHERE user_id = {user_id} RETURNING id)
-SELECT pg_notify('reelkeeper_page', json_build_object('noun', 'session', 'id', id)::text) FROM ended;
+SELECT pg_notify('reelkeeper_page', json_build_object('name', 'session', 'id', id, 'data', '')::text) FROM ended;
 
 -- recording_cards --
 -- Recordings as their pages show them: one of a scope.
@@ -193,24 +216,47 @@ WHERE ({scope}::uuid[] IS NULL OR node_id = ANY({scope}))
 ORDER BY created_at DESC, id DESC
 LIMIT {limit};
 
--- job_cards --
--- Jobs as their pages show them: one of a scope.
-SELECT j.*, l.phase, l.frames, l.uploaded_bytes
+-- job_card --
+-- One job of a scope, as its page shows it.
+SELECT j.*, r.name AS recording_name, n.name AS node_name, l.phase, l.frames, l.uploaded_bytes,
+       extract(epoch FROM l.expires_at - clock_timestamp())::float8 AS lease_seconds
 FROM job j
+JOIN recording r ON r.id = j.recording_id
+JOIN node n ON n.id = j.node_id
 LEFT JOIN lease l ON l.job_id = j.id
 WHERE j.id = {job_id} AND ({scope}::uuid[] IS NULL OR j.node_id = ANY({scope}));
 
 -- newest_job_cards --
 -- Jobs as their pages show them: the newest of a scope, or those behind one of them.
-SELECT j.*, l.phase, l.frames, l.uploaded_bytes
+SELECT j.*, r.name AS recording_name, n.name AS node_name, l.phase, l.frames, l.uploaded_bytes,
+       extract(epoch FROM l.expires_at - clock_timestamp())::float8 AS lease_seconds
 FROM job j
+JOIN recording r ON r.id = j.recording_id
+JOIN node n ON n.id = j.node_id
 LEFT JOIN lease l ON l.job_id = j.id
 WHERE ({scope}::uuid[] IS NULL OR j.node_id = ANY({scope}))
   AND ({recording_id}::uuid IS NULL OR j.recording_id = {recording_id})
-  AND ({state}::text IS NULL OR j.state = {state})
+  AND ({node_id}::uuid IS NULL OR j.node_id = {node_id})
+  AND ({states}::text[] IS NULL OR j.state = ANY({states}))
+  AND ({text}::text IS NULL OR concat_ws(' ', r.name, n.name, j.interface, j.reason) ILIKE '%' || {text} || '%')
   AND ({before}::uuid IS NULL OR (j.created_at, j.id) < (SELECT created_at, id FROM job WHERE id = {before}))
 ORDER BY j.created_at DESC, j.id DESC
 LIMIT {limit};
+
+-- job_counts --
+-- How many jobs stand where, and how many ended so within a day.
+SELECT j.state, count(*) AS jobs, count(*) FILTER (WHERE j.ended_at > clock_timestamp() - interval '1 day') AS of_today
+FROM job j
+WHERE {scope}::uuid[] IS NULL OR j.node_id = ANY({scope})
+GROUP BY j.state;
+
+-- job_history --
+-- What happened to a job, oldest first.
+SELECT e.kind, e.actor, e.epoch, e.at
+FROM job_event e
+JOIN job j ON j.id = e.job_id
+WHERE e.job_id = {job_id} AND ({scope}::uuid[] IS NULL OR j.node_id = ANY({scope}))
+ORDER BY e.id;
 
 -- request_digest --
 -- What an id was first used for.
@@ -256,7 +302,10 @@ SELECT {instant}::timestamptz <= clock_timestamp() AS is_over;
 
 -- claim_next --
 -- Leases the first due job of a node, if it may capture one more, or answers an earlier claim of this id again.
-SELECT current_run, (leased).*
+SELECT current_run, (leased).*,
+       CASE WHEN (leased).job_id IS NOT NULL THEN pg_notify('reelkeeper_page', json_build_object(
+           'name', 'job', 'id', (leased).job_id, 'node_id', {node_id}::uuid,
+           'data', concat_ws(' ', (leased).job_id, 'running'))::text) END
 FROM claim_next({node_id}, {node_run}, {claim_id}, {backends}, {interfaces}, {lease}, {actor}, {after_window},
                 {after_open_start});
 
@@ -338,7 +387,7 @@ WITH ended AS (
     SET state = {state}, reason = {reason}, message = {message}, ended_at = clock_timestamp(),
         epoch = epoch + {superseded_by}::integer
     WHERE id = {job_id} AND epoch = {epoch} AND state IN ('queued', 'running')
-    RETURNING id, recording_id, epoch
+    RETURNING id, recording_id, node_id, epoch
 ), left_behind AS (
     DELETE FROM lease USING ended WHERE lease.job_id = ended.id
 ), noted AS (
@@ -349,7 +398,12 @@ WITH ended AS (
         started_at = coalesce({started_at}::timestamptz, r.started_at), ended_at = clock_timestamp()
     FROM ended WHERE r.id = ended.recording_id AND r.state IN ('queued', 'recording', 'finishing')
 )
-SELECT id, pg_notify('reelkeeper_page', json_build_object('noun', 'recording', 'id', recording_id)::text) FROM ended;
+SELECT id,
+       pg_notify('reelkeeper_page', json_build_object(
+           'name', 'recording', 'id', recording_id, 'node_id', node_id, 'data', concat_ws(' ', recording_id, {state}::text))::text),
+       pg_notify('reelkeeper_page', json_build_object(
+           'name', 'job', 'id', id, 'node_id', node_id, 'data', concat_ws(' ', id, {state}::text))::text)
+FROM ended;
 
 -- salvage_recording --
 -- Content for a recording that ended without: its state stays what it was.

@@ -17,7 +17,7 @@ async def index(call: Call, by: Actor, query: JobsQuery) -> JobPage:
         limit=query.limit + 1,
         before=query.before,
         recording_id=query.recording_id,
-        state=query.state,
+        states=[] if query.state is None else [query.state],
     )
     items = [JobAnswer.model_validate(job) for job in found[: query.limit]]
     return JobPage(items=items, next=items[-1].id if len(found) > query.limit else None)

@@ -1,0 +1,133 @@
+"""Jobs: who works on what, how it ended, and what can be done about it."""
+
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from protocol.messages import Mp3Encoding, Wish
+from web.domain.access import Permission
+from web.domain.jobs import Job
+from web.domain.states import JobState
+from web.htmx import go_to, wants_fragment
+from web.pages.queries import block, choices, identifier, query_string
+from web.rendering import render, see_other
+from web.services import recordings
+from web.services.controller import Controller
+from web.store import job_cards, nodes
+from web.store import recordings as stored_recordings
+
+_PER_PAGE = 50
+_TILES = {
+    "Active": JobState.RUNNING,
+    "Queued": JobState.QUEUED,
+    "Completed": JobState.COMPLETED,
+    "Failed": JobState.FAILED,
+    "Cancelled": JobState.CANCELLED,
+}
+
+
+async def index(request: Request) -> Response:
+    request.user.require(Permission.RECORDING_READ)
+    db, scope = _controller(request).db, request.user.scope
+    states, node_id = choices(request, "state", JobState), identifier(request, "node")
+    text, before = request.query_params.get("q", "").strip(), identifier(request, "before")
+    found = await job_cards.latest(
+        db, scope=scope, limit=_PER_PAGE + 1, before=before, node_id=node_id, states=states, text=text
+    )
+    context = {
+        "here": "jobs.index",
+        "jobs": found[:_PER_PAGE],
+        "older": found[_PER_PAGE - 1].id if len(found) > _PER_PAGE else None,
+        "counts": await job_cards.counts(db, scope=scope),
+        "tiles": _TILES,
+        "states": states,
+        "text": text,
+        "node_id": node_id,
+        "nodes": await nodes.by_name(db, scope=scope, seen_within=db.timeouts.node_not_seen),
+        "query": query_string(request),
+        "is_filtered": bool(states or text or node_id or before),
+    }
+    return render(request, "pages/jobs/index.html", context, fragment=block(request, "results", "tiles"))
+
+
+async def row(request: Request) -> Response:
+    job = await _job(request)
+    return render(request, "partials/_job_row.html", {"job": job}, fragment=None)
+
+
+async def show(request: Request) -> Response:
+    db, scope, job = _controller(request).db, request.user.scope, await _job(request)
+    context = {
+        "here": "jobs.index",
+        "job": job,
+        "recording": await stored_recordings.get(db, job.recording_id, scope=scope),
+        "attempts": await job_cards.latest(db, scope=scope, recording_id=job.recording_id, limit=_PER_PAGE),
+        "history": await job_cards.history(db, job.id, scope=scope),
+        "encoding": encoding_in_words(job),
+    }
+    return render(request, "pages/jobs/show.html", context, fragment="job")
+
+
+async def stop_form(request: Request) -> Response:
+    """Asks once more; also fits a dialog."""
+    return await _ask(request, "stop")
+
+
+async def cancel_form(request: Request) -> Response:
+    return await _ask(request, "cancel")
+
+
+async def stop(request: Request) -> Response:
+    job = await _job(request)
+    await recordings.stop_recording(_controller(request).db, job.recording_id, by=request.user)
+    return _done(request, job)
+
+
+async def cancel(request: Request) -> Response:
+    job = await _job(request)
+    await recordings.cancel_recording(_controller(request).db, job.recording_id, by=request.user)
+    return _done(request, job)
+
+
+def encoding_in_words(job: Job) -> str:
+    """`MP3, VBR quality 5`."""
+    encoding = job.settings.encoding
+    match encoding:
+        case Mp3Encoding(bitrate_kbps=None):
+            return f"MP3, VBR quality {encoding.vbr_quality}"
+        case Mp3Encoding():
+            return f"MP3, {encoding.bitrate_kbps} kbit/s"
+        case _ if encoding.codec == "flac":
+            return f"FLAC, {encoding.bits} bit"
+        case _:
+            return f"WAV, {encoding.sample_type or job.settings.capture.sample_type}"
+
+
+async def _ask(request: Request, act: str) -> Response:
+    job = await _job(request)
+    context = {
+        "here": "jobs.index",
+        "job": job,
+        "act": act,
+        "is_over": job.state.is_terminal or job.wish is not Wish.RUN,
+    }
+    return render(request, "pages/jobs/confirm.html", context, fragment="form")
+
+
+async def _job(request: Request) -> Job:
+    job_id: UUID = request.path_params["job_id"]
+    job = await job_cards.get(_controller(request).db, job_id, scope=request.user.scope)
+    request.user.require(Permission.RECORDING_READ, of=job)
+    return job
+
+
+def _done(request: Request, job: Job) -> Response:
+    if wants_fragment(request):
+        return go_to(request.app.url_path_for("jobs.show", job_id=job.id))
+    return see_other(request, "jobs.show", job_id=job.id)
+
+
+def _controller(request: Request) -> Controller:
+    controller: Controller = request.app.state.controller
+    return controller
