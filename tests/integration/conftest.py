@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from protocol.timeouts import Timeouts
+from tests.integration.console import person
 from tests.integration.web_room import Running, WebAgent, running, settings_in, user_client, web_agent
 from web.store.database import Database
 from web.store.embedded import EmbeddedPostgres, Role
@@ -142,3 +143,10 @@ async def user(controller: Running, db: Database) -> AsyncIterator[httpx.AsyncCl
     """The administrator, with a token."""
     async with user_client(controller.url, db) as user:
         yield user
+
+
+@pytest.fixture
+async def visitor(controller: Running, db: Database) -> AsyncIterator[httpx.AsyncClient]:
+    """The administrator, signed in to the console."""
+    async with person(controller.url, db) as visitor:
+        yield visitor
