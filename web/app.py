@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
+from web import live
 from web.api import agent, v1
 from web.api.openapi import openapi_document
 from web.assets import Assets
@@ -31,6 +32,7 @@ from web.runners.loop import keep_running
 from web.services import jobs
 from web.services.cache_content import CacheContent, ContentLimits
 from web.services.controller import Controller
+from web.services.meters import Meters
 from web.services.stored_content import StoredContent
 from web.settings import ControllerSettings
 from web.store.database import Database
@@ -59,6 +61,7 @@ def create_app(settings: ControllerSettings, database_url: str) -> Starlette:
         routes=[
             *(page.route() for page in PAGES),
             Mount(STATIC_PATH, Assets(directory=STATIC_FOLDER), middleware=[Middleware(GZipMiddleware)]),
+            live.ROUTE,
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
             Route(f"{JSON_API}/openapi.json", openapi),
@@ -90,9 +93,11 @@ async def _running(settings: ControllerSettings, database_url: str) -> AsyncIter
         stall_seconds=timeouts.upload_stall,
     )
     async with Database(database_url, timeouts) as db:
+        notifications = Notifications(database_url)
         controller = Controller(
             db=db,
-            notifications=Notifications(database_url),
+            notifications=notifications,
+            meters=Meters(db, notifications),
             content=CacheContent(folder, limits),
             stored=StoredContent(folder, settings.store_workers),
             timeouts=timeouts,

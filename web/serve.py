@@ -7,14 +7,16 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from protocol.home import make_private
 from web.app import create_app
 from web.domain.errors import ControllerError, UnavailableError
+from web.live import TRANSPORT_EXTENSION
 from web.services.controller import Controller
 from web.settings import ControllerSettings
 from web.store.embedded import EmbeddedPostgres
@@ -90,7 +92,7 @@ async def run_server(
 def _config(app: object, settings: ControllerSettings) -> uvicorn.Config:
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http="httptools",
+        http=_Protocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -101,6 +103,20 @@ def _config(app: object, settings: ControllerSettings) -> uvicorn.Config:
     )
     config.timeout_graceful_shutdown = settings.timeouts.controller_stop * _GRACEFUL_SHARE  # type: ignore[assignment]
     return config
+
+
+class _Protocol(HttpToolsProtocol):
+    """HTTP that tells the application the connection of each request, so that a stuck one can be cut off."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        app = self.app
+
+        async def with_transport(scope: Any, receive: Any, send: Any) -> None:
+            scope.setdefault("extensions", {})[TRANSPORT_EXTENSION] = transport
+            await app(scope, receive, send)
+
+        self.app = with_transport
 
 
 class _Server(uvicorn.Server):

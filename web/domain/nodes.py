@@ -32,6 +32,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Interface:
+    id: UUID
     node_id: UUID
     ref: InterfaceRef
     label: str

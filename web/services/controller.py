@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from protocol.timeouts import Timeouts
 from web.services.cache_content import CacheContent
+from web.services.meters import Meters
 from web.services.passwords import Passwords
 from web.services.stored_content import StoredContent
 from web.store.database import Database
@@ -19,6 +20,7 @@ class Controller:
     notifications: Notifications
     content: CacheContent
     stored: StoredContent
+    meters: Meters
     timeouts: Timeouts
     passwords: Passwords = field(default_factory=Passwords)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -32,3 +34,4 @@ class Controller:
         self.content.stop()
         for node_id in self.notifications.waiting_nodes():
             self.notifications.wake(node_id)
+        self.notifications.ring_pages()

@@ -10,6 +10,7 @@ from protocol.messages import (
     HeartbeatAnswer,
     HeartbeatRequest,
     JobStanding,
+    WakeAnswer,
 )
 from web.domain.access import NodeActor
 from web.domain.health import health_of_end
@@ -36,10 +37,10 @@ async def heartbeat(db: Database, request: HeartbeatRequest, *, node: NodeActor)
     Raises NodeRunSupersededError; a single job that ended or was superseded only reads so in the answer.
     """
     async with db.transaction() as session:
-        node_run, change_no = await nodes.beat(session, node.node_id)
-        require_run(request.node_run, node_run)
+        news = await nodes.beat(session, node.node_id)
+        require_run(request.node_run, news.node_run)
         renewals = await jobs.renew(
-            session, request.jobs, node_id=node.node_id, node_run=node_run, lease=db.timeouts.lease
+            session, request.jobs, node_id=node.node_id, node_run=news.node_run, lease=db.timeouts.lease
         )
         for renewal in sorted(renewals, key=lambda renewal: str(renewal.recording_id)):
             await _follow(session, renewal)
@@ -54,7 +55,7 @@ async def heartbeat(db: Database, request: HeartbeatRequest, *, node: NodeActor)
         )
         for renewal in renewals
     ]
-    return HeartbeatAnswer(jobs=standings, change_no=change_no)
+    return HeartbeatAnswer(jobs=standings, change_no=news.change_no, watched=news.watched)
 
 
 async def finish_job(db: Database, job_id: UUID, request: FinishRequest, *, node: NodeActor) -> None:
@@ -94,10 +95,11 @@ async def record_events(db: Database, request: EventsRequest, *, node: NodeActor
             await _sync_late(session, recording_id)
 
 
-async def change_no_of(db: Database, *, node: NodeActor) -> int:
-    """Raised in every transaction that creates, stops or cancels something of this node."""
-    _, change_no = await nodes.numbers(db, node.node_id)
-    return change_no
+async def news_of(db: Database, *, node: NodeActor) -> WakeAnswer:
+    """The change number, raised in every transaction that creates, stops or cancels something of this node or begins
+    to watch an interface of it; and what is watched."""
+    news = await nodes.news(db, node.node_id)
+    return WakeAnswer(change_no=news.change_no, watched=news.watched)
 
 
 async def change_nos_of(db: Database, node_ids: list[UUID]) -> dict[UUID, int]:

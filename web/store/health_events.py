@@ -13,13 +13,20 @@ from web.store.database import Row, Session
 
 
 async def latest(
-    session: Session, *, scope: Scope, recording_id: UUID | None = None, limit: int = 50
+    session: Session,
+    *,
+    scope: Scope,
+    recording_id: UUID | None = None,
+    node_id: UUID | None = None,
+    limit: int = 50,
 ) -> list[HealthEvent]:
-    """Newest first; of one recording when it is given."""
+    """Newest first; of one recording or node when it is given."""
     table = tables.HealthEvent
     query = table.select().order_by(table.happened_at, table.id, ascending=False).limit(limit)
     if recording_id is not None:
         query = query.where(table.recording_id == recording_id)
+    if node_id is not None:
+        query = query.where(table.node_id == node_id)
     if scope.node_ids is not None:
         query = query.where(table.node_id.is_in(scope.node_ids))
     return [_event(row) for row in await session.run(query)]
@@ -54,7 +61,7 @@ async def add_report(session: Session, report: EventReport, *, node_id: UUID) ->
     )
     if row is None:
         return False, None
-    await session.rows("tell_pages", noun="health_event", id=report.id)
+    await session.rows("tell_health_event", id=report.id)
     return True, row["recording_id"]
 
 

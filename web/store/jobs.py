@@ -66,6 +66,11 @@ async def add_event(session: Session, job_id: UUID, *, epoch: int, kind: str, ac
     await session.rows("add_job_event", job_id=job_id, epoch=epoch, kind=kind, actor=actor)
 
 
+async def tell(session: Session, job_id: UUID) -> None:
+    """Pages that show it hear of it once the transaction commits."""
+    await session.rows("tell_job", id=job_id)
+
+
 async def newest_of(session: Session, recording_id: UUID) -> tuple[UUID, UUID]:
     """Job and node of the newest attempt. Raises NotFoundError."""
     row = await session.row("newest_job", recording_id=recording_id)

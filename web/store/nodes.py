@@ -24,6 +24,16 @@ class LockedNode:
     change_no: int
 
 
+@dataclass(frozen=True)
+class NodeNews:
+    """What an agent is told whenever it asks."""
+
+    node_run: int
+    change_no: int
+    watched: list[InterfaceRef]
+    """Interfaces that somebody looks at."""
+
+
 async def get(session: Session, node_id: UUID, *, scope: Scope, seen_within: float) -> Node:
     """`seen_within` in seconds decides `is_seen`. Raises NotFoundError, also for one outside the scope."""
     rows = await _nodes(session, node_id, scope=scope, seen_within=seen_within)
@@ -48,6 +58,18 @@ async def interfaces_of(session: Session, node_id: UUID, *, scope: Scope) -> lis
     ]
 
 
+async def interfaces_by_node(session: Session, *, scope: Scope) -> dict[UUID, list[Interface]]:
+    """Of every node of the scope that has any, in the order of their names."""
+    table = tables.Interface
+    query = table.select().order_by(table.node_id, table.backend, table.name)
+    if scope.node_ids is not None:
+        query = query.where(table.node_id.is_in(scope.node_ids))
+    found: dict[UUID, list[Interface]] = {}
+    for row in await session.run(query):
+        found.setdefault(row["node_id"], []).append(_interface(row))
+    return found
+
+
 async def lock(session: Session, node_id: UUID) -> LockedNode:
     """Raises NotFoundError."""
     row = await session.row("lock_node", node_id=node_id)
@@ -64,23 +86,14 @@ async def share_run(session: Session, node_id: UUID) -> int:
     return int(row["node_run"])
 
 
-async def numbers(session: Session, node_id: UUID) -> tuple[int, int]:
-    """Current run and change number. Raises NotFoundError."""
-    row = await session.row("node_numbers", node_id=node_id)
-    if row is None:
-        raise NotFoundError("node", node_id)
-    return row["node_run"], row["change_no"]
+async def news(session: Session, node_id: UUID) -> NodeNews:
+    """Raises NotFoundError."""
+    return _news(await session.row("node_news", node_id=node_id), node_id)
 
 
-async def beat(session: Session, node_id: UUID) -> tuple[int, int]:
-    """Note a sign of life; answers current run and change number. A database crash may forget this transaction.
-
-    Raises NotFoundError.
-    """
-    row = await session.row("beat", node_id=node_id)
-    if row is None:
-        raise NotFoundError("node", node_id)
-    return row["node_run"], row["change_no"]
+async def beat(session: Session, node_id: UUID) -> NodeNews:
+    """Note a sign of life, and answer it. A database crash may forget this transaction. Raises NotFoundError."""
+    return _news(await session.row("beat", node_id=node_id), node_id)
 
 
 async def raise_change_no(session: Session, node_id: UUID) -> None:
@@ -172,7 +185,7 @@ async def prefer(session: Session, node_id: UUID, ref: InterfaceRef) -> bool:
 
 async def tell(session: Session, node_id: UUID) -> None:
     """Pages that show it hear of it once the transaction commits."""
-    await session.rows("tell_pages", noun="node", id=node_id)
+    await session.rows("tell_node", id=node_id)
 
 
 async def _nodes(session: Session, node_id: UUID | None, *, scope: Scope, seen_within: float) -> list[Node]:
@@ -197,6 +210,12 @@ async def _keep_interface(session: Session, node_id: UUID, report: InterfaceRepo
     )
 
 
+def _news(row: Row | None, node_id: UUID) -> NodeNews:
+    if row is None:
+        raise NotFoundError("node", node_id)
+    return NodeNews(row["node_run"], row["change_no"], [InterfaceRef(**ref) for ref in row["watched"]])
+
+
 def _node(row: Row) -> Node:
     return Node(**{name: value for name, value in row.items() if name != "token_digest"})
 
@@ -204,6 +223,7 @@ def _node(row: Row) -> Node:
 def _interface(row: Row) -> Interface:
     chosen = row["chosen_capture"]
     return Interface(
+        id=row["id"],
         node_id=row["node_id"],
         ref=InterfaceRef(backend=row["backend"], name=row["name"]),
         label=row["label"],

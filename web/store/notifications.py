@@ -6,30 +6,22 @@ import asyncio
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import asyncpg
 
+from web.domain.live import MAILBOX_LIMIT, RESYNC, LiveEvent, Mailbox
+from web.store.database import Session
+
 _NODE = "reelkeeper_node"
 _PAGE = "reelkeeper_page"
+_METERS = "reelkeeper_meters"
 _CONNECT_SECONDS = 5.0
 _LOOK_SECONDS = 10.0
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class PageEvent:
-    """Something that pages show has changed. `resync`: anything may have."""
-
-    noun: Literal["recording", "node", "health_event", "resync"]
-    id: UUID | None
-
-
-_RESYNC = PageEvent("resync", None)
 
 
 class Notifications:
@@ -39,7 +31,9 @@ class Notifications:
         self._url = url
         self._retry_after = retry_after
         self._waiting: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
-        self._watching: set[asyncio.Queue[PageEvent]] = set()
+        self._watching: set[Mailbox] = set()
+        self.id = uuid4()
+        """Of this controller, so that it knows what it said itself."""
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -63,14 +57,31 @@ class Notifications:
                 del self._waiting[node_id]
 
     @contextmanager
-    def watching_pages(self, limit: int = 100) -> Iterator[asyncio.Queue[PageEvent]]:
-        """A queue of page events; when more than `limit` wait, they are replaced by one `resync`."""
-        queue: asyncio.Queue[PageEvent] = asyncio.Queue(limit)
-        self._watching.add(queue)
+    def watching_pages(
+        self, wants: Callable[[LiveEvent], bool] = lambda _: True, limit: int = MAILBOX_LIMIT
+    ) -> Iterator[Mailbox]:
+        """A mailbox that gets every event it wants; it has no `resync` until something was missed."""
+        mailbox = Mailbox(wants, limit=limit)
+        self._watching.add(mailbox)
         try:
-            yield queue
+            yield mailbox
         finally:
-            self._watching.discard(queue)
+            self._watching.discard(mailbox)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether any page is looked at."""
+        return bool(self._watching)
+
+    def deliver(self, event: LiveEvent) -> None:
+        """Put it into every mailbox that wants it; those of other controllers hear nothing of it."""
+        for mailbox in self._watching:
+            mailbox.put(event)
+
+    def ring_pages(self) -> None:
+        """Ends the wait of every mailbox."""
+        for mailbox in self._watching:
+            mailbox.ring()
 
     def waiting_nodes(self) -> list[UUID]:
         """The nodes that somebody waits for; for the periodic look at their change numbers."""
@@ -88,6 +99,7 @@ class Notifications:
         try:
             await connection.add_listener(_NODE, self._on_node)
             await connection.add_listener(_PAGE, self._on_page)
+            await connection.add_listener(_METERS, self._on_meters)
             self._wake_everybody()
             while not connection.is_closed():
                 async with asyncio.timeout(_LOOK_SECONDS):  # a silent peer is no listener
@@ -100,25 +112,29 @@ class Notifications:
         """Whatever was notified while nobody listened is lost."""
         for node_id in self._waiting:
             self.wake(node_id)
-        for queue in self._watching:
-            _put(queue, _RESYNC)
+        self.deliver(RESYNC)
 
     def _on_node(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
         self.wake(UUID(payload))
 
     def _on_page(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
         said = json.loads(payload)
-        event = PageEvent(said["noun"], UUID(said["id"]))
-        for queue in self._watching:
-            _put(queue, event)
+        node_id = said.get("node_id")
+        self.deliver(LiveEvent(said["name"], UUID(said["id"]), node_id and UUID(node_id), said["data"]))
+
+    def _on_meters(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
+        said = json.loads(payload)
+        if said["from"] != str(self.id):
+            self.deliver(LiveEvent("meters", UUID(said["id"]), UUID(said["node_id"]), said["data"]))
 
 
-def _put(queue: asyncio.Queue[PageEvent], event: PageEvent) -> None:
-    if queue.full():
-        while not queue.empty():
-            queue.get_nowait()
-        event = _RESYNC
-    queue.put_nowait(event)
+async def tell_meters(session: Session, events: list[LiveEvent], *, by: UUID) -> None:
+    """Other controllers than `by` deliver them to their pages. Each is one notification of less than 8000 bytes."""
+    payloads = [
+        json.dumps({"from": str(by), "id": str(event.id), "node_id": str(event.node_id), "data": event.data})
+        for event in events
+    ]
+    await session.rows("tell_meters", payloads=payloads)
 
 
 async def _closed_within(connection: Any, seconds: float) -> None:

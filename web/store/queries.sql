@@ -138,6 +138,37 @@ RETURNING id;
 -- Takes the preference away, since only one may have it at any moment.
 UPDATE interface SET is_preferred = false WHERE node_id = {node_id} AND is_preferred;
 
+-- keep_watched --
+-- Inputs stay watched for a while, for one controller; which were not, for any. Controllers that are gone are forgotten.
+WITH wanted AS MATERIALIZED (
+    SELECT i.id, i.node_id,
+           NOT EXISTS (SELECT FROM watched_interface w
+                       WHERE w.interface_id = i.id AND w.until > clock_timestamp()) AS is_new
+    FROM interface i
+    WHERE i.id = ANY({interface_ids}::uuid[]) AND ({scope}::uuid[] IS NULL OR i.node_id = ANY({scope}))
+), kept AS (
+    INSERT INTO watched_interface (interface_id, controller_id, until)
+    SELECT id, {controller_id}, clock_timestamp() + {watch}::interval FROM wanted ORDER BY id
+    ON CONFLICT (interface_id, controller_id) DO UPDATE SET until = excluded.until
+), forgotten AS (
+    DELETE FROM watched_interface
+    WHERE controller_id <> {controller_id} AND until < clock_timestamp() - interval '1 hour'
+)
+SELECT node_id, is_new FROM wanted;
+
+-- watched_of_node --
+-- The node's run and its watched inputs, of which some are shown by other controllers than the one that asks.
+SELECT n.node_run, w.*
+FROM node n
+LEFT JOIN LATERAL (
+    SELECT i.id, i.backend, i.name, bool_or(x.controller_id <> {controller_id}) AS is_elsewhere
+    FROM interface i JOIN watched_interface x ON x.interface_id = i.id
+    WHERE i.node_id = n.id AND x.until > clock_timestamp()
+    GROUP BY i.id
+    ORDER BY i.backend, i.name
+) w ON true
+WHERE n.id = {node_id};
+
 -- add_enrolment_code --
 -- Keeps the digest of a code.
 INSERT INTO enrolment_code (id, node_name, digest, created_by, expires_at)
@@ -208,13 +239,88 @@ SELECT * FROM recording_card
 WHERE id = {recording_id} AND ({scope}::uuid[] IS NULL OR node_id = ANY({scope}));
 
 -- newest_recording_cards --
--- Recordings as their pages show them: the newest of a scope, or those behind one of them.
+-- Recordings as their pages show them: the newest of a scope that match, those from one on, or those behind one.
 SELECT * FROM recording_card
 WHERE ({scope}::uuid[] IS NULL OR node_id = ANY({scope}))
-  AND ({state}::text IS NULL OR state = {state})
+  AND ({states}::text[] IS NULL OR state = ANY({states}))
+  AND ({text}::text IS NULL
+       OR strpos(lower(concat_ws(' ', name, folder, node_name, array_to_string(tags, ' '))), lower({text})) > 0)
+  AND ({first}::uuid IS NULL OR (created_at, id) <= (SELECT created_at, id FROM recording WHERE id = {first}))
   AND ({before}::uuid IS NULL OR (created_at, id) < (SELECT created_at, id FROM recording WHERE id = {before}))
 ORDER BY created_at DESC, id DESC
 LIMIT {limit};
+
+-- matching_recordings --
+-- How many recordings of a scope match, all or those that are newer than one; no more than a limit are counted.
+SELECT count(*) AS recordings
+FROM (
+    SELECT FROM recording_card
+    WHERE ({scope}::uuid[] IS NULL OR node_id = ANY({scope}))
+      AND ({states}::text[] IS NULL OR state = ANY({states}))
+      AND ({text}::text IS NULL
+           OR strpos(lower(concat_ws(' ', name, folder, node_name, array_to_string(tags, ' '))), lower({text})) > 0)
+      AND ({after}::uuid IS NULL OR (created_at, id) > (SELECT created_at, id FROM recording WHERE id = {after}))
+    LIMIT {limit}
+) matching;
+
+-- live_recordings --
+-- What has not ended, with its newest job, the longest running first.
+SELECT r.id, r.name, r.state, r.node_id, n.name AS node_name, n.spool_free_bytes, i.id AS interface_id,
+       coalesce(i.label, j.interface) AS interface_label, j.settings, j.wish, l.phase,
+       extract(epoch FROM l.expires_at - clock_timestamp())::float8 AS lease_seconds,
+       extract(epoch FROM clock_timestamp() - j.run_at)::float8 AS waited_seconds,
+       floor(1000 * extract(epoch FROM clock_timestamp() - r.started_at))::bigint AS elapsed_ms,
+       floor(1000 * extract(epoch FROM coalesce(j.ends_at, r.started_at + (j.settings ->> 'duration_ms')::bigint * interval '1 ms')
+                                       - clock_timestamp()))::bigint AS remaining_ms
+FROM recording r
+JOIN node n ON n.id = r.node_id
+JOIN LATERAL (SELECT * FROM job WHERE job.recording_id = r.id ORDER BY job.attempt DESC LIMIT 1) j ON true
+LEFT JOIN lease l ON l.job_id = j.id
+LEFT JOIN interface i ON i.node_id = j.node_id AND i.backend = j.backend AND i.name = j.interface
+WHERE r.state IN ('queued', 'recording', 'finishing')
+  AND ({scope}::uuid[] IS NULL OR r.node_id = ANY({scope}))
+  AND ({node_id}::uuid IS NULL OR r.node_id = {node_id})
+ORDER BY r.created_at, r.id;
+
+-- bar_counts --
+-- What the bar over every page says.
+SELECT (SELECT count(*) FROM recording r
+        WHERE r.state = 'recording' AND ({scope}::uuid[] IS NULL OR r.node_id = ANY({scope}))) AS running,
+       (SELECT count(DISTINCT c.key) FROM concern c
+        WHERE c.at > clock_timestamp() - {since}::interval
+          AND ({scope}::uuid[] IS NULL OR c.node_id = ANY({scope}))) AS attention;
+
+-- newest_concerns --
+-- What somebody should look at, one row a recording or fault of a node: the worst that is said of it, and how often.
+WITH recent AS (
+    SELECT c.*, count(*) OVER (PARTITION BY c.key) AS events,
+           row_number() OVER (PARTITION BY c.key
+                              ORDER BY c.is_failed DESC, c.severity = 'critical' DESC, c.at DESC) AS place
+    FROM concern c
+    WHERE c.at > clock_timestamp() - {since}::interval AND ({scope}::uuid[] IS NULL OR c.node_id = ANY({scope}))
+), shown AS (
+    SELECT *, count(*) OVER () AS total FROM recent WHERE place = 1 ORDER BY at DESC, key LIMIT {limit}
+)
+SELECT s.severity, s.message, s.at, s.events, s.total, s.node_id, n.name AS node_name, s.recording_id,
+       r.name AS recording_name, s.is_failed,
+       CASE WHEN r.id IS NULL OR s.is_failed THEN NULL
+            WHEN s.kind = 'gap'
+                THEN (f.facts -> 'gaps' -> 0 ->> 'start_frame')::float8 / (f.facts ->> 'sample_rate_hz')::float8
+            WHEN s.at >= r.started_at AND s.at < coalesce(r.started_at + r.duration_ms * interval '1 ms', s.at + interval '1 s')
+                THEN extract(epoch FROM s.at - r.started_at)::float8
+       END AS heard_at_seconds
+FROM shown s
+JOIN node n ON n.id = s.node_id
+LEFT JOIN recording r ON r.id = s.recording_id
+LEFT JOIN cache_file f ON f.recording_id = r.id AND f.is_current
+ORDER BY s.at DESC, s.key;
+
+-- last_day --
+-- How the recordings ended that ended within a day.
+SELECT r.state, count(*) AS recordings
+FROM recording r
+WHERE r.ended_at > clock_timestamp() - interval '1 day' AND ({scope}::uuid[] IS NULL OR r.node_id = ANY({scope}))
+GROUP BY r.state;
 
 -- job_card --
 -- One job of a scope, as its page shows it.
@@ -320,15 +426,16 @@ WITH seen AS (
     INSERT INTO node_seen (node_id, last_seen_at) VALUES ({node_id}, clock_timestamp())
     ON CONFLICT (node_id) DO UPDATE SET last_seen_at = excluded.last_seen_at
 )
-SELECT node_run, change_no, set_config('synchronous_commit', 'off', true) FROM node WHERE id = {node_id};
+SELECT node_run, change_no, watched_inputs(id) AS watched, set_config('synchronous_commit', 'off', true)
+FROM node WHERE id = {node_id};
 
 -- must_last --
 -- What a page shows is not forgotten: undoes what `beat` set.
 SET LOCAL synchronous_commit = on;
 
--- node_numbers --
+-- node_news --
 -- What every heartbeat is answered with and checked against.
-SELECT node_run, change_no FROM node WHERE id = {node_id};
+SELECT node_run, change_no, watched_inputs(id) AS watched FROM node WHERE id = {node_id};
 
 -- renew_leases --
 -- Renews what this run still holds, expired or not, and answers every reported job. Late duplicates take nothing back.

@@ -1,5 +1,6 @@
 """Recordings."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -24,12 +25,46 @@ async def latest(
     *,
     scope: Scope,
     limit: int = 50,
+    first: UUID | None = None,
     before: UUID | None = None,
-    state: RecordingState | None = None,
+    states: Sequence[RecordingState] = (),
+    text: str = "",
 ) -> list[Recording]:
-    """Newest first; those behind the recording `before` and in this state, if they are named."""
-    rows = await session.rows("newest_recording_cards", scope=scope.node_ids, limit=limit, before=before, state=state)
+    """Newest first; from the recording `first` on, behind `before`, in these states, if they are named.
+
+    `text` is looked for in name, folder, tags and the name of the node, in any case.
+    """
+    rows = await session.rows(
+        "newest_recording_cards",
+        scope=scope.node_ids,
+        limit=limit,
+        first=first,
+        before=before,
+        states=list(states) or None,
+        text=text or None,
+    )
     return [_recording(row) for row in rows]
+
+
+async def count(
+    session: Session,
+    *,
+    scope: Scope,
+    limit: int,
+    after: UUID | None = None,
+    states: Sequence[RecordingState] = (),
+    text: str = "",
+) -> int:
+    """How many match as in `latest`, all or those newer than the recording `after`; never more than the limit."""
+    rows = await session.rows(
+        "matching_recordings",
+        scope=scope.node_ids,
+        limit=limit,
+        after=after,
+        states=list(states) or None,
+        text=text or None,
+    )
+    return int(rows[0]["recordings"])
 
 
 async def request_digest(session: Session, recording_id: UUID) -> str | None:
@@ -85,9 +120,14 @@ async def set_health(session: Session, recording_id: UUID, health: Health) -> No
     await session.rows("set_health", recording_id=recording_id, health=health)
 
 
+async def set_preview(session: Session, recording_id: UUID, cache_file_id: UUID, preview: bytes) -> None:
+    """Kept only if this file stands for the recording."""
+    await session.rows("set_preview", recording_id=recording_id, cache_file_id=cache_file_id, preview=preview)
+
+
 async def tell(session: Session, recording_id: UUID) -> None:
     """Pages that show it hear of it once the transaction commits."""
-    await session.rows("tell_pages", noun="recording", id=recording_id)
+    await session.rows("tell_recording", id=recording_id)
 
 
 def _recording(row: Row) -> Recording:
@@ -116,4 +156,5 @@ def _recording(row: Row) -> Recording:
         cache_state=CacheState(row["cache_state"]),
         cache_file_id=row["cache_file_id"],
         upload_status=UploadStatus(row["upload_status"]),
+        preview=row["preview"],
     )

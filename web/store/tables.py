@@ -221,6 +221,13 @@ class EnrolmentCode(Table, tablename="enrolment_code", db=_DIALECT):
     used_at = Timestamptz(null=True)
 
 
+class WatchedInterface(Table, tablename="watched_interface", db=_DIALECT):
+    id = BigSerial(primary_key=True)
+    interface_id = _to(Interface)
+    controller_id = UUID()
+    until = Timestamptz()
+
+
 class UserAccount(Table, tablename="user_account", db=_DIALECT):
     id = UUID(primary_key=True)
     name = Text(unique=True)
@@ -262,6 +269,7 @@ ALL_TABLES: tuple[type[Table], ...] = (
     HealthEvent,
     AccessToken,
     EnrolmentCode,
+    WatchedInterface,
     UserAccount,
     LoginSession,
     SignInCode,

@@ -18,6 +18,7 @@ ENDPOINTS = [
     Endpoint("POST", "/heartbeat", jobs.heartbeat, problems=(HTTPStatus.CONFLICT,)),
     Endpoint("POST", "/jobs/{job_id}/finish", jobs.finish, problems=_LEASED),
     Endpoint("POST", "/events", jobs.events, problems=(HTTPStatus.CONFLICT,)),
+    Endpoint("POST", "/levels", nodes.levels, problems=(HTTPStatus.CONFLICT,)),
     Endpoint("POST", "/cache-files", cache_files.begin, problems=_LEASED),
     Endpoint("HEAD", _PART, cache_files.progress),
     Endpoint("PUT", _PART, cache_files.append, problems=(*_LEASED, *_STORED)),

@@ -5,7 +5,16 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from protocol.messages import EnrolAnswer, EnrolRequest, Inventory, RunAnswer, RunRequest, WakeAnswer
+from protocol.messages import (
+    EnrolAnswer,
+    EnrolRequest,
+    Inventory,
+    LevelsAnswer,
+    LevelsRequest,
+    RunAnswer,
+    RunRequest,
+    WakeAnswer,
+)
 from web.api.endpoints import Call
 from web.domain.access import NodeActor
 from web.services import jobs, nodes
@@ -42,10 +51,15 @@ async def wake(call: Call, node: NodeActor, query: WakeQuery) -> WakeAnswer:
     with controller.notifications.waiting_for(node.node_id) as changed:
         while True:
             changed.clear()
-            change_no = await jobs.change_no_of(controller.db, node=node)
-            if change_no != query.after or controller.stopping.is_set() or clock.time() >= until:
-                return WakeAnswer(change_no=change_no)
+            news = await jobs.news_of(controller.db, node=node)
+            if news.change_no != query.after or controller.stopping.is_set() or clock.time() >= until:
+                return news
             await _set_before(changed, until - clock.time())
+
+
+async def levels(call: Call, node: NodeActor, body: LevelsRequest) -> LevelsAnswer:
+    """Say what the watched interfaces hear now."""
+    return await call.controller.meters.report(body, node=node)
 
 
 async def _set_before(event: asyncio.Event, seconds: float) -> None:

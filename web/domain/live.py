@@ -1,0 +1,85 @@
+"""What pages are told while they are looked at."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, get_args
+from uuid import UUID
+
+Topic = Literal["recording", "job", "node", "health"]
+TOPICS: frozenset[str] = frozenset(get_args(Topic))
+MAILBOX_LIMIT = 100
+
+
+@dataclass(frozen=True)
+class LiveEvent:
+    """Something that pages show has changed."""
+
+    name: Topic | Literal["meters", "session", "resync"]
+    """`session`: that one has ended. `resync`: anything may have changed."""
+    id: UUID | None
+    """Of the thing; of the interface for meters."""
+    node_id: UUID | None
+    """Whose thing it is; None for what is nobody's."""
+    data: str
+    """Ids and states, never names; the levels of meters."""
+
+    @cached_property
+    def wire(self) -> bytes:
+        """As an event stream carries it; made once for all streams."""
+        return f"event: {self.name}\ndata: {self.data}\n\n".encode()
+
+
+RESYNC = LiveEvent("resync", None, None, "")
+
+
+class Mailbox:
+    """What one page has yet to be told: of each thing the newest only, so that a slow reader costs no more.
+
+    When more things wait than the limit, everything but meters is replaced by one `resync`.
+    """
+
+    def __init__(self, wants: Callable[[LiveEvent], bool], *, limit: int = MAILBOX_LIMIT) -> None:
+        """`resync` is always wanted."""
+        self._wants = wants
+        self._limit = limit
+        self._waiting: dict[tuple[str, UUID | None], LiveEvent] = {}
+        self._meters: dict[UUID | None, LiveEvent] = {}
+        self._filled = asyncio.Event()
+
+    def put(self, event: LiveEvent) -> None:
+        if event is not RESYNC and not self._wants(event):
+            return
+        if event.name == "meters":
+            self._meters[event.id] = event
+        else:
+            self._keep(event)
+        self._filled.set()
+
+    def ring(self) -> None:
+        """Ends a wait although there is nothing new."""
+        self._filled.set()
+
+    async def filled_within(self, seconds: float) -> None:
+        """Returns once there is something to take or it was rung, and at the latest after this time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._filled.wait()
+        except TimeoutError:
+            return
+
+    def take(self) -> list[LiveEvent]:
+        """All that waits, in the order in which it came; meters last."""
+        self._filled.clear()
+        found = [*self._waiting.values(), *self._meters.values()]
+        self._waiting.clear()
+        self._meters.clear()
+        return found
+
+    def _keep(self, event: LiveEvent) -> None:
+        if event is RESYNC or (len(self._waiting) >= self._limit and (event.name, event.id) not in self._waiting):
+            self._waiting = {key: one for key, one in self._waiting.items() if one.name == "session"}
+            event = event if event.name == "session" else RESYNC
+        self._waiting.pop((event.name, event.id), None)
+        self._waiting[event.name, event.id] = event

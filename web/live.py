@@ -1,0 +1,153 @@
+"""What changes while a page is looked at, as one stream of events. Nothing is stored or replayed: see `resync`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from protocol.ids import token_id
+from web.domain.access import Actor
+from web.domain.errors import ControllerError, InvalidError, SignInRequiredError, UnavailableError
+from web.domain.live import RESYNC, TOPICS, LiveEvent
+from web.errors import problem_response
+from web.services import accounts
+from web.services.controller import Controller
+from web.sessions import session_token, signed_in
+
+TRANSPORT_EXTENSION = "reelkeeper.transport"
+"""Where the server leaves the connection of a request: a reader that is stuck is cut off there."""
+_METERS_LIMIT = 64
+_PAUSE_SECONDS = 0.05
+"""What changes together is sent together."""
+_SESSION_CHECK_SECONDS = 30.0
+_PING_SECONDS = 15.0
+_SEND_SECONDS = 10.0
+_RETRY_MS = 2_000
+_WAITING_BYTES = 16 * 1024
+"""What may lie unsent before a reader counts as stuck."""
+
+_log = structlog.get_logger()
+
+
+async def show(request: Request) -> Response:
+    """`GET /events?topics=job,node&meters=ID,ID`: events of these topics, levels of these interfaces.
+
+    Topics that this version does not know are passed over. A browser without a session gets 401.
+    """
+    controller: Controller = request.app.state.controller
+    try:
+        by, looking = await signed_in(request), _Looking.of(request)
+        if looking.interface_ids:
+            await controller.meters.keep_watched(looking.interface_ids, by=by)
+    except ControllerError as fault:
+        return await problem_response(request, fault)
+    return _Stream(
+        _events(controller, looking, by),
+        ping=_PING_SECONDS,
+        ping_message_factory=lambda: ServerSentEvent(event="ping", data="-"),
+        send_timeout=_SEND_SECONDS,
+    )
+
+
+ROUTE = Route("/events", show, methods=["GET"], name="live.show")
+
+
+@dataclass(frozen=True)
+class _Looking:
+    """What a page shows, and whose page it is."""
+
+    topics: frozenset[str]
+    interface_ids: list[UUID]
+    token: str
+
+    @classmethod
+    def of(cls, request: Request) -> _Looking:
+        """Raises InvalidError."""
+        ids = [text for text in request.query_params.get("meters", "").split(",") if text]
+        if len(ids) > _METERS_LIMIT:
+            raise InvalidError(f"A page may show the meters of {_METERS_LIMIT} interfaces.", field="meters")
+        try:
+            interface_ids = sorted({UUID(text) for text in ids})
+        except ValueError as fault:
+            raise InvalidError("Meters are asked for by the ids of interfaces.", field="meters") from fault
+        topics = TOPICS.intersection(request.query_params.get("topics", "").split(","))
+        return cls(topics, interface_ids, session_token(request) or "")
+
+    @property
+    def session_id(self) -> UUID | None:
+        return token_id("session", self.token)
+
+    def wants(self, event: LiveEvent) -> bool:
+        if event.name == "meters":
+            return event.id in self.interface_ids
+        return event.name in self.topics or (event.name == "session" and event.id == self.session_id)
+
+
+async def _events(controller: Controller, looking: _Looking, by: Actor) -> AsyncIterator[bytes]:
+    """Until the session ends or the controller stops."""
+    clock, pause = asyncio.get_running_loop(), _pause(controller, looking)
+    with controller.notifications.watching_pages(lambda event: looking.wants(event) and _is_in_scope(event, by)) as box:
+        yield f"retry: {_RETRY_MS}\n\n".encode() + RESYNC.wire
+        check_at = clock.time() + pause
+        while not controller.stopping.is_set():
+            await box.filled_within(check_at - clock.time())
+            events = box.take()
+            if any(event.name == "session" for event in events):
+                return
+            if events:
+                yield b"".join(event.wire for event in events)
+                await asyncio.sleep(_PAUSE_SECONDS)
+            if clock.time() >= check_at:
+                if not await _is_still_looking(controller, looking, by):
+                    return
+                check_at = clock.time() + pause
+
+
+def _pause(controller: Controller, looking: _Looking) -> float:
+    """Between two times of saying that the page is still looked at."""
+    meters = controller.timeouts.meter_watch / 3 if looking.interface_ids else _SESSION_CHECK_SECONDS
+    return min(meters, _SESSION_CHECK_SECONDS)
+
+
+async def _is_still_looking(controller: Controller, looking: _Looking, by: Actor) -> bool:
+    """Keeps its inputs watched, and its session: an open page is a session that is used. False once that has ended."""
+    try:
+        await accounts.authenticate_session(controller.db, looking.token)
+        if looking.interface_ids:
+            await controller.meters.keep_watched(looking.interface_ids, by=by)
+    except SignInRequiredError:
+        return False
+    except UnavailableError as fault:
+        _log.warning("a page is kept although nothing can be asked", reason=str(fault))
+    return True
+
+
+def _is_in_scope(event: LiveEvent, by: Actor) -> bool:
+    return event.node_id is None or by.scope.covers(event.node_id)
+
+
+class _Stream(EventSourceResponse):
+    """Cuts off a reader that takes nothing for too long; its browser opens another stream when it reads again."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        transport: Any = scope.get("extensions", {}).get(TRANSPORT_EXTENSION)
+        if transport is not None:
+            transport.set_write_buffer_limits(high=_WAITING_BYTES)
+        try:
+            await super().__call__(scope, receive, send)
+        except* SendTimeoutError:
+            _log.info("a page that reads nothing was cut off")
+            if transport is not None:
+                transport.abort()
+                await asyncio.sleep(0)  # the server hears of it before this returns
