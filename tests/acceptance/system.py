@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import UUID
 
 import httpx
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+
+from tests import profiles
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -215,12 +218,14 @@ class System:
         nodes: list[Json] = self.get("/nodes")["items"]
         return self.get(f"/nodes/{nodes[0]['id']}")
 
-    def start_request(self, interface: str = "counter", **more: Any) -> Json:
+    def start_request(self, interface: str = "counter", profile: UUID = profiles.WAV, **more: Any) -> Json:
+        """In WAV unless another profile is named: only that brings a counter back number by number."""
         return {
             "id": str(uuid.uuid4()),
             "node_id": self.node()["id"],
             "name": interface,
             "interface": {"backend": "synthetic", "name": interface},
+            "profile_id": str(profile),
             **more,
         }
 

@@ -30,8 +30,9 @@ from protocol.messages import (
     RunRequest,
     SealRequest,
 )
+from tests import profiles
 from web.domain.access import NodeActor, system
-from web.domain.cache_files import CacheFile, VerifiedPart, VerifiedParts
+from web.domain.cache_files import CacheFile, VerifiedPart, VerifiedParts, seals_in
 from web.domain.recordings import Recording, StartRecording
 from web.services import cache_files, jobs, nodes, recordings
 from web.store.database import Database
@@ -57,7 +58,10 @@ class Room:
         return replace(self, node_run=self.node_run - runs)
 
     async def start(self, name: str = "Council", **wanted: Any) -> Recording:
-        request = StartRecording(**{"id": new_id(), "node_id": self.node.node_id, "name": name, **wanted})
+        """In WAV, unless another profile is wanted: what these tests send is made without an encoder."""
+        request = StartRecording(
+            **{"id": new_id(), "node_id": self.node.node_id, "name": name, "profile_id": profiles.WAV, **wanted}
+        )
         return await recordings.start_recording(self.db, request, by=SOMEBODY)
 
     async def claim(self, claim_id: UUID | None = None) -> ClaimedJob | None:
@@ -147,6 +151,7 @@ class Room:
             origin=origin,
             audio=_part("audio", 384_044),
             waveform=_part("waveform", 774),
+            seek=_part("seek", 32),
             ledger=_part("ledger", 100),
             facts=facts,
         )
@@ -154,8 +159,9 @@ class Room:
 
 def stored(request: SealRequest) -> VerifiedParts:
     """What the store holds when nothing went wrong."""
-    parts = {"audio": request.audio, "waveform": request.waveform, "ledger": request.ledger}
-    return {name: VerifiedPart(part.bytes, part.head_sha256, part.body_sha256) for name, part in parts.items()}  # type: ignore[misc]
+    return {
+        name: VerifiedPart(part.bytes, part.head_sha256, part.body_sha256) for name, part in seals_in(request).items()
+    }
 
 
 async def make_room(db: Database, name: str = "Town hall", capacity: int = 3) -> Room:
@@ -181,7 +187,7 @@ def inventory(node_run: int, names: tuple[str, ...] = ("counter", "counter-32"))
                 name=name,
                 label=name.capitalize(),
                 max_channels=channels[name],
-                sample_rates_hz=[48_000],
+                sample_rates_hz=[48_000] if name == "counter" else [16_000, 48_000, 96_000],
                 sample_types=["s16", "s32"],
                 default_capture=STEREO,
             )

@@ -29,6 +29,12 @@ async def test_ten_identical_starts_make_one_recording(user: httpx.AsyncClient, 
     assert len((await user.get(f"{API}/jobs")).json()["items"]) == 1
 
 
+async def test_profiles_are_listed_with_one_default(user: httpx.AsyncClient) -> None:
+    found = (await user.get(f"{API}/profiles")).json()["items"]
+    assert {one["encoding"]["codec"] for one in found} == {"mp3", "flac", "wav"}
+    assert [one["name"] for one in found if one["is_default"]] == ["Voice"]
+
+
 async def test_same_id_with_another_body_is_refused(user: httpx.AsyncClient, agent: WebAgent) -> None:
     body = start_body(agent)
     await user.post(f"{API}/recordings", json=body)

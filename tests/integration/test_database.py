@@ -14,6 +14,7 @@ from protocol.timeouts import Timeouts
 from tests.integration.room import make_room
 from web.domain.access import EVERYTHING
 from web.domain.errors import DatabaseUnavailableError, InvalidError
+from web.domain.live import Mailbox
 from web.store import recordings
 from web.store.database import Database
 from web.store.embedded import EmbeddedPostgres
@@ -89,27 +90,40 @@ async def test_what_no_column_holds_is_invalid_not_a_breakdown(db: Database) -> 
         await room.start("nul \x00 inside")
 
 
+async def heard(pages: Mailbox, count: int) -> list[str]:
+    """The next events, in their order."""
+    found: list[str] = []
+    async with asyncio.timeout(5):
+        while len(found) < count:
+            await pages.filled_within(5)
+            found += [f"{event.name} {event.data}".strip() for event in pages.take()]
+    return found
+
+
 async def test_waiting_agents_hear_of_starts_and_stops_but_not_of_heartbeats(db: Database, database_url: str) -> None:
     room = await make_room(db)
     notifications = Notifications(database_url)
     listening = asyncio.create_task(notifications.run())
     try:
         with notifications.waiting_for(room.node.node_id) as changed, notifications.watching_pages() as pages:
-            assert (await asyncio.wait_for(pages.get(), 5)).noun == "resync"
+            assert await heard(pages, 1) == ["resync"]
             changed.clear()
             started = await room.start()
             await asyncio.wait_for(changed.wait(), 5)
-            assert (await asyncio.wait_for(pages.get(), 5)).id == started.id
+            assert await heard(pages, 2) == [f"job {started.job_id} queued", f"recording {started.id} queued"]
             job = await room.claim()
             assert job is not None
+            assert await heard(pages, 1) == [f"job {job.job_id} running"]
             await room.heartbeat(job)
             await room.heartbeat(job)
             marker = await room.start("Marker")
-            heard = [await asyncio.wait_for(pages.get(), 5) for _ in range(2)]
-            assert [event.id for event in heard] == [
-                started.id,
-                marker.id,
-            ]  # the one phase that changed, and the marker
+            assert await heard(pages, 3) == [
+                f"recording {started.id} recording",  # the one phase that changed
+                f"job {marker.job_id} queued",
+                f"recording {marker.id} queued",
+            ]
+            await room.finish(job)
+            assert await heard(pages, 2) == [f"recording {started.id} failed", f"job {job.job_id} failed"]
     finally:
         listening.cancel()
         await asyncio.wait([listening])

@@ -181,7 +181,7 @@ async def test_upload_goes_on_after_the_controller_was_killed_in_its_middle(
     ):
         offset = await again.offset(cache_file_id, "audio")
         await again.append(job, cache_file_id, "audio", audio[offset:], offset)
-        for part in ("waveform", "ledger"):
+        for part in ("waveform", "seek", "ledger"):
             await again.append(job, cache_file_id, part, content.provisional(part))
         sealed = await again.seal(job, cache_file_id, content)
         played = await user.get(f"/api/v1/recordings/{job.recording_id}/audio")

@@ -4,11 +4,13 @@ import asyncio
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from protocol.ids import new_id
-from protocol.messages import CaptureFormat, InterfaceRef, Wish
+from protocol.messages import CaptureFormat, InterfaceRef, Mp3Encoding, Wish
+from tests import profiles
 from tests.integration.room import COUNTER, SOMEBODY, WIDE, Room, inventory, make_room
 from web.domain.access import Actor, Permission, Scope
 from web.domain.errors import CapacityError, ConflictError, ForbiddenError, InvalidError, NotFoundError
@@ -120,6 +122,55 @@ async def test_channels_beyond_the_capture_format_are_refused_naming_the_setting
     wide = CaptureFormat(channels=32, sample_rate_hz=48_000, sample_type="s32")
     await nodes.set_capture_format(db, room.node.node_id, WIDE, wide, by=SOMEBODY)
     await room.start(interface=WIDE, channels=[0, 2])
+
+
+async def _wide(room: Room, channels: int = 32, sample_rate_hz: int = 48_000) -> None:
+    capture = CaptureFormat(channels=channels, sample_rate_hz=sample_rate_hz, sample_type="s32")
+    await nodes.set_capture_format(room.db, room.node.node_id, WIDE, capture, by=SOMEBODY)
+
+
+async def test_a_start_that_names_no_profile_is_encoded_as_voice(db: Database) -> None:
+    job = await (await make_room(db)).claimed(profile_id=None)
+    assert job.settings.encoding == Mp3Encoding(vbr_quality=5)
+
+
+@pytest.mark.parametrize(
+    ("profile_id", "channels", "sample_rate_hz", "field"),
+    [
+        (profiles.VOICE, 3, 48_000, "channels"),
+        (profiles.VOICE, 2, 96_000, "profile_id"),
+        (profiles.MP3_CBR, 2, 16_000, "profile_id"),
+        (profiles.FLAC_24, 9, 48_000, "channels"),
+    ],
+)
+async def test_what_does_not_fit_the_profile_is_refused_before_there_is_a_job(
+    db: Database, owner: Any, profile_id: UUID, channels: int, sample_rate_hz: int, field: str
+) -> None:
+    room = await make_room(db)
+    await _wide(room, channels, sample_rate_hz)
+    with pytest.raises(InvalidError) as refused:
+        await room.start(interface=WIDE, profile_id=profile_id)
+    assert refused.value.field == field
+    assert await owner.fetchval("SELECT count(*) FROM recording") == 0
+
+
+async def test_many_channels_fit_an_mp3_as_two_or_mixed_and_wav_takes_all(db: Database) -> None:
+    room = await make_room(db, capacity=4)
+    await _wide(room)
+    await room.start(interface=WIDE, profile_id=profiles.VOICE, channels=[30, 31])
+    await room.start(interface=WIDE, profile_id=profiles.VOICE, output="mono")
+    await room.start(interface=WIDE, profile_id=profiles.WAV)
+
+
+async def test_a_start_that_says_nothing_of_its_channels_takes_the_mode_of_the_profile(
+    db: Database, owner: Any
+) -> None:
+    room = await make_room(db)
+    await owner.execute("UPDATE profile SET channel_mode = 'mono' WHERE id = $1", profiles.VOICE)
+    by_profile = await room.claimed(profile_id=profiles.VOICE)
+    by_itself = await room.claimed(profile_id=profiles.VOICE, channels=[1], output="stereo")
+    assert by_profile.settings.channel_map == [[0.5, 0.5]]
+    assert by_itself.settings.channel_map == [[0.0, 1.0], [0.0, 1.0]]
 
 
 async def test_a_window_that_is_over_is_refused(db: Database) -> None:

@@ -69,7 +69,7 @@ async def test_upload_that_is_cut_again_and_again_loses_and_doubles_no_byte(
         assert offset <= safe <= offset + max(cut, 1)
         offset = safe
     await agent.append(job, cache_file_id, "audio", audio[offset:], offset)
-    for part in ("waveform", "ledger"):
+    for part in ("waveform", "seek", "ledger"):
         await agent.append(job, cache_file_id, part, content.provisional(part))
 
     assert (await agent.seal(job, cache_file_id, content)).status_code == 200
@@ -103,7 +103,7 @@ async def test_newer_append_takes_over_and_keeps_what_the_older_one_brought(
 
     assert b" 409 " in await reader.readline()
     writer.close()
-    for part in ("waveform", "ledger"):
+    for part in ("waveform", "seek", "ledger"):
         await agent.append(job, cache_file_id, part, content.provisional(part))
     assert (await agent.seal(job, cache_file_id, content)).status_code == 200
     assert await _downloaded(user, job) == content.audio
@@ -192,7 +192,7 @@ async def test_upload_goes_on_at_another_controller_after_the_first_stopped_in_i
             offset = await agent_again.offset(cache_file_id, "audio")
             assert 1_500_000 <= offset <= 1_900_000
             await agent_again.append(job, cache_file_id, "audio", audio[offset:], offset)
-            for part in ("waveform", "ledger"):
+            for part in ("waveform", "seek", "ledger"):
                 await agent_again.append(job, cache_file_id, part, content.provisional(part))
             assert (await agent_again.seal(job, cache_file_id, content)).status_code == 200
             assert await _downloaded(user, job) == content.audio
@@ -220,7 +220,7 @@ async def test_two_controllers_never_write_one_part_at_once(tmp_path: Path, data
             while offset < len(audio):
                 answer = await there.append(job, cache_file_id, "audio", audio[offset:], offset)
                 offset = int(answer.headers.get("Upload-Offset", offset))
-        for part in ("waveform", "ledger"):
+        for part in ("waveform", "seek", "ledger"):
             await there.append(job, cache_file_id, part, content.provisional(part))
 
         assert (busy.status_code, busy.json()["code"]) == (409, "conflict")

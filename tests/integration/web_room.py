@@ -37,7 +37,7 @@ from web.settings import ControllerSettings
 from web.store.database import Database
 
 AGENT = "/api/agent/v1"
-PARTS: tuple[PartName, ...] = ("audio", "waveform", "ledger")
+PARTS: tuple[PartName, ...] = ("audio", "waveform", "seek", "ledger")
 
 
 @dataclass
@@ -177,10 +177,11 @@ class Content:
     frames: int
     audio: bytes
     waveform: bytes
+    seek: bytes
     ledger: bytes
 
     def part(self, name: PartName) -> bytes:
-        return {"audio": self.audio, "waveform": self.waveform, "ledger": self.ledger}[name]
+        return {"audio": self.audio, "waveform": self.waveform, "seek": self.seek, "ledger": self.ledger}[name]
 
     @property
     def sha256(self) -> str:
@@ -204,6 +205,7 @@ class Content:
             facts=facts,
             audio=seals["audio"],
             waveform=seals["waveform"],
+            seek=seals["seek"],
             ledger=seals["ledger"],
         )
 
@@ -216,6 +218,7 @@ def make_content(frames: int = 100_000, seed: int = 1) -> Content:
         frames,
         audio=wav_head(frames) + samples,
         waveform=struct.pack("<iIiiIi", 2, 1, 48_000, 512, bins, 2) + points,
+        seek=b"".join(struct.pack("<QQ", 4096 + frame * 4, frame) for frame in range(0, frames, 48_000)),
         ledger=json.dumps({"gaps": [], "seed": seed}).encode(),
     )
 

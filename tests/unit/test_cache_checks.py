@@ -1,6 +1,8 @@
 """Heads of sealed renditions against their facts; the heads are those that the core writes."""
 
+import random
 import struct
+import subprocess
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,15 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_rs import PcmFormat, SampleType, Waveform, WavRendition
-from protocol.messages import CaptureFormat, EndReason, RecordingFacts, WavEncoding
-from web.cache.checks import (
-    ContentError,
-    check_audio,
-    check_facts,
-    check_ledger,
-    check_waveform,
-    parse_wav_head,
+from protocol.messages import (
+    SEEK_ENTRY,
+    CaptureFormat,
+    EndReason,
+    FlacEncoding,
+    Mp3Encoding,
+    RecordingFacts,
+    WavEncoding,
 )
+from web.cache.checks import check_audio, check_facts, check_ledger, check_seek, check_waveform
+from web.cache.errors import ContentError
+from web.cache.wav import parse_wav_head
 
 SAMPLE_TYPES: list[SampleType] = ["s16", "s24", "s32", "f32"]
 
@@ -109,8 +114,8 @@ def test_waveforms_of_the_core_fit_their_facts(frames: int) -> None:
 
 @pytest.mark.parametrize(
     ("place", "value"),
-    [(0, 1), (8, 44_100), (12, 256), (16, 3), (20, 1)],
-    ids=["version", "rate", "bin", "bins", "channels"],
+    [(0, 1), (4, 0), (8, 44_100), (12, 256), (16, 3), (20, 1)],
+    ids=["version", "bits", "rate", "bin", "bins", "channels"],
 )
 def test_waveform_of_another_shape_is_refused(place: int, value: int) -> None:
     head = bytearray(struct.pack("<iIiiIi", 2, 1, 48_000, 512, 2, 2))
@@ -135,3 +140,108 @@ def test_facts_that_contradict_themselves_are_refused(changes: dict[str, Any]) -
     check_facts(facts(100))
     with pytest.raises(ContentError):
         check_facts(facts(100, **changes))
+
+
+def encoded(folder: Path, codec: str, frames: int, channels: int, rate: int, *options: str) -> bytes:
+    """A file that another program made of noise."""
+    samples = random.Random(1).randbytes(frames * channels * 2)
+    raw, made = folder / "samples.raw", folder / f"made.{codec}"
+    raw.write_bytes(samples)
+    source = ["-f", "s16le", "-ar", str(rate), "-ac", str(channels), "-i", str(raw)]
+    subprocess.run(["ffmpeg", "-v", "error", *source, "-fflags", "+bitexact", *options, "-y", str(made)], check=True)
+    return made.read_bytes()
+
+
+def mp3_of(folder: Path, frames: int = 60_000, channels: int = 2, rate: int = 48_000, *options: str) -> bytes:
+    """With its tag first, as ours."""
+    return encoded(folder, "mp3", frames, channels, rate, "-id3v2_version", "0", "-write_id3v1", "0", *options)
+
+
+MP3 = {"encoding": Mp3Encoding(vbr_quality=5)}
+FLAC = {"encoding": FlacEncoding(bits=16)}
+
+
+@pytest.mark.parametrize("frames", [1151, 60_000])
+@pytest.mark.parametrize(("channels", "rate"), [(2, 48_000), (1, 44_100), (1, 22_050), (2, 16_000), (1, 8_000)])
+def test_mp3_heads_of_lame_fit_their_facts(tmp_path: Path, frames: int, channels: int, rate: int) -> None:
+    made = mp3_of(tmp_path, frames, channels, rate, "-q:a", "5")
+    wanted = facts(frames, channels, **MP3, sample_rate_hz=rate)
+    check_audio(made[:4096], len(made), wanted)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"channels": 1, "channel_map": [[1.0, 0.0]]}, {"sample_rate_hz": 44_100}, {"frames": 60_001}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_mp3_of_another_format_or_length_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    made = mp3_of(tmp_path)
+    with pytest.raises(ContentError):
+        check_audio(made[:4096], len(made), facts(**{**MP3, "frames": 60_000, **changes}))
+    with pytest.raises(ContentError):
+        check_audio(made[:4096], len(made) - 1, facts(60_000, **MP3))
+
+
+def test_mp3_without_a_tag_is_refused(tmp_path: Path) -> None:
+    made = mp3_of(tmp_path, 60_000, 2, 48_000, "-write_xing", "0")
+    with pytest.raises(ContentError):
+        check_audio(made[:4096], len(made), facts(60_000, **MP3))
+
+
+@pytest.mark.parametrize(("channels", "rate"), [(1, 8_000), (2, 48_000), (8, 96_000)])
+def test_flac_heads_fit_their_facts(tmp_path: Path, channels: int, rate: int) -> None:
+    made = encoded(tmp_path, "flac", 60_000, channels, rate)
+    check_audio(made[:4096], len(made), facts(60_000, channels, **FLAC, sample_rate_hz=rate))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"channels": 1, "channel_map": [[1.0, 0.0]]},
+        {"sample_rate_hz": 44_100},
+        {"frames": 59_999},
+        {"encoding": FlacEncoding(bits=24)},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_flac_of_another_format_or_length_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    made = encoded(tmp_path, "flac", 60_000, 2, 48_000)
+    with pytest.raises(ContentError):
+        check_audio(made[:4096], len(made), facts(**{**FLAC, "frames": 60_000, **changes}))
+
+
+@pytest.mark.parametrize("encoding", [MP3, FLAC, {}], ids=["mp3", "flac", "wav"])
+@given(head=st.binary(max_size=300))
+def test_arbitrary_bytes_do_no_worse_than_being_refused(encoding: dict[str, Any], head: bytes) -> None:
+    for start in (b"", b"fLaC\0\0\0\x22", b"\xff\xfb\x90\x64"):
+        with pytest.raises(ContentError):
+            check_audio(start + head, 5000, facts(60_000, **encoding))
+
+
+def index(*entries: tuple[int, int]) -> bytes:
+    return b"".join(struct.pack(SEEK_ENTRY, *entry) for entry in entries)
+
+
+@pytest.mark.parametrize("entries", [[], [(0, 0)], [(0, 0), (700, 47_999), (1400, 96_000)]])
+def test_seek_index_of_places_in_order_is_good(tmp_path: Path, entries: list[tuple[int, int]]) -> None:
+    (tmp_path / "seek").write_bytes(index(*entries))
+    check_seek(tmp_path / "seek", 1401, facts(96_001))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        index((0, 0))[:-1],
+        index((0, 1)),
+        index((0, 0), (0, 48_000)),
+        index((0, 0), (700, 0)),
+        index((0, 0), (700, 48_001)),
+        index((0, 0), (1401, 48_000)),
+        index((0, 0), (700, 48_000), (800, 96_000), (900, 144_000)),
+    ],
+    ids=["cut", "first", "same byte", "same frame", "late", "behind the end", "too many"],
+)
+def test_seek_index_that_leads_astray_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "seek").write_bytes(content)
+    with pytest.raises(ContentError):
+        check_seek(tmp_path / "seek", 1401, facts(96_001))

@@ -74,6 +74,7 @@ class TestChannelMap:
         assert channel_map(None, "separate", 2, "in") == [[1.0, 0.0], [0.0, 1.0]]
 
     def test_named_channels_come_in_their_order(self) -> None:
+        assert channel_map([1], "separate", 2, "in") == [[0.0, 1.0]]
         assert channel_map([2, 0], "separate", 3, "in") == [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
 
     @given(
@@ -88,6 +89,13 @@ class TestChannelMap:
         (gains,) = channel_map(channels, "mono", captured, "in")
         assert len(gains) == captured
         assert sum(gains) == pytest.approx(1.0)
+
+    def test_stereo_is_two_channels_or_one_on_both_sides(self) -> None:
+        assert channel_map([2, 0], "stereo", 3, "in") == [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+        assert channel_map([1], "stereo", 2, "in") == [[0.0, 1.0], [0.0, 1.0]]
+        with pytest.raises(InvalidError) as refused:
+            channel_map(None, "stereo", 3, "in")
+        assert refused.value.field == "channels"
 
     def test_a_channel_beyond_the_capture_is_refused_counted_from_one(self) -> None:
         with pytest.raises(InvalidError, match="Channel 2 is not captured: the capture format of “Desk” has 1 channel"):

@@ -16,9 +16,12 @@ ALLOWED = {
     "web.cache": {"web.cache", "web.domain", "protocol", "core_rs"},
     "web.services": {"web.services", "web.store", "web.cache", "web.domain", "protocol", "core_rs"},
     "web.runners": {"web.runners", "web.services", "web.store", "web.cache", "web.domain", "protocol", "core_rs"},
-    "web.api": {"web.api", "web.services", "web.store", "web.cache", "web.domain", "web.errors", "protocol"},
+    "web.media": {"web.media", "web.services", "web.store", "web.domain", "protocol"},
+    "web.api": {
+        *("web.api", "web.media", "web.services", "web.store", "web.cache", "web.domain", "web.errors", "protocol"),
+    },
     "web.pages": {
-        *("web.pages", "web.api", "web.services", "web.store", "web.domain", "web.errors", "web.rendering"),
+        *("web.pages", "web.media", "web.services", "web.store", "web.domain", "web.errors", "web.rendering"),
         *("web.htmx", "web.forms", "web.sessions", "web.texts", "protocol"),
     },
     "web.errors": {"web.errors", "web.domain", "protocol"},

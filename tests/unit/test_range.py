@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web.api.ranges import ByteRange, is_known, range_holds, requested_range
 from web.domain.errors import RangeNotSatisfiableError
+from web.media.ranges import ByteRange, is_known, range_holds, requested_range
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 Parameters are filled by name: `call` the request and the controller, `by` the Actor of a user's token, `node` the
 NodeActor of a node's token, `body` and `query` a Pydantic model each, every other a part of the path. A function that
-takes neither `by` nor `node` is open to all. It gives a model, None (204), or a response of its own, whose kind of body
-stands in `media`. Routes and the OpenAPI document are both read from here.
+takes neither `by` nor `node` is open to all. It gives a model, None (204), or a response of its own; what kinds of body
+that may have stands in `media`. Routes and the OpenAPI document are both read from here.
 """
 
 import asyncio
@@ -53,8 +53,10 @@ class Endpoint:
     act: Callable[..., Awaitable[Any]]
     status: HTTPStatus = HTTPStatus.OK
     """Of an answer that has a body."""
-    media: str | None = None
-    """The type of a body that is a file, which is also given in ranges."""
+    media: tuple[str, ...] = ()
+    """The types that a body may have that is no JSON of a model."""
+    has_ranges: bool = True
+    """Whether such a body is a file, also given in ranges."""
     body_limit_bytes: int = BODY_LIMIT_BYTES
     problems: tuple[HTTPStatus, ...] = ()
     """Refusals that do not follow from the signature."""

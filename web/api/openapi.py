@@ -99,15 +99,24 @@ def _responses(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
             responses[str(endpoint.status.value)] = _body(endpoint.status, "application/json", schemas.answer(kind))
         elif is_nothing(kind):
             responses["204"] = {"description": HTTPStatus.NO_CONTENT.phrase}
-        elif endpoint.media is not None:
-            responses["200"] = _body(HTTPStatus.OK, endpoint.media, {})
-            responses["206"] = _body(HTTPStatus.PARTIAL_CONTENT, endpoint.media, {})
-            responses["304"] = {"description": HTTPStatus.NOT_MODIFIED.phrase}
+        elif endpoint.media:
+            responses |= _file_responses(endpoint)
     problem = schemas.answer(Problem)
     for status in endpoint.all_problems:
         responses[str(status.value)] = _body(status, _PROBLEM, problem)
     responses["default"] = {"description": "Any other fault", "content": {_PROBLEM: {"schema": problem}}}
     return responses
+
+
+def _file_responses(endpoint: Endpoint) -> dict[str, Any]:
+    content: dict[str, Any] = {media_type: {"schema": {}} for media_type in endpoint.media}
+    whole = {"200": {"description": HTTPStatus.OK.phrase, "content": content}}
+    if not endpoint.has_ranges:
+        return whole
+    return whole | {
+        "206": {"description": HTTPStatus.PARTIAL_CONTENT.phrase, "content": content},
+        "304": {"description": HTTPStatus.NOT_MODIFIED.phrase},
+    }
 
 
 def _body(status: HTTPStatus, media_type: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 from uuid import UUID
 
-from protocol.messages import Origin, PartName, PartSeal, RecordingFacts, SealRequest
+from protocol.messages import Codec, Origin, PartName, PartSeal, RecordingFacts, SealRequest
 from web.domain.errors import DigestMismatchError
 from web.domain.states import CacheState
 
@@ -23,6 +22,8 @@ class VerifiedPart:
 VerifiedParts = dict[PartName, VerifiedPart]
 """One entry for every part."""
 
+MEDIA_TYPES: dict[Codec, str] = {"mp3": "audio/mpeg", "flac": "audio/flac", "wav": "audio/wav"}
+
 
 @dataclass(frozen=True)
 class CacheFile:
@@ -32,7 +33,7 @@ class CacheFile:
     job_id: UUID
     epoch: int
     origin: Origin
-    codec: Literal["wav"]
+    codec: Codec
     state: CacheState
     sha256: str | None
     """Of the whole audio as stored; None until it was read once after the seal."""
@@ -42,6 +43,16 @@ class CacheFile:
     """As sealed; None before."""
     created_at: datetime
     cached_at: datetime | None
+
+    @property
+    def media_type(self) -> str:
+        """Of its audio."""
+        return MEDIA_TYPES[self.codec]
+
+    @property
+    def suffix(self) -> str:
+        """Of the name that its audio is saved under."""
+        return f".{self.codec}"
 
 
 def first_frame_at(facts: RecordingFacts) -> datetime | None:
@@ -58,13 +69,13 @@ def duration_ms(facts: RecordingFacts) -> int:
     return facts.frames * 1000 // facts.sample_rate_hz
 
 
+def seals_in(request: SealRequest) -> dict[PartName, PartSeal]:
+    """What it says of every part."""
+    return {"audio": request.audio, "waveform": request.waveform, "seek": request.seek, "ledger": request.ledger}
+
+
 def require_same(request: SealRequest, verified: VerifiedParts) -> None:
     """Raises DigestMismatchError for the first part of which something else was stored than the request says."""
-    claimed: dict[PartName, PartSeal] = {
-        "audio": request.audio,
-        "waveform": request.waveform,
-        "ledger": request.ledger,
-    }
-    for part, seal in claimed.items():
+    for part, seal in seals_in(request).items():
         if verified[part] != VerifiedPart(seal.bytes, seal.head_sha256, seal.body_sha256):
             raise DigestMismatchError(part, "What is stored differs from what was sealed.")

@@ -4,12 +4,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from protocol.messages import InterfaceRef, Message, Name, Wish
+from web.domain.channels import ChannelMode
 from web.domain.states import CacheState, Health, Mark, RecordingState, UploadStatus
 
 Channel = Annotated[int, Field(ge=0, le=63)]
@@ -53,8 +54,8 @@ class StartRecording(Message):
     """None takes the node's preferred interface."""
     channels: Annotated[list[Channel], Field(min_length=1, max_length=64)] | None = None
     """Counted from 0, in the order wanted; None takes all that are captured."""
-    output: Literal["separate", "mono"] = "separate"
-    """`mono` is the mean of the channels."""
+    output: ChannelMode | None = None
+    """None takes the profile's."""
     starts_at: AwareDatetime | None = None
     ends_at: AwareDatetime | None = None
     duration_ms: Annotated[int, Field(ge=1, le=DURATION_LIMIT_MS)] | None = None
@@ -116,3 +117,5 @@ class Recording:
     cache_state: CacheState
     cache_file_id: UUID | None
     upload_status: UploadStatus
+    preview: bytes | None
+    """The sound at a glance, as `web.domain.previews` reads it; once cached."""

@@ -19,9 +19,10 @@ from anyio import CancelScope, CapacityLimiter, lowlevel, to_thread
 
 from core_rs import Digest
 from protocol.messages import HEAD_BYTES_OF, PartName, PartOffsets, PartSeal, RecordingFacts, SealRequest
-from web.cache.checks import ContentError, check_audio, check_facts, check_ledger, check_waveform
+from web.cache.checks import check_audio, check_facts, check_ledger, check_seek, check_waveform
+from web.cache.errors import ContentError
 from web.cache.folder import CacheFolder, PartBusyError, PartLostError, PartWriter, is_disk_full
-from web.domain.cache_files import VerifiedPart, VerifiedParts
+from web.domain.cache_files import VerifiedPart, VerifiedParts, seals_in
 from web.domain.errors import (
     ConflictError,
     DigestMismatchError,
@@ -33,7 +34,7 @@ from web.domain.errors import (
     WrongOffsetError,
 )
 
-PARTS: tuple[PartName, ...] = ("audio", "waveform", "ledger")
+PARTS: tuple[PartName, ...] = tuple(HEAD_BYTES_OF)
 LEDGER_LIMIT_BYTES = 32 * 1024 * 1024
 _WRITE_BYTES = 512 * 1024
 _HASH_BYTES = 32 * 1024 * 1024
@@ -124,7 +125,7 @@ class CacheContent:
         Repeatable after a crash at any step. Raises WrongOffsetError for a part that is not all here,
         DigestMismatchError for one that differs (it was emptied), InvalidError for heads that contradict the facts.
         """
-        seals: dict[PartName, PartSeal] = {"audio": seal.audio, "waveform": seal.waveform, "ledger": seal.ledger}
+        seals = seals_in(seal)
         heads = {part: _head_in(part, one) for part, one in seals.items()}
         for part, one in seals.items():
             await self._require_length(cache_file_id, part, one.bytes)
@@ -300,6 +301,7 @@ class CacheContent:
             check_facts(facts)
             check_audio(heads["audio"], seals["audio"].bytes, facts)
             check_waveform(heads["waveform"], seals["waveform"].bytes, facts)
+            await self._work(lambda: check_seek(self._folder.path(cache_file_id, "seek"), seals["audio"].bytes, facts))
             await self._work(lambda: check_ledger(self._folder.path(cache_file_id, "ledger").read_bytes()))
         except ContentError as fault:
             raise InvalidError(str(fault), field="facts") from fault

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from protocol.fit import misfit
 from protocol.ids import new_id
 from protocol.messages import JobSettings, Wish
 from web.domain.access import Actor, Permission
@@ -24,8 +25,8 @@ async def start_recording(db: Database, request: StartRecording, *, by: Actor) -
     """Make a recording and its first job, once per `request.id`, however often it is asked for.
 
     Raises NotFoundError (node, profile or interface not known to the actor), InvalidError (no preferred interface,
-    channels beyond the capture format, an input that is not connected, a window that is over), CapacityError
-    when the node is busy, ConflictError when the id was used for another request.
+    channels beyond the capture format, what does not fit the profile, an input that is not connected, a window that is
+    over), CapacityError when the node is busy, ConflictError when the id was used for another request.
     """
     by.require(Permission.RECORDING_CREATE)
     async with db.transaction() as session:
@@ -79,16 +80,26 @@ async def _interface(session: Session, request: StartRecording, node_name: str, 
 
 
 def _settings(request: StartRecording, profile: Profile, interface: Interface) -> JobSettings:
+    mode, capture = request.output or profile.channel_mode, interface.capture
+    rows = channel_map(request.channels, mode, capture.channels, interface.label)
+    _require_fit(profile, len(rows), capture.sample_rate_hz)
     return JobSettings(
         interface=interface.ref,
-        capture=interface.capture,
-        channel_map=channel_map(request.channels, request.output, interface.capture.channels, interface.label),
+        capture=capture,
+        channel_map=rows,
         encoding=profile.encoding,
         minimum_bytes=profile.minimum_bytes,
         starts_at=request.starts_at,
         ends_at=request.ends_at,
         duration_ms=request.duration_ms,
     )
+
+
+def _require_fit(profile: Profile, channels: int, sample_rate_hz: int) -> None:
+    lacking = misfit(profile.encoding, channels, sample_rate_hz)
+    if lacking is not None:
+        would_fit = misfit(profile.encoding, 1, sample_rate_hz) is None
+        raise InvalidError(lacking, field="channels" if would_fit else "profile_id")
 
 
 async def _check(session: Session, request: StartRecording) -> None:
@@ -121,6 +132,7 @@ async def _make(session: Session, request: StartRecording, settings: JobSettings
         lead=_LEAD_SECONDS,
     )
     await jobs.add_event(session, job_id, epoch=0, kind="created", actor=by.name)
+    await jobs.tell(session, job_id)
     await nodes.raise_change_no(session, request.node_id)
     await recordings.tell(session, request.id)
 
@@ -148,5 +160,6 @@ async def _wish(db: Database, recording_id: UUID, wish: Wish, by: Actor) -> Reco
                     actor=by.name,
                 )
             await nodes.raise_change_no(session, node_id)
+            await jobs.tell(session, job_id)
             await recordings.tell(session, recording_id)
         return await recordings.get(session, recording_id, scope=by.scope)

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from pydantic import TypeAdapter
+
 from protocol.messages import Encoding
 from web.domain.errors import NotFoundError
 from web.domain.profiles import Profile
 from web.store import tables
 from web.store.database import Row, Session
+
+_ENCODING: TypeAdapter[Encoding] = TypeAdapter(Encoding)
 
 
 async def get(session: Session, profile_id: UUID | None) -> Profile:
@@ -34,4 +38,11 @@ async def unknown_upload_policies(session: Session, policy_ids: Sequence[UUID]) 
 
 
 def _profile(row: Row) -> Profile:
-    return Profile(row["id"], row["name"], Encoding(**row["encoding"]), row["minimum_bytes"], row["is_default"])
+    return Profile(
+        id=row["id"],
+        name=row["name"],
+        encoding=_ENCODING.validate_python(row["encoding"]),
+        channel_mode=row["channel_mode"],
+        minimum_bytes=row["minimum_bytes"],
+        is_default=row["is_default"],
+    )

@@ -3,10 +3,12 @@
 from http import HTTPStatus
 
 from web.api.endpoints import Endpoint
-from web.api.v1 import jobs, nodes, recordings
+from web.api.v1 import jobs, nodes, profiles, recordings
+from web.domain.cache_files import MEDIA_TYPES
 
 _CONFLICT = (HTTPStatus.CONFLICT,)
 _STORED = (HTTPStatus.CONFLICT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+_AUDIO = tuple(MEDIA_TYPES.values())
 _RECORDING = "/recordings/{recording_id}"
 _NODE = "/nodes/{node_id}"
 
@@ -18,12 +20,13 @@ ENDPOINTS = [
     Endpoint("GET", _RECORDING, recordings.show),
     Endpoint("POST", f"{_RECORDING}/stop", recordings.stop),
     Endpoint("POST", f"{_RECORDING}/cancel", recordings.cancel),
-    Endpoint("GET", f"{_RECORDING}/audio", recordings.audio, media="audio/wav", problems=_STORED),
-    Endpoint("GET", f"{_RECORDING}/download", recordings.download, media="audio/wav", problems=_STORED),
+    Endpoint("GET", f"{_RECORDING}/audio", recordings.audio, media=_AUDIO, problems=_STORED),
+    Endpoint("GET", f"{_RECORDING}/download", recordings.download, media=_AUDIO, problems=_STORED),
     Endpoint(
-        "GET", f"{_RECORDING}/waveform.dat", recordings.waveform, media="application/octet-stream", problems=_STORED
+        "GET", f"{_RECORDING}/waveform.dat", recordings.waveform, media=("application/octet-stream",), problems=_STORED
     ),
-    Endpoint("GET", f"{_RECORDING}/ledger", recordings.ledger, media="application/json", problems=_STORED),
+    Endpoint("GET", f"{_RECORDING}/ledger", recordings.ledger, media=("application/json",), problems=_STORED),
+    Endpoint("GET", "/profiles", profiles.index),
     Endpoint("GET", "/jobs", jobs.index),
     Endpoint("GET", "/jobs/{job_id}", jobs.show),
     Endpoint("GET", "/nodes", nodes.index),

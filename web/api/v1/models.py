@@ -6,7 +6,20 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from protocol.messages import CaptureFormat, EndReason, GapReport, InterfaceRef, JobSettings, Name, Origin, Phase, Wish
+from protocol.messages import (
+    CaptureFormat,
+    Codec,
+    Encoding,
+    EndReason,
+    GapReport,
+    InterfaceRef,
+    JobSettings,
+    Name,
+    Origin,
+    Phase,
+    Wish,
+)
+from web.domain.channels import ChannelMode
 from web.domain.states import CacheState, Health, JobState, Mark, RecordingState, UploadStatus
 
 
@@ -63,7 +76,7 @@ class CacheFileAnswer(Answer):
     id: UUID
     state: CacheState
     origin: Origin
-    codec: str
+    codec: Codec
     checksum_sha256: str | None
     """Of the whole file; null while it is being computed."""
     created_at: datetime
@@ -81,6 +94,21 @@ class RecordingPage(Answer):
     """Newest first."""
     next: UUID | None
     """For `before`; null on the last page."""
+
+
+class ProfileAnswer(Answer):
+    id: UUID
+    name: str
+    encoding: Encoding
+    channel_mode: ChannelMode
+    """What becomes of the chosen channels when a start does not say."""
+    minimum_bytes: int
+    is_default: bool
+
+
+class ProfileList(Answer):
+    items: list[ProfileAnswer]
+    """In the order of their names."""
 
 
 class JobAnswer(Answer):

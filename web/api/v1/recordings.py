@@ -2,9 +2,9 @@
 
 from uuid import UUID
 
-from protocol.messages import PartName
+from starlette.responses import Response
+
 from web.api.endpoints import Call
-from web.api.files import Disposition, FileResponse, StoredFile, download_name
 from web.api.v1.models import (
     CacheFileAnswer,
     ContentAnswer,
@@ -15,27 +15,22 @@ from web.api.v1.models import (
 )
 from web.domain.access import Actor, Permission
 from web.domain.cache_files import CacheFile
-from web.domain.errors import NotCachedError
-from web.domain.recordings import Recording, StartRecording
-from web.domain.states import CacheState
+from web.domain.recordings import StartRecording
+from web.media import recordings as media
 from web.services import recordings
 from web.store import cache_files as stored_cache_files
 from web.store import recordings as stored_recordings
-
-_WHY_NOT = {
-    CacheState.NONE: "Nothing of this recording has arrived here yet.",
-    CacheState.RECEIVING: "This recording is still growing; it can be had once it has ended and was checked.",
-    CacheState.REMOVED: "The file was removed by retention.",
-    CacheState.DAMAGED: "The stored file is damaged and is not given out.",
-}
-_WHY_OWED = "This recording ended before all of it had arrived; its node delivers the rest when it is back."
 
 
 async def index(call: Call, by: Actor, query: RecordingsQuery) -> RecordingPage:
     """List recordings, newest first."""
     by.require(Permission.RECORDING_READ)
     found = await stored_recordings.latest(
-        call.controller.db, scope=by.scope, limit=query.limit + 1, before=query.before, state=query.state
+        call.controller.db,
+        scope=by.scope,
+        limit=query.limit + 1,
+        before=query.before,
+        states=[] if query.state is None else [query.state],
     )
     items = [RecordingAnswer.model_validate(recording) for recording in found[: query.limit]]
     return RecordingPage(items=items, next=items[-1].id if len(found) > query.limit else None)
@@ -48,7 +43,8 @@ async def start(call: Call, by: Actor, body: StartRecording) -> RecordingAnswer:
 
 async def show(call: Call, by: Actor, recording_id: UUID) -> RecordingDetailAnswer:
     """Show a recording and the file that stands for it."""
-    recording = await _get(call, by, recording_id, Permission.RECORDING_READ)
+    recording = await stored_recordings.get(call.controller.db, recording_id, scope=by.scope)
+    by.require(Permission.RECORDING_READ, of=recording)
     cache_file = await stored_cache_files.current_of(call.controller.db, recording_id, scope=by.scope)
     summary = RecordingAnswer.model_validate(recording)
     return RecordingDetailAnswer(**dict(summary), cache_file=None if cache_file is None else _described(cache_file))
@@ -64,75 +60,24 @@ async def cancel(call: Call, by: Actor, recording_id: UUID) -> RecordingAnswer:
     return RecordingAnswer.model_validate(await recordings.cancel_recording(call.controller.db, recording_id, by=by))
 
 
-async def audio(call: Call, by: Actor, recording_id: UUID) -> FileResponse:
+async def audio(call: Call, by: Actor, recording_id: UUID) -> Response:
     """Play a recording."""
-    recording, cache_file = await _cached(call, by, recording_id, Permission.RECORDING_PLAYBACK)
-    return FileResponse(call.controller, _audio_file(recording, cache_file, "inline"))
+    return await media.played(call.controller, recording_id, by=by)
 
 
-async def download(call: Call, by: Actor, recording_id: UUID) -> FileResponse:
+async def download(call: Call, by: Actor, recording_id: UUID) -> Response:
     """Download a recording."""
-    recording, cache_file = await _cached(call, by, recording_id, Permission.RECORDING_DOWNLOAD)
-    return FileResponse(call.controller, _audio_file(recording, cache_file, "attachment"))
+    return await media.downloaded(call.controller, recording_id, by=by)
 
 
-async def waveform(call: Call, by: Actor, recording_id: UUID) -> FileResponse:
+async def waveform(call: Call, by: Actor, recording_id: UUID) -> Response:
     """Draw a recording: its waveform as audiowaveform `.dat`, version 2."""
-    recording, cache_file = await _cached(call, by, recording_id, Permission.RECORDING_READ)
-    return FileResponse(
-        call.controller, _file(recording, cache_file, "waveform", "application/octet-stream", ".dat", "inline")
-    )
+    return await media.waveform(call.controller, recording_id, by=by)
 
 
-async def ledger(call: Call, by: Actor, recording_id: UUID) -> FileResponse:
+async def ledger(call: Call, by: Actor, recording_id: UUID) -> Response:
     """Hear what happened besides the sound."""
-    recording, cache_file = await _cached(call, by, recording_id, Permission.RECORDING_READ)
-    return FileResponse(
-        call.controller, _file(recording, cache_file, "ledger", "application/json", ".json", "attachment")
-    )
-
-
-async def _get(call: Call, by: Actor, recording_id: UUID, permission: Permission) -> Recording:
-    recording = await stored_recordings.get(call.controller.db, recording_id, scope=by.scope)
-    by.require(permission, of=recording)
-    return recording
-
-
-async def _cached(call: Call, by: Actor, recording_id: UUID, permission: Permission) -> tuple[Recording, CacheFile]:
-    """Raises NotCachedError for everything that was not proved to be whole."""
-    recording = await _get(call, by, recording_id, permission)
-    cache_file = await stored_cache_files.current_of(call.controller.db, recording_id, scope=by.scope)
-    state = CacheState.NONE if cache_file is None else cache_file.state
-    if cache_file is None or state is not CacheState.CACHED:
-        is_owed = state is CacheState.RECEIVING and recording.state.is_terminal
-        raise NotCachedError(state, _WHY_OWED if is_owed else _WHY_NOT[state])
-    return recording, cache_file
-
-
-def _audio_file(recording: Recording, cache_file: CacheFile, disposition: Disposition) -> StoredFile:
-    return _file(recording, cache_file, "audio", "audio/wav", ".wav", disposition)
-
-
-def _file(
-    recording: Recording,
-    cache_file: CacheFile,
-    part: PartName,
-    media_type: str,
-    suffix: str,
-    disposition: Disposition,
-) -> StoredFile:
-    assert cache_file.parts is not None
-    sealed = cache_file.parts[part]
-    return StoredFile(
-        cache_file_id=cache_file.id,
-        part=part,
-        bytes=sealed.bytes,
-        media_type=media_type,
-        etag=f'"{sealed.head_sha256[:16]}{sealed.body_sha256[:48]}"',
-        changed_at=cache_file.cached_at or cache_file.created_at,
-        name=download_name(recording.name, recording.started_at, suffix),
-        disposition=disposition,
-    )
+    return await media.ledger(call.controller, recording_id, by=by)
 
 
 def _described(cache_file: CacheFile) -> CacheFileAnswer:

@@ -15,8 +15,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from protocol.messages import PartName
-from web.api.ranges import ByteRange, is_known, range_holds, requested_range
 from web.domain.errors import NotCachedError
+from web.media.ranges import ByteRange, is_known, range_holds, requested_range
 from web.services.controller import Controller
 from web.services.stored_content import StoredPart
 

@@ -1,0 +1,5 @@
+"""What is wrong with stored bytes."""
+
+
+class ContentError(Exception):
+    """Bytes that are not what they should be."""

@@ -1,0 +1,87 @@
+"""What of a recording is given out, to whom, and in which form."""
+
+from uuid import UUID
+
+from protocol.messages import PartName
+from web.domain.access import Actor, Permission
+from web.domain.cache_files import CacheFile
+from web.domain.errors import NotCachedError
+from web.domain.recordings import Recording
+from web.domain.states import CacheState
+from web.media.files import Disposition, FileResponse, StoredFile, download_name
+from web.services.controller import Controller
+from web.store import cache_files, recordings
+
+_WHY_NOT = {
+    CacheState.NONE: "Nothing of this recording has arrived here yet.",
+    CacheState.RECEIVING: "This recording is still growing; it can be had once it has ended and was checked.",
+    CacheState.REMOVED: "The file was removed by retention.",
+    CacheState.DAMAGED: "The stored file is damaged and is not given out.",
+}
+_WHY_OWED = "This recording ended before all of it had arrived; its node delivers the rest when it is back."
+
+
+async def played(controller: Controller, recording_id: UUID, *, by: Actor) -> FileResponse:
+    """The whole sound, in ranges. Raises NotCachedError for everything that was not proved to be whole."""
+    recording, cache_file = await _cached(controller, recording_id, by, Permission.RECORDING_PLAYBACK)
+    return FileResponse(controller, _audio_file(recording, cache_file, "inline"))
+
+
+async def downloaded(controller: Controller, recording_id: UUID, *, by: Actor) -> FileResponse:
+    """The same, to be saved under the name of the recording."""
+    recording, cache_file = await _cached(controller, recording_id, by, Permission.RECORDING_DOWNLOAD)
+    return FileResponse(controller, _audio_file(recording, cache_file, "attachment"))
+
+
+async def waveform(controller: Controller, recording_id: UUID, *, by: Actor) -> FileResponse:
+    """The waveform as audiowaveform `.dat`, version 2."""
+    recording, cache_file = await _cached(controller, recording_id, by, Permission.RECORDING_READ)
+    return FileResponse(
+        controller, _file(recording, cache_file, "waveform", "application/octet-stream", ".dat", "inline")
+    )
+
+
+async def ledger(controller: Controller, recording_id: UUID, *, by: Actor) -> FileResponse:
+    """What happened besides the sound, as JSON."""
+    recording, cache_file = await _cached(controller, recording_id, by, Permission.RECORDING_READ)
+    return FileResponse(controller, _file(recording, cache_file, "ledger", "application/json", ".json", "attachment"))
+
+
+async def _cached(
+    controller: Controller, recording_id: UUID, by: Actor, permission: Permission
+) -> tuple[Recording, CacheFile]:
+    """Raises NotCachedError for everything that was not proved to be whole."""
+    recording = await recordings.get(controller.db, recording_id, scope=by.scope)
+    by.require(permission, of=recording)
+    cache_file = await cache_files.current_of(controller.db, recording_id, scope=by.scope)
+    state = CacheState.NONE if cache_file is None else cache_file.state
+    if cache_file is None or state is not CacheState.CACHED:
+        is_owed = state is CacheState.RECEIVING and recording.state.is_terminal
+        raise NotCachedError(state, _WHY_OWED if is_owed else _WHY_NOT[state])
+    return recording, cache_file
+
+
+def _audio_file(recording: Recording, cache_file: CacheFile, disposition: Disposition) -> StoredFile:
+    return _file(recording, cache_file, "audio", cache_file.media_type, cache_file.suffix, disposition)
+
+
+def _file(
+    recording: Recording,
+    cache_file: CacheFile,
+    part: PartName,
+    media_type: str,
+    suffix: str,
+    disposition: Disposition,
+) -> StoredFile:
+    assert cache_file.parts is not None
+    sealed = cache_file.parts[part]
+    return StoredFile(
+        cache_file_id=cache_file.id,
+        part=part,
+        bytes=sealed.bytes,
+        media_type=media_type,
+        etag=f'"{sealed.head_sha256[:16]}{sealed.body_sha256[:48]}"',
+        changed_at=cache_file.cached_at or cache_file.created_at,
+        name=download_name(recording.name, recording.started_at, suffix),
+        disposition=disposition,
+    )
