@@ -8,6 +8,42 @@ from protocol.messages import JobSettings, Phase, Wish
 from web.domain.states import JobState
 
 
+LEAVES_NOTHING = frozenset(
+    {
+        "below_minimum",
+        "capture_not_started",
+        "channel_map_does_not_fit",
+        "codec_unknown",
+        "ended_before_start",
+        "interface_unknown",
+        "node_did_not_answer",
+        "not_claimed",
+        "nothing_captured",
+        "too_many_channels",
+        "window_over",
+    }
+)
+"""Reasons for which a job ends that captured nothing, or kept nothing."""
+
+
+@dataclass(frozen=True)
+class LastAttempt:
+    """The newest attempt at a recording, and what decides whether there can be another."""
+
+    id: UUID
+    node_id: UUID
+    attempt: int
+    state: JobState
+    settings: JobSettings
+    window_ends_at: datetime | None
+    """When its plan is over; None for one that runs until somebody stops it."""
+    is_window_over: bool
+    has_content: bool
+    """Whether anything whole of this recording was delivered."""
+    may_be_on_node: bool
+    """Whether any attempt may have left audio there."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One attempt at making a recording."""

@@ -1,5 +1,6 @@
 """Start, stop and cancel recordings."""
 
+from datetime import datetime
 from uuid import UUID
 
 from protocol.fit import misfit
@@ -16,8 +17,9 @@ from web.domain.states import JobState
 from web.services.endings import end_without_content
 from web.store import jobs, nodes, profiles, recordings
 from web.store.database import Database, Session
+from web.store.nodes import LockedNode
 
-_LEAD_SECONDS = 10.0
+LEAD_SECONDS = 10.0
 """A job may be claimed so long before its start: no request stands between the instant and the first sample."""
 
 
@@ -39,7 +41,7 @@ async def start_recording(db: Database, request: StartRecording, *, by: Actor) -
         await _check(session, request)
         locked = await nodes.lock(session, node.id)
         if not await _is_known(session, request):
-            await _require_capacity(session, request, node.name, locked.capacity)
+            await require_capacity(session, locked, request.starts_at)
             await _make(session, request, settings, profile.id, by)
         return await recordings.get(session, request.id, scope=by.scope)
 
@@ -52,6 +54,15 @@ async def stop_recording(db: Database, recording_id: UUID, *, by: Actor) -> Reco
 async def cancel_recording(db: Database, recording_id: UUID, *, by: Actor) -> Recording:
     """Wish for the end without delivering. After the end nothing changes."""
     return await _wish(db, recording_id, Wish.CANCEL, by)
+
+
+async def require_capacity(session: Session, node: LockedNode, starts_at: datetime | None) -> None:
+    """Raises CapacityError when a start at this instant, or now, is one too many. Later ones are not counted yet."""
+    if starts_at is not None and not await jobs.is_over(session, starts_at):
+        return
+    busy = await jobs.busy_recordings(session, node.id)
+    if len(busy) >= node.capacity:
+        raise CapacityError(node.name, node.capacity, busy)
 
 
 async def _is_known(session: Session, request: StartRecording) -> bool:
@@ -110,14 +121,6 @@ async def _check(session: Session, request: StartRecording) -> None:
         raise InvalidError(f"There is no upload policy {unknown[0]}.", field="upload_policy_ids")
 
 
-async def _require_capacity(session: Session, request: StartRecording, node_name: str, capacity: int) -> None:
-    if request.starts_at is not None and not await jobs.is_over(session, request.starts_at):
-        return
-    busy = await jobs.busy_recordings(session, request.node_id)
-    if len(busy) >= capacity:
-        raise CapacityError(node_name, capacity, busy)
-
-
 async def _make(session: Session, request: StartRecording, settings: JobSettings, profile_id: UUID, by: Actor) -> None:
     if not await recordings.add(session, request, profile_id=profile_id, created_by=by.name):
         await _is_known(session, request)  # by a start on another node, which must have another body
@@ -129,7 +132,7 @@ async def _make(session: Session, request: StartRecording, settings: JobSettings
         recording_id=request.id,
         node_id=request.node_id,
         settings=settings,
-        lead=_LEAD_SECONDS,
+        lead=LEAD_SECONDS,
     )
     await jobs.add_event(session, job_id, epoch=0, kind="created", actor=by.name)
     await jobs.tell(session, job_id)

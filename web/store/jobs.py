@@ -10,6 +10,7 @@ from protocol.messages import ClaimedJob, ClaimRequest, JobReport, JobSettings, 
 from protocol.timeouts import Timeouts
 from web.domain.endings import Ending
 from web.domain.errors import NotFoundError
+from web.domain.jobs import LEAVES_NOTHING, LastAttempt
 from web.domain.leases import HeldJob, LostJob, UnclaimedJob
 from web.domain.states import JobState
 from web.store.database import Row, Session
@@ -69,6 +70,32 @@ async def add_event(session: Session, job_id: UUID, *, epoch: int, kind: str, ac
 async def tell(session: Session, job_id: UUID) -> None:
     """Pages that show it hear of it once the transaction commits."""
     await session.rows("tell_job", id=job_id)
+
+
+async def last_attempt(session: Session, recording_id: UUID) -> LastAttempt:
+    """Raises NotFoundError."""
+    row = await session.row("last_attempt", recording_id=recording_id, leaves_nothing=sorted(LEAVES_NOTHING))
+    if row is None:
+        raise NotFoundError("recording", recording_id)
+    return LastAttempt(
+        **{**row, "state": JobState(row["state"]), "settings": JobSettings.model_validate(row["settings"])}
+    )
+
+
+async def add_retry(session: Session, job_id: UUID, last: LastAttempt, *, settings: JobSettings, lead: float) -> None:
+    """The attempt after this one; due `lead` seconds before its start, at once when that is past.
+
+    When its window is over it is there to deliver what was captured, and so has none that ends.
+    """
+    await session.rows(
+        "add_retry",
+        id=job_id,
+        last_id=last.id,
+        settings=settings.model_dump(mode="json"),
+        starts_at=settings.starts_at,
+        ends_at=settings.ends_at,
+        lead=timedelta(seconds=lead),
+    )
 
 
 async def newest_of(session: Session, recording_id: UUID) -> tuple[UUID, UUID]:

@@ -398,6 +398,34 @@ VALUES ({id}, {recording_id}, {attempt}, {node_id}, {backend}, {interface}, {set
         coalesce({starts_at}::timestamptz - {lead}::interval, clock_timestamp()), {ends_at}::timestamptz,
         coalesce({ends_at}, coalesce({starts_at}, clock_timestamp()) + {duration}::interval));
 
+-- last_attempt --
+-- The newest attempt at a recording, and what was left by it and those before.
+SELECT j.id, j.node_id, j.attempt, j.state, j.settings, w.ends_at AS window_ends_at,
+       coalesce(w.ends_at <= clock_timestamp(), false) AS is_window_over,
+       EXISTS (SELECT FROM cache_file c WHERE c.recording_id = j.recording_id AND c.state = 'cached') AS has_content,
+       EXISTS (SELECT FROM job a WHERE a.recording_id = j.recording_id AND a.epoch > 0
+               AND NOT a.reason = ANY({leaves_nothing}::text[])) AS may_be_on_node
+FROM job j
+CROSS JOIN LATERAL (SELECT coalesce((j.settings ->> 'ends_at')::timestamptz, j.window_ends_at) AS ends_at) w
+WHERE j.recording_id = {recording_id}
+ORDER BY j.attempt DESC
+LIMIT 1;
+
+-- add_retry --
+-- Makes the attempt after another one.
+INSERT INTO job (id, recording_id, attempt, node_id, backend, interface, settings, state, wish, epoch, run_at, ends_at,
+                 window_ends_at)
+SELECT {id}, recording_id, attempt + 1, node_id, backend, interface, {settings}, 'queued', 'run', 0,
+       greatest({starts_at}::timestamptz - {lead}::interval, clock_timestamp()), {ends_at}::timestamptz,
+       CASE WHEN {ends_at} > clock_timestamp() THEN {ends_at} END
+FROM job WHERE id = {last_id};
+
+-- queue_again --
+-- A recording that ended waits for another attempt.
+UPDATE recording
+SET state = 'queued', mark = NULL, health = NULL, started_at = NULL, ended_at = NULL, duration_ms = NULL
+WHERE id = {recording_id};
+
 -- add_job_event --
 -- Appends to the history of a job.
 INSERT INTO job_event (job_id, epoch, kind, actor) VALUES ({job_id}, {epoch}, {kind}, {actor});
@@ -593,16 +621,14 @@ WHERE c.id = {cache_file_id};
 SELECT c.id
 FROM cache_file c
 JOIN job j ON j.id = c.job_id
-WHERE c.state = 'receiving' AND (j.state IN ('completed', 'cancelled') OR j.state = 'failed' AND j.wish = 'cancel')
-  AND j.ended_at < clock_timestamp() - {since}::interval
+WHERE c.state = 'receiving' AND is_unwanted(j) AND j.ended_at < clock_timestamp() - {since}::interval
 ORDER BY c.id
 LIMIT {limit};
 
 -- forget_cache_file --
 -- An abandoned cache file whose bytes are gone.
 DELETE FROM cache_file c USING job j
-WHERE c.id = {cache_file_id} AND c.state = 'receiving' AND j.id = c.job_id
-  AND (j.state IN ('completed', 'cancelled') OR j.state = 'failed' AND j.wish = 'cancel')
+WHERE c.id = {cache_file_id} AND c.state = 'receiving' AND j.id = c.job_id AND is_unwanted(j)
 RETURNING c.recording_id;
 
 -- queue_uploads --

@@ -93,6 +93,11 @@ async def add(session: Session, request: StartRecording, *, profile_id: UUID, cr
     return True
 
 
+async def queue_again(session: Session, recording_id: UUID) -> None:
+    """As it was before its first attempt, for another one."""
+    await session.rows("queue_again", recording_id=recording_id)
+
+
 async def follow_phase(session: Session, recording_id: UUID, state: RecordingState) -> bool:
     """Move on to the state that the job's phase implies; False when that changes nothing."""
     return await session.row("follow_phase", recording_id=recording_id, state=state) is not None

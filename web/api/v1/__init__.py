@@ -20,6 +20,7 @@ ENDPOINTS = [
     Endpoint("GET", _RECORDING, recordings.show),
     Endpoint("POST", f"{_RECORDING}/stop", recordings.stop),
     Endpoint("POST", f"{_RECORDING}/cancel", recordings.cancel),
+    Endpoint("POST", f"{_RECORDING}/retry", recordings.retry, problems=_CONFLICT),
     Endpoint("GET", f"{_RECORDING}/audio", recordings.audio, media=_AUDIO, problems=_STORED),
     Endpoint("GET", f"{_RECORDING}/download", recordings.download, media=_AUDIO, problems=_STORED),
     Endpoint(

@@ -18,6 +18,7 @@ from web.domain.cache_files import CacheFile
 from web.domain.recordings import StartRecording
 from web.media import recordings as media
 from web.services import recordings
+from web.services import retry as retries
 from web.store import cache_files as stored_cache_files
 from web.store import recordings as stored_recordings
 
@@ -58,6 +59,11 @@ async def stop(call: Call, by: Actor, recording_id: UUID) -> RecordingAnswer:
 async def cancel(call: Call, by: Actor, recording_id: UUID) -> RecordingAnswer:
     """Cancel a recording; nothing is delivered."""
     return RecordingAnswer.model_validate(await recordings.cancel_recording(call.controller.db, recording_id, by=by))
+
+
+async def retry(call: Call, by: Actor, recording_id: UUID) -> RecordingAnswer:
+    """Try again to make a recording that failed or was cancelled; twice is once."""
+    return RecordingAnswer.model_validate(await retries.retry_recording(call.controller.db, recording_id, by=by))
 
 
 async def audio(call: Call, by: Actor, recording_id: UUID) -> Response:
