@@ -4,7 +4,7 @@ set shell := ["sh", "-eu", "-c"]
 
 python := ".venv/bin/python"
 # What the demo needs, what the tests need besides: commands, and the Debian packages that bring them.
-build_commands := "cc:build-essential curl:curl"
+build_commands := "cc:build-essential make:build-essential cmake:cmake curl:curl"
 test_commands := "sox:sox ffmpeg:ffmpeg flac:flac arecord:alsa-utils openssl:openssl strace:strace"
 
 _list:

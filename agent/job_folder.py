@@ -6,23 +6,29 @@ import structlog
 
 from agent.files import BrokenFileError, read_model, remove
 from agent.states import RenderTask, Rendition
+from protocol.messages import PartName
 
 log = structlog.get_logger()
 
 
 class JobFolder:
-    """`jobs/<id>/`. The renderer writes audio, waveform, ledger and rendition; the agent writes the rest."""
+    """`jobs/<id>/`. The renderer writes audio, waveform, seek, ledger and rendition; the agent writes the rest."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.job = path / "job.json"
         self.render = path / "render.json"
-        self.audio = path / "audio.wav"
+        self.audio = path / "audio"
         self.waveform = path / "waveform.dat"
+        self.seek = path / "seek"
         self.ledger = path / "ledger.json"
         self.rendition = path / "rendition.json"
         self.lock = path / "lock"
         self.log = path / "renderer.log"
+
+    def part(self, name: PartName) -> Path:
+        """The file of one part of the content."""
+        return {"audio": self.audio, "waveform": self.waveform, "seek": self.seek, "ledger": self.ledger}[name]
 
     def read_rendition(self) -> Rendition | None:
         """The finished rendition, None while there is none. A broken one is moved aside, and so made again."""
@@ -46,5 +52,5 @@ class JobFolder:
 
     def drop_rendition(self) -> None:
         """Removes what was rendered; the take still has it."""
-        for path in (self.rendition, self.audio, self.waveform, self.ledger):
+        for path in (self.rendition, self.audio, self.waveform, self.seek, self.ledger):
             remove(path)

@@ -17,6 +17,7 @@ from protocol.messages import (
     InterfaceRef,
     Milliseconds,
     Origin,
+    PartName,
     PartSeal,
     Phase,
     RecordingFacts,
@@ -194,10 +195,20 @@ class Rendition(Stored):
     origin: Origin
     audio: PartSeal
     waveform: PartSeal
+    seek: PartSeal
     ledger: PartSeal
     facts: RecordingFacts
     captured_bytes: int
     """Bytes of audio that came from the device, gaps not counted."""
+
+    def part(self, name: PartName) -> PartSeal:
+        seals: dict[PartName, PartSeal] = {
+            "audio": self.audio,
+            "waveform": self.waveform,
+            "seek": self.seek,
+            "ledger": self.ledger,
+        }
+        return seals[name]
 
 
 class Released(Stored):

@@ -23,7 +23,7 @@ from agent.spool import Listener, Progress, Spool
 from agent.states import Instant, JobState, Rendition, Stage
 from core_rs import sha256_file
 from protocol.ids import new_id
-from protocol.messages import HEAD_BYTES_OF, CacheFileRequest, Origin, PartName, PartSeal, SealRequest, Wish
+from protocol.messages import HEAD_BYTES_OF, CacheFileRequest, Origin, PartName, SealRequest, Wish
 
 log = structlog.get_logger()
 
@@ -32,8 +32,8 @@ REQUEST_BYTES = 8 * 1024 * 1024
 MISMATCHES_BEFORE_ALARM = 3
 REFUSALS_BEFORE_ALARM = 3
 _FOLLOWED = {Stage.CAPTURING, Stage.FINISHING, Stage.UPLOADING}
-_WAVEFORM_EVERY = 4
-"""The waveform grows slowly: it is sent in every so manieth round."""
+_OTHERS_EVERY = 4
+"""Seek index and waveform grow slowly: they are sent in every so manieth round."""
 
 
 class Uploads:
@@ -201,18 +201,22 @@ class Upload:
     # ---- the bytes ----
 
     async def _send_new(self, state: JobState, rendition: Rendition | None) -> None:
+        """The seek index speaks only of audio that the controller has: its size is asked before the audio goes."""
         self._rounds += 1
-        await self._send(state, "audio", rendition.audio if rendition else None)
-        if rendition or self._rounds % _WAVEFORM_EVERY == 1:
-            await self._send(state, "waveform", rendition.waveform if rendition else None)
-        if rendition:
-            await self._send(state, "ledger", rendition.ledger)
+        if rendition is not None:
+            for part in HEAD_BYTES_OF:
+                await self._send(state, part, rendition.part(part).bytes, is_final=True)
+            return
+        seek_bytes = await self._size("seek")
+        await self._send(state, "audio", await self._size("audio"))
+        if self._rounds % _OTHERS_EVERY == 1:
+            await self._send(state, "seek", seek_bytes)
+            await self._send(state, "waveform", await self._size("waveform"))
 
-    async def _send(self, state: JobState, part: PartName, final: PartSeal | None) -> None:
-        """Sends what the file has and the controller has not; a file that is made again first has to catch up."""
-        path = {"audio": self._folder.audio, "waveform": self._folder.waveform, "ledger": self._folder.ledger}[part]
-        size = final.bytes if final else await asyncio.to_thread(_size, path)
-        if final and self._offsets[part] > size:
+    async def _send(self, state: JobState, part: PartName, size: int, *, is_final: bool = False) -> None:
+        """Sends so much of a file as the controller has not; one that is made again first has to catch up."""
+        path = self._folder.part(part)
+        if is_final and self._offsets[part] > size:
             await self._begin_anew()
             raise WrongOffsetError(f"The controller holds more of {path} than there is.", 0)
         assert state.cache_file_id is not None
@@ -223,10 +227,13 @@ class Upload:
                     safe = await self._client.append(state.cache_file_id, part, self._lease(state), content)
             except WrongOffsetError as wrong:
                 safe = wrong.offset
-                if final and safe > size:
+                if is_final and safe > size:
                     raise
             self._offsets[part] = safe
             self._note_progress()
+
+    async def _size(self, part: PartName) -> int:
+        return await asyncio.to_thread(_size, self._folder.part(part))
 
     async def _seal(self, state: JobState, rendition: Rendition) -> None:
         assert state.cache_file_id is not None
@@ -238,6 +245,7 @@ class Upload:
             origin=Origin.SALVAGED if state.owed else rendition.origin,
             audio=rendition.audio,
             waveform=rendition.waveform,
+            seek=rendition.seek,
             ledger=rendition.ledger,
             facts=rendition.facts,
         )
@@ -285,16 +293,12 @@ class Upload:
 
     def _is_intact(self, rendition: Rendition) -> bool:
         """Whether the files on disk are the ones that were rendered."""
-        parts: tuple[tuple[Any, PartName, PartSeal], ...] = (
-            (self._folder.audio, "audio", rendition.audio),
-            (self._folder.waveform, "waveform", rendition.waveform),
-            (self._folder.ledger, "ledger", rendition.ledger),
-        )
-        return all(
-            _size(path) == seal.bytes
-            and sha256_file(path, min(HEAD_BYTES_OF[part], seal.bytes), seal.bytes) == seal.body_sha256
-            for path, part, seal in parts
-        )
+        for part in HEAD_BYTES_OF:
+            path, seal = self._folder.part(part), rendition.part(part)
+            head_bytes = min(HEAD_BYTES_OF[part], seal.bytes)
+            if _size(path) != seal.bytes or sha256_file(path, head_bytes, seal.bytes) != seal.body_sha256:
+                return False
+        return True
 
     # ---- what others see ----
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from bench import measure, sources
-from core_rs import ChannelMap, PcmFormat, Take, TakeWriter, Waveform, WavRendition, scan_wav
+from core_rs import ChannelMap, PcmFormat, Rendition, Take, TakeWriter, Waveform, scan_wav
 
 SEGMENTS = 60
 FORMAT = PcmFormat(2, sources.SAMPLE_RATE_HZ, "s16")
@@ -125,7 +125,7 @@ def compare(folder: Path, take: Take) -> None:
 def stitch(take: Take, target: Path) -> None:
     """What a renderer does for WAV, the sync to disk included."""
     waveform = Waveform(FORMAT)
-    rendition = WavRendition(target, FORMAT)
+    rendition = Rendition.wav(target, FORMAT)
     rendition.append(take, 0, take.durable_frame, ChannelMap.identity(FORMAT.channels), waveform)
     waveform.finish()
     rendition.finish()

@@ -15,7 +15,9 @@ from typing import Literal, final
 from typing_extensions import Buffer
 
 __all__ = [
+    "FLAC_VERSION",
     "HEAD_BYTES",
+    "LAME_VERSION",
     "AudioError",
     "ChannelLevels",
     "ChannelMap",
@@ -30,6 +32,7 @@ __all__ = [
     "GrowthGuard",
     "LevelMeter",
     "PcmFormat",
+    "Rendition",
     "RenditionSeal",
     "SampleType",
     "Segment",
@@ -40,7 +43,6 @@ __all__ = [
     "TakeWriter",
     "Tear",
     "UnsupportedFormatError",
-    "WavRendition",
     "Waveform",
     "coarser_waveform",
     "counter_pcm",
@@ -413,16 +415,19 @@ def scan_wav(path: StrPath, *, frames_per_bin: int = 512, bits: Literal[8, 16] =
 def sha256_file(path: StrPath, start_byte: int = 0, end_byte: int | None = None) -> str:
     """SHA-256 of a range of a file, read in blocks."""
 
-# ---- the WAV rendition ----
+# ---- renditions ----
 
 HEAD_BYTES: int
 """Bytes at the start of every rendition that may still change until it is sealed: 4096."""
+LAME_VERSION: str
+FLAC_VERSION: str
+"""Of the encoders that are built in: another version may give other bytes."""
 
 @final
 class RenditionSeal:
     @property
     def head(self) -> builtins.bytes:
-        """The final first HEAD_BYTES of the file."""
+        """The final first HEAD_BYTES of the file, or the whole file when it is shorter."""
     @property
     def head_sha256(self) -> str: ...
     @property
@@ -432,26 +437,47 @@ class RenditionSeal:
     def bytes(self) -> int: ...
     @property
     def frames(self) -> int: ...
+    @property
+    def seek(self) -> builtins.bytes:
+        """The last entries of the seek index."""
 
 @final
-class WavRendition:
-    """One WAV/RF64 file whose samples begin at byte HEAD_BYTES; the body only ever grows.
+class Rendition:
+    """One file that only grows, but for its first HEAD_BYTES; the same frames give the same bytes, however cut.
 
-    The head is written provisionally at the start (it claims an unknown length) and for good by `finish`.
+    `format` is that of the frames that are encoded. A head with which the growing file plays is written at the start, the
+    final one by `finish`. After an OSError the rendition is to be made again.
     """
 
-    def __new__(cls, path: StrPath, format: PcmFormat) -> WavRendition:
-        """Creates or empties the file."""
+    @staticmethod
+    def wav(path: StrPath, format: PcmFormat) -> Rendition:
+        """Creates or empties the file, as the others do. RF64 when it is long; samples begin at byte HEAD_BYTES."""
+    @staticmethod
+    def flac(path: StrPath, format: PcmFormat) -> Rendition:
+        """Raises UnsupportedFormatError for more than 8 channels and for samples that are not s16 or s24."""
+    @staticmethod
+    def mp3(
+        path: StrPath, format: PcmFormat, *, vbr_quality: int | None = None, bitrate_kbps: int | None = None
+    ) -> Rendition:
+        """Either a quality (0 best, 9 smallest) that the bitrate follows, or a bitrate.
+
+        Raises UnsupportedFormatError for more than 2 channels, and for sample rates and bitrates that MP3 does not have.
+        """
     def append(
         self, take: Take, start_frame: int, end_frame: int, channel_map: ChannelMap, waveform: Waveform | None = None
-    ) -> bytes:
-        """Reads, maps, writes, hashes and draws in one go. Returns the waveform bytes that became complete."""
+    ) -> tuple[bytes, bytes]:
+        """Reads, maps, encodes, writes, hashes and draws in one go.
+
+        Returns the waveform bytes that became complete, and the new entries of the seek index (`protocol.messages.SEEK_ENTRY`);
+        the bytes that these speak of are in the file.
+        """
     @property
-    def frames(self) -> int: ...
+    def frames(self) -> int:
+        """Encoded so far; some of them may still be held back."""
     def levels(self) -> list[ChannelLevels]:
         """Of the mapped frames since the last asking."""
     def finish(self) -> RenditionSeal:
-        """Writes the final head and syncs the file."""
+        """Writes what was held back and the final head, and syncs the file."""
 
 # ---- known signals, made fast enough for many channels ----
 

@@ -1,55 +1,79 @@
 """What turns frames of a take into a rendition, by codec."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from agent.errors import DoesNotFitError
-from core_rs import ChannelMap, PcmFormat, Take, Waveform, WavRendition
-from protocol.messages import CaptureFormat, ChannelLevel, Encoding
+from core_rs import (
+    FLAC_VERSION,
+    LAME_VERSION,
+    ChannelMap,
+    PcmFormat,
+    Rendition,
+    RenditionSeal,
+    SampleType,
+    Take,
+    Waveform,
+)
+from protocol.fit import misfit
+from protocol.messages import CaptureFormat, ChannelLevel, Encoding, FlacEncoding, Mp3Encoding, WavEncoding
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """A finished file. `head` is its final first bytes, of which the body digest knows nothing."""
+class Encoder:
+    """Writes one file that only grows, but for its head. The same frames give the same bytes, however cut."""
 
-    head: bytes
-    head_sha256: str
-    body_sha256: str
-    bytes: int
-    frames: int
+    def __init__(self, rendition: Rendition, channel_map: list[list[float]], waveform: Waveform) -> None:
+        self._rendition = rendition
+        self._map = ChannelMap(channel_map)
+        self._waveform = waveform
 
+    def feed(self, take: Take, start_frame: int, end_frame: int) -> tuple[bytes, bytes]:
+        """Maps and encodes these frames; the bytes of the waveform and of the seek index that became complete."""
+        return self._rendition.append(take, start_frame, end_frame, self._map, self._waveform)
 
-class Encoder(Protocol):
-    """Writes one file that only ever grows, but for its head. The same frames give the same bytes, however cut."""
-
-    def feed(self, take: Take, start_frame: int, end_frame: int) -> bytes:
-        """Maps and encodes these frames; the waveform bytes that became complete."""
-
-    def finish(self) -> Encoded:
-        """Writes the final head and makes the file durable."""
+    def finish(self) -> RenditionSeal:
+        """Writes what was held back and the final head, and makes the file durable."""
+        return self._rendition.finish()
 
     def levels(self) -> list[ChannelLevel]:
         """Of all frames so far, one an output channel."""
+        return [
+            ChannelLevel(peak_dbfs=_dbfs(one.peak_dbfs), rms_dbfs=_dbfs(one.rms_dbfs))
+            for one in self._rendition.levels()
+        ]
 
 
 def open_encoder(
     encoding: Encoding, capture: CaptureFormat, channel_map: list[list[float]], path: Path, waveform: Waveform
 ) -> Encoder:
     """Creates or empties the file."""
-    return _ENCODERS[encoding.codec](path, output_format(encoding, capture, channel_map), channel_map, waveform)
+    format = output_format(encoding, capture, channel_map)
+    match encoding:
+        case WavEncoding():
+            rendition = Rendition.wav(path, format)
+        case FlacEncoding():
+            rendition = Rendition.flac(path, format)
+        case Mp3Encoding():
+            rendition = Rendition.mp3(
+                path, format, vbr_quality=encoding.vbr_quality, bitrate_kbps=encoding.bitrate_kbps
+            )
+    return Encoder(rendition, channel_map, waveform)
 
 
 def output_format(encoding: Encoding, capture: CaptureFormat, channel_map: list[list[float]]) -> PcmFormat:
     """What one frame of the rendition looks like before it is encoded."""
-    return PcmFormat(len(channel_map), capture.sample_rate_hz, encoding.sample_type or capture.sample_type)
+    return PcmFormat(len(channel_map), capture.sample_rate_hz, _sample_type(encoding, capture))
 
 
 def encoder_version(encoding: Encoding) -> str:
     """Names the encoder: another version may write other bytes."""
-    return _VERSIONS[encoding.codec]
+    match encoding:
+        case WavEncoding():
+            return "reelkeeper-wav 1"
+        case FlacEncoding():
+            return f"reelkeeper-flac 1, libFLAC {FLAC_VERSION}"
+        case Mp3Encoding():
+            return f"reelkeeper-mp3 1, LAME {LAME_VERSION}"
 
 
 def check_fit(encoding: Encoding, capture: CaptureFormat, channel_map: list[list[float]]) -> None:
@@ -65,37 +89,20 @@ def check_fit(encoding: Encoding, capture: CaptureFormat, channel_map: list[list
         raise DoesNotFitError(
             "too_many_channels", f"{len(channel_map)} output channels do not fit. Choose a map with at most 64."
         )
-    if encoding.codec not in _ENCODERS:
-        raise DoesNotFitError(
-            "codec_unknown", f"This node has no encoder for {encoding.codec}. Choose one of {', '.join(_ENCODERS)}."
-        )
+    why = misfit(encoding, len(channel_map), capture.sample_rate_hz)
+    if why is not None:
+        raise DoesNotFitError("encoding_does_not_fit", why)
 
 
-class _Wav:
-    """WAV, RF64 when it is long."""
-
-    def __init__(self, path: Path, format: PcmFormat, channel_map: list[list[float]], waveform: Waveform) -> None:
-        self._rendition = WavRendition(path, format)
-        self._map = ChannelMap(channel_map)
-        self._waveform = waveform
-
-    def feed(self, take: Take, start_frame: int, end_frame: int) -> bytes:
-        return self._rendition.append(take, start_frame, end_frame, self._map, self._waveform)
-
-    def finish(self) -> Encoded:
-        seal = self._rendition.finish()
-        return Encoded(seal.head, seal.head_sha256, seal.body_sha256, seal.bytes, seal.frames)
-
-    def levels(self) -> list[ChannelLevel]:
-        return [
-            ChannelLevel(peak_dbfs=_dbfs(one.peak_dbfs), rms_dbfs=_dbfs(one.rms_dbfs))
-            for one in self._rendition.levels()
-        ]
+def _sample_type(encoding: Encoding, capture: CaptureFormat) -> SampleType:
+    match encoding:
+        case WavEncoding():
+            return encoding.sample_type or capture.sample_type
+        case FlacEncoding():
+            return "s16" if encoding.bits == 16 else "s24"
+        case Mp3Encoding():
+            return capture.sample_type
 
 
 def _dbfs(value: float) -> float | None:
     return round(value, 3) if math.isfinite(value) else None
-
-
-_ENCODERS: dict[str, Callable[[Path, PcmFormat, list[list[float]], Waveform], Encoder]] = {"wav": _Wav}
-_VERSIONS = {"wav": "reelkeeper-wav 1"}

@@ -1,19 +1,17 @@
 """Following one take: encode what became durable, until the end of the recording is reached."""
 
 import base64
-import os
 import time
-from hashlib import sha256
-from pathlib import Path
 
 from agent.errors import RendererError
-from agent.files import write_bytes, write_model
+from agent.files import write_model
 from agent.job_folder import JobFolder
-from agent.renderer.encoders import Encoded, encoder_version, open_encoder, output_format
+from agent.renderer.encoders import Encoder, encoder_version, open_encoder, output_format
 from agent.renderer.facts import end_within, facts, gaps_within, origin
+from agent.renderer.parts import SeekFile, WaveformFile, write_ledger
 from agent.states import RenderTask, Rendition
-from core_rs import Digest, Take, Waveform
-from protocol.messages import HEAD_BYTES_OF, ChannelLevel, PartSeal
+from core_rs import Take
+from protocol.messages import PartSeal
 
 BLOCK_BYTES = 2 * 1024 * 1024
 NEAR_END_SECONDS = 0.01
@@ -36,7 +34,7 @@ def follow(folder: JobFolder) -> None:
 
 def _made(folder: JobFolder, task: "TaskFile", take: Take) -> bool:
     """One pass over the recording. False when its end turned out to lie before what was encoded already."""
-    waveform = WaveformFile(folder.waveform, task.now)
+    waveform, seek = WaveformFile(folder.waveform, task.now), SeekFile(folder.seek)
     encoder = open_encoder(task.now.encoding, task.now.capture, task.now.channel_map, folder.audio, waveform.drawing)
     block = _block_frames(task.now)
     frame = task.now.start_frame
@@ -44,7 +42,9 @@ def _made(folder: JobFolder, task: "TaskFile", take: Take) -> bool:
         known = take.durable_frame - task.now.hold_back_frames if end is None else min(take.durable_frame, end)
         if frame < known:
             until = min(frame + block, known)
-            waveform.append(encoder.feed(take, frame, until))
+            bins, entries = encoder.feed(take, frame, until)
+            waveform.append(bins)
+            seek.append(entries)
             frame = until
         else:
             time.sleep(NEAR_END_SECONDS if end is not None else task.now.poll_ms / 1000)
@@ -52,8 +52,9 @@ def _made(folder: JobFolder, task: "TaskFile", take: Take) -> bool:
         task.look()
     if frame > end:
         waveform.close()
+        seek.close()
         return False
-    _finish(folder, task.now, take, end, encoder.finish(), waveform, encoder.levels())
+    _finish(folder, task.now, take, end, encoder, waveform, seek)
     return True
 
 
@@ -82,34 +83,6 @@ class TaskFile:
         self.now = task
 
 
-class WaveformFile:
-    """`waveform.dat` while it grows. Its header counts the bins once it is finished."""
-
-    def __init__(self, path: Path, task: RenderTask) -> None:
-        self.drawing = Waveform(output_format(task.encoding, task.capture, task.channel_map))
-        self._body = Digest()
-        self._file = path.open("wb", buffering=0)
-        self._file.write(self.drawing.header())
-
-    def append(self, bins: bytes) -> None:
-        self._file.write(bins)
-        self._body.update(bins)
-
-    def finish(self) -> PartSeal:
-        """Draws the last bin, writes the final header and makes the file durable."""
-        self.append(self.drawing.finish())
-        header = self.drawing.header()
-        assert len(header) == HEAD_BYTES_OF["waveform"]
-        os.pwrite(self._file.fileno(), header, 0)
-        os.fsync(self._file.fileno())
-        length = self._file.tell()
-        self.close()
-        return _seal(length, header, self._body.hexdigest())
-
-    def close(self) -> None:
-        self._file.close()
-
-
 def _end(take: Take, task: RenderTask) -> int | None:
     """The last frame, None while it is not known."""
     if task.end_frame is None:
@@ -123,13 +96,13 @@ def _finish(
     task: RenderTask,
     take: Take,
     end_frame: int,
-    audio: Encoded,
+    encoder: Encoder,
     waveform: WaveformFile,
-    levels: list[ChannelLevel],
+    seek: SeekFile,
 ) -> None:
-    found = facts(task, take, end_frame, levels)
-    ledger = found.model_dump_json(indent=1).encode()
-    write_bytes(folder.ledger, ledger)
+    audio = encoder.finish()
+    seek.append(audio.seek)
+    found = facts(task, take, end_frame, encoder.levels())
     gap_frames = sum(gap.frames for gap in gaps_within(take, task.start_frame, end_frame))
     frame_bytes = output_format(task.encoding, task.capture, task.channel_map).frame_bytes
     rendition = Rendition(
@@ -141,20 +114,12 @@ def _finish(
             body_sha256=audio.body_sha256,
         ),
         waveform=waveform.finish(),
-        ledger=_seal(len(ledger), b"", sha256(ledger).hexdigest()),
+        seek=seek.finish(),
+        ledger=write_ledger(folder.ledger, found.model_dump_json(indent=1).encode()),
         facts=found,
         captured_bytes=(found.frames - gap_frames) * frame_bytes,
     )
     write_model(folder.rendition, rendition)
-
-
-def _seal(length: int, head: bytes, body_sha256: str) -> PartSeal:
-    return PartSeal(
-        bytes=length,
-        head=base64.b64encode(head).decode(),
-        head_sha256=sha256(head).hexdigest(),
-        body_sha256=body_sha256,
-    )
 
 
 def _block_frames(task: RenderTask) -> int:

@@ -49,6 +49,12 @@ pub enum Error {
         /// Which range or part.
         reason: String,
     },
+    /// An encoder of others gave up.
+    #[error("{reason}")]
+    Encoder {
+        /// Which, and what it said.
+        reason: String,
+    },
     /// A channel map that does not fit the channels at hand.
     #[error("channel map: {reason}")]
     ChannelMap {

@@ -83,7 +83,7 @@ def test_partition_beyond_lease_and_grace_fails_the_job_and_everything_stays_on_
     assert system.request("GET", f"/recordings/{recording}/download").status_code == 409
     proxy.is_cut = False
     wait_for("the job to be owed", lambda: system.spooled_job(recording).get("owed"), 60)
-    numbers = counter_of(system.job_folder(recording) / "audio.wav")
+    numbers = counter_of(system.job_folder(recording) / "audio")
     assert breaks_of(numbers) == []
     assert len(numbers) > (T.lease + T.grace_capturing) * RATE
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_rs import PcmFormat, SampleType, Waveform, WavRendition
+from core_rs import PcmFormat, Rendition, SampleType, Waveform
 from protocol.messages import (
     SEEK_ENTRY,
     CaptureFormat,
@@ -50,7 +50,7 @@ def facts(frames: int = 0, channels: int = 2, sample_type: SampleType = "s16", *
 
 
 def core_head(folder: Path, channels: int, sample_type: SampleType) -> bytes:
-    return WavRendition(folder / "a.wav", PcmFormat(channels, 48_000, sample_type)).finish().head
+    return Rendition.wav(folder / "a.wav", PcmFormat(channels, 48_000, sample_type)).finish().head
 
 
 @pytest.mark.parametrize("sample_type", SAMPLE_TYPES)

@@ -16,11 +16,11 @@ from core_rs import (
     ChannelMap,
     ChannelMapError,
     PcmFormat,
+    Rendition,
     SegmentMismatchError,
     Take,
     TakeWriter,
     Waveform,
-    WavRendition,
     keyed_pcm,
     scan_wav,
 )
@@ -47,8 +47,8 @@ def take(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def rendered(
     path: Path, take: Take, channel_map: ChannelMap, sample_type: SampleType, cuts: tuple[int, ...] = (0, 20_000)
-) -> WavRendition:
-    rendition = WavRendition(path, PcmFormat(channel_map.outputs, take.format.sample_rate_hz, sample_type))
+) -> Rendition:
+    rendition = Rendition.wav(path, PcmFormat(channel_map.outputs, take.format.sample_rate_hz, sample_type))
     for start, end in pairwise(cuts):
         rendition.append(take, start, end, channel_map)
     return rendition
@@ -145,10 +145,10 @@ def test_the_waveform_is_drawn_from_the_mapped_frames(tmp_path: Path, take: Take
     path = tmp_path / "a.wav"
     format = PcmFormat(1, 8000, "s16")
     waveform = Waveform(format, 100)
-    rendition = WavRendition(path, format)
+    rendition = Rendition.wav(path, format)
     channel_map = ChannelMap.mono(inputs=3)
-    bins = rendition.append(take, 50, 7321, channel_map, waveform)
-    bins += rendition.append(take, 7321, 19_999, channel_map, waveform)
+    bins = rendition.append(take, 50, 7321, channel_map, waveform)[0]
+    bins += rendition.append(take, 7321, 19_999, channel_map, waveform)[0]
     rendition.finish()
     bins += waveform.finish()
     assert waveform.header() + bins == scan_wav(path, frames_per_bin=100).waveform
@@ -201,4 +201,4 @@ def test_nothing_is_appended_behind_the_seal(tmp_path: Path, take: Take) -> None
 
 def test_a_folder_that_is_not_there_is_an_os_error_that_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"gone/a\.wav"):
-        WavRendition(tmp_path / "gone" / "a.wav", PcmFormat(1, 8000, "s16"))
+        Rendition.wav(tmp_path / "gone" / "a.wav", PcmFormat(1, 8000, "s16"))

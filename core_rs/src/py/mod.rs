@@ -3,6 +3,7 @@
 //! Every fault is translated once, by `From<Error> for PyErr`; work on disk runs detached from the interpreter.
 
 mod buffer;
+mod rendition;
 mod signal;
 mod take;
 
@@ -35,7 +36,7 @@ impl From<Error> for PyErr {
             Error::SegmentMismatch { .. } => SegmentMismatchError::new_err(text),
             Error::ChannelMap { .. } => ChannelMapError::new_err(text),
             Error::TakeClosed { .. } => TakeClosedError::new_err(text),
-            Error::InvalidArgument { .. } => AudioError::new_err(text),
+            Error::Encoder { .. } | Error::InvalidArgument { .. } => AudioError::new_err(text),
         }
     }
 }
@@ -54,5 +55,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("ChannelMapError", py.get_type::<ChannelMapError>())?;
     module.add("TakeClosedError", py.get_type::<TakeClosedError>())?;
     take::register(module)?;
-    signal::register(module)
+    signal::register(module)?;
+    rendition::register(module)
 }

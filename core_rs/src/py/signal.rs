@@ -1,4 +1,4 @@
-//! What is computed from samples: maps, waveforms, levels, digests, renditions, known signals.
+//! What is computed from samples: maps, waveforms, levels, digests, known signals.
 
 use std::path::PathBuf;
 
@@ -6,9 +6,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::buffer::Bytes;
-use super::take::{ChannelLevels, PcmFormat, Take};
+use super::take::{ChannelLevels, PcmFormat};
 use crate::waveform::Bits;
-use crate::{channels, digest, growth, levels, rendition, synthetic, waveform};
+use crate::{channels, digest, growth, levels, synthetic, waveform};
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<GrowthGuard>()?;
@@ -17,9 +17,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Waveform>()?;
     module.add_class::<Digest>()?;
     module.add_class::<FileScan>()?;
-    module.add_class::<RenditionSeal>()?;
-    module.add_class::<WavRendition>()?;
-    module.add("HEAD_BYTES", rendition::HEAD_BYTES)?;
     module.add_function(wrap_pyfunction!(coarser_waveform_py, module)?)?;
     module.add_function(wrap_pyfunction!(scan_wav_py, module)?)?;
     module.add_function(wrap_pyfunction!(sha256_file_py, module)?)?;
@@ -140,7 +137,7 @@ impl LevelMeter {
 }
 
 #[pyclass(module = "core_rs")]
-struct Waveform(waveform::Waveform);
+pub struct Waveform(pub waveform::Waveform);
 
 #[pymethods]
 impl Waveform {
@@ -254,81 +251,6 @@ fn scan_wav_py(
 #[pyfunction(name = "sha256_file", signature = (path, start_byte = 0, end_byte = None))]
 fn sha256_file_py(py: Python<'_>, path: PathBuf, start_byte: u64, end_byte: Option<u64>) -> PyResult<String> {
     Ok(py.detach(|| digest::sha256_file(&path, start_byte, end_byte))?)
-}
-
-#[pyclass(frozen, module = "core_rs")]
-struct RenditionSeal(rendition::RenditionSeal);
-
-#[pymethods]
-impl RenditionSeal {
-    #[getter]
-    fn head<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.0.head)
-    }
-
-    #[getter]
-    fn head_sha256(&self) -> &str {
-        &self.0.head_sha256
-    }
-
-    #[getter]
-    fn body_sha256(&self) -> &str {
-        &self.0.body_sha256
-    }
-
-    #[getter]
-    fn bytes(&self) -> u64 {
-        self.0.bytes
-    }
-
-    #[getter]
-    fn frames(&self) -> u64 {
-        self.0.frames
-    }
-}
-
-#[pyclass(module = "core_rs")]
-struct WavRendition(rendition::WavRendition);
-
-#[pymethods]
-impl WavRendition {
-    #[new]
-    fn new(py: Python<'_>, path: PathBuf, format: PcmFormat) -> PyResult<Self> {
-        Ok(Self(py.detach(|| rendition::WavRendition::create(&path, format.0))?))
-    }
-
-    #[pyo3(signature = (take, start_frame, end_frame, channel_map, waveform = None))]
-    fn append<'py>(
-        &mut self,
-        py: Python<'py>,
-        take: &Bound<'py, Take>,
-        start_frame: u64,
-        end_frame: u64,
-        channel_map: &Bound<'py, ChannelMap>,
-        waveform: Option<PyRefMut<'py, Waveform>>,
-    ) -> PyResult<Bound<'py, PyBytes>> {
-        let (take, map) = (take.get(), &channel_map.get().0);
-        let mut waveform = waveform;
-        let drawing = waveform.as_deref_mut().map(|waveform| &mut waveform.0);
-        let rendition = &mut self.0;
-        let mut bins = Vec::new();
-        py.detach(|| rendition.append(&*take.lock(), start_frame, end_frame, map, drawing, &mut bins))?;
-        Ok(PyBytes::new(py, &bins))
-    }
-
-    #[getter]
-    fn frames(&self) -> u64 {
-        self.0.frames()
-    }
-
-    fn levels(&mut self) -> Vec<ChannelLevels> {
-        self.0.levels().into_iter().map(ChannelLevels::from).collect()
-    }
-
-    fn finish(&mut self, py: Python<'_>) -> PyResult<RenditionSeal> {
-        let rendition = &mut self.0;
-        Ok(RenditionSeal(py.detach(|| rendition.finish())?))
-    }
 }
 
 #[pyfunction(name = "counter_pcm")]
