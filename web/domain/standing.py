@@ -1,0 +1,147 @@
+"""How things stand: what is live, what needs somebody, how the last day went."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from protocol.messages import JobSettings, Phase, Wish
+from web.domain.nodes import Interface, Node
+from web.domain.space import bytes_per_second, capture_bytes_per_second, seconds_left
+from web.domain.states import RecordingState, Severity
+
+STARTS_WITHIN_SECONDS = 10.0
+"""A start that waits longer than this is worth a word."""
+
+
+@dataclass(frozen=True)
+class LiveRecording:
+    """A recording that has not ended, with its newest job."""
+
+    id: UUID
+    name: str
+    state: RecordingState
+    node_id: UUID
+    node_name: str
+    spool_free_bytes: int | None
+    interface_id: UUID | None
+    """None once the node's interface is forgotten."""
+    interface_label: str
+    settings: JobSettings
+    wish: Wish
+    phase: Phase | None
+    """None before the claim."""
+    lease_seconds: float | None
+    """Until the lease expires; below 0 once it has, and nobody has heard of the agent for so long."""
+    waited_seconds: float
+    """Since it was due; below 0 while it is not."""
+    elapsed_ms: int | None
+    """Since its first frame."""
+    remaining_ms: int | None
+    """Until its planned end, if it has one."""
+
+    @property
+    def channels(self) -> list[int]:
+        """Those of the capture, counted from 0, that are heard in it."""
+        return [index for index, gains in enumerate(zip(*self.settings.channel_map, strict=True)) if any(gains)]
+
+    @property
+    def is_due(self) -> bool:
+        return self.waited_seconds >= 0
+
+    @property
+    def is_out_of_contact(self) -> bool:
+        """Whether its node should have been heard of by now."""
+        return self.lease_seconds is not None and self.lease_seconds < 0
+
+    @property
+    def is_finishing(self) -> bool:
+        """Whether its capture is over, or was asked to be."""
+        return self.wish is not Wish.RUN or self.state is RecordingState.FINISHING
+
+    @property
+    def is_running(self) -> bool:
+        return self.state is RecordingState.RECORDING and not self.is_finishing and not self.is_out_of_contact
+
+    @property
+    def occupies_node(self) -> bool:
+        """Whether it counts in the node's capacity."""
+        is_capturing = self.phase in (Phase.STARTING, Phase.CAPTURING)
+        return self.wish is Wish.RUN and (is_capturing or (self.state is RecordingState.QUEUED and self.is_due))
+
+
+@dataclass(frozen=True)
+class NodeCard:
+    """A node with what it has and does."""
+
+    node: Node
+    interfaces: list[Interface]
+    live: list[LiveRecording]
+    """The recordings of this node that have not ended."""
+
+    @property
+    def busy(self) -> list[LiveRecording]:
+        """Those that count in its capacity."""
+        return [recording for recording in self.live if recording.occupies_node]
+
+    @property
+    def present(self) -> list[Interface]:
+        return [interface for interface in self.interfaces if interface.is_present]
+
+    @property
+    def likeliest(self) -> Interface | None:
+        """What somebody who starts a recording most probably means."""
+        return next((one for one in self.present if one.is_preferred), next(iter(self.present), None))
+
+    @property
+    def is_filling(self) -> bool:
+        return bool(self.busy)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until its disk is full: at the rate of now, or while it is idle as if its likeliest interface recorded."""
+        filling = bytes_per_second(recording.settings for recording in self.busy)
+        if not self.is_filling and self.likeliest is not None:
+            filling = capture_bytes_per_second(self.likeliest.capture)
+        return seconds_left(self.node.spool_free_bytes, filling)
+
+
+@dataclass(frozen=True)
+class Concern:
+    """One thing that somebody should look at: a recording, or a fault of a node."""
+
+    severity: Severity
+    message: str
+    at: datetime
+    events: int
+    """How many say so."""
+    node_id: UUID
+    node_name: str
+    recording_id: UUID | None
+    recording_name: str | None
+    is_failed: bool
+    """Whether the recording itself failed."""
+    heard_at_seconds: float | None
+    """The second of the recording at which it can be heard, where that is known."""
+
+
+@dataclass(frozen=True)
+class Concerns:
+    total: int
+    newest: list[Concern]
+
+
+@dataclass(frozen=True)
+class LastDay:
+    """Of the recordings that ended within 24 hours."""
+
+    completed: int
+    failed: int
+    cancelled: int
+
+
+@dataclass(frozen=True)
+class BarCounts:
+    """What the bar over every page says."""
+
+    running: int
+    attention: int
