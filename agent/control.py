@@ -11,9 +11,10 @@ from uuid import UUID
 import structlog
 
 from agent.controller_client import ControllerClient
-from agent.devices import agent_version, interfaces
+from agent.devices import agent_version
 from agent.errors import NodeRunSupersededError
 from agent.health import Health
+from agent.inputs import Inputs
 from agent.patience import Patience, go_on_for_ever, run_together, tell
 from agent.settings import AgentSettings
 from agent.spool import Listener, Progress, Spool
@@ -41,12 +42,19 @@ class Control:
     """The loops that keep controller and spool in step. A controller that is away only makes them wait."""
 
     def __init__(
-        self, settings: AgentSettings, spool: Spool, client: ControllerClient, health: Health, *, drain: bool
+        self,
+        settings: AgentSettings,
+        spool: Spool,
+        client: ControllerClient,
+        inputs: Inputs,
+        health: Health,
+        *,
+        drain: bool,
     ) -> None:
-        self._settings = settings
         self._timeouts = settings.timeouts
         self._spool = spool
         self._client = client
+        self._inputs = inputs
         self._health = health
         self._drain = drain
         self._change_no = 0
@@ -107,7 +115,7 @@ class Control:
     async def _claim(self) -> bool:
         """Asks for a job under an id that is on disk first, and again under the same id until there is an answer."""
         claim_id = await self._pending_claim()
-        present = [InterfaceRef(backend=one.backend, name=one.name) for one in interfaces(self._settings)]
+        present = [InterfaceRef(backend=one.backend, name=one.name) for one in self._inputs.present]
         request = ClaimRequest(claim_id=claim_id, node_run=self._spool.node.node_run, interfaces=present)
         job = await self._client.claim_next(request)
         if job is not None:
@@ -128,6 +136,7 @@ class Control:
     async def _wake(self) -> None:
         began = time.monotonic()
         answer = await self._client.wake(self._change_no, self._spool.node.node_run)
+        self._spool.watch(answer.watched)
         if answer.change_no == self._change_no:
             if time.monotonic() - began < self._timeouts.retry_first:
                 await asyncio.sleep(self._timeouts.retry_first)
@@ -197,6 +206,7 @@ class Control:
     async def _apply(self, answer: HeartbeatAnswer) -> None:
         for standing in answer.jobs:
             await self._apply_to_job(standing)
+        self._spool.watch(answer.watched)
         self._note_change(answer.change_no)
 
     async def _apply_to_job(self, standing: JobStanding) -> None:
@@ -231,7 +241,10 @@ class Control:
 
         async def step() -> None:
             nonlocal sent, sent_at
-            found = interfaces(self._settings)
+            await self._inputs.look()
+            found = self._inputs.present
+            if found != sent:
+                self._claim_due.set()
             if found != sent or time.monotonic() - sent_at > 6 * self._timeouts.heartbeat:
                 await self._client.put_inventory(await asyncio.to_thread(self._inventory, found))
                 sent, sent_at = found, time.monotonic()

@@ -39,6 +39,8 @@ from protocol.messages import (
     HeartbeatAnswer,
     HeartbeatRequest,
     Inventory,
+    LevelsAnswer,
+    LevelsRequest,
     PartName,
     Problem,
     RunAnswer,
@@ -118,6 +120,9 @@ class ControllerClient:
 
     async def events(self, request: EventsRequest) -> None:
         await self._send("POST", "/events", request)
+
+    async def levels(self, request: LevelsRequest) -> LevelsAnswer:
+        return await self._post("/levels", request, LevelsAnswer)
 
     # ---- content ----
 

@@ -15,8 +15,10 @@ from agent.devices import Owners, agent_version
 from agent.errors import NodeRunSupersededError, NotEnrolledError
 from agent.files import write_model
 from agent.health import Health
+from agent.inputs import Inputs
 from agent.job_folder import JobFolder
 from agent.jobs import Jobs
+from agent.levels import Meters
 from agent.patience import go_on_for_ever, run_together
 from agent.recording.part import Means
 from agent.renderer.handle import Renderers, stop_renderer
@@ -82,8 +84,10 @@ async def _run_loops(
     timeouts = settings.timeouts
     health = Health(spool, timeouts)
     takes = Takes(spool, owners, health, timeouts)
-    means = Means(settings, spool, client, owners, Renderers(child_environment()), takes, health)
-    control = Control(settings, spool, client, health, drain=drain)
+    inputs = Inputs(settings, owners)
+    means = Means(settings, spool, client, owners, inputs, Renderers(child_environment()), takes, health)
+    control = Control(settings, spool, client, inputs, health, drain=drain)
+    meters = Meters(settings, spool, client, owners, inputs)
     uploads = Uploads(settings, spool, client, health)
     try:
         await run_together(
@@ -92,6 +96,7 @@ async def _run_loops(
             go_on_for_ever("uploads", uploads.run, timeouts),
             go_on_for_ever("events", lambda: health.run(client), timeouts),
             go_on_for_ever("jobs", Jobs(means).run, timeouts),
+            go_on_for_ever("meters", meters.run, timeouts),
             go_on_for_ever("takes", takes.run, timeouts),
         )
     except NodeRunSupersededError as fenced:

@@ -1,17 +1,20 @@
-"""The interfaces of this node, and the owner that captures each."""
+"""The owner that captures each interface."""
 
 import asyncio
+import time
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import structlog
 
 from agent.errors import DoesNotFitError
-from agent.owner.config import SYNTHETIC_INTERFACES
 from agent.owner.handle import (
     Owner,
     OwnerConfig,
+    OwnerError,
     OwnerGoneError,
     OwnerStatus,
     OwnerUnresponsiveError,
@@ -20,23 +23,12 @@ from agent.owner.handle import (
     start_owner,
 )
 from agent.owner.state import OwnerState
-from agent.settings import AgentSettings
-from protocol.messages import CaptureFormat, InterfaceRef, InterfaceReport
+from agent.settings import AgentSettings, sound_environment
+from protocol.messages import CaptureFormat, InterfaceRef
 
 log = structlog.get_logger()
 
 Key = tuple[str, str]
-_LABELS = {
-    "counter": "Counter (every frame has its number)",
-    "counter-32": "Counter, 32 channels",
-    "tone": "Tone, 1 kHz at −18 dBFS",
-    "speech": "Speech, in a loop",
-}
-
-
-def interfaces(settings: AgentSettings) -> list[InterfaceReport]:
-    """What this node can capture now, each with a careful default format."""
-    return _synthetic_interfaces() if settings.synthetic else []
 
 
 def agent_version() -> str:
@@ -53,6 +45,7 @@ class Owners:
         self._settings = settings
         self._run_folder = settings.private_run_folder()
         self._held: dict[Key, Owner] = {}
+        self._asked_at: dict[Key, float] = {}
         self._locks: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def attach_all(self) -> None:
@@ -61,6 +54,7 @@ class Owners:
             interface = InterfaceRef(backend=state.interface.backend, name=state.interface.name)
             async with self._locks[_key(interface)]:
                 if _key(interface) not in self._held:
+                    self._asked_at.setdefault(_key(interface), time.monotonic())
                     await self._attach(interface, state.folder)
 
     async def start(self, interface: InterfaceRef, capture: CaptureFormat) -> Owner:
@@ -68,7 +62,7 @@ class Owners:
 
         Raises DoesNotFitError when it captures in another format for somebody else.
         """
-        async with self._locks[_key(interface)]:
+        async with self._turn(interface):
             owner, status = await self._living_or_started(interface, capture)
             found = status.capture
             if (found.channels, found.sample_rate_hz, found.sample_type) == _format(capture):
@@ -84,9 +78,14 @@ class Owners:
             self._held.pop(_key(interface), None)
             return await self._started(interface, capture)
 
+    async def start_in_any_format(self, interface: InterfaceRef, capture: CaptureFormat) -> Owner:
+        """The owner of this interface as it is, started in this format if there is none: nobody is disturbed."""
+        async with self._turn(interface):
+            return (await self._living_or_started(interface, capture))[0]
+
     async def held(self, interface: InterfaceRef) -> Owner:
         """The living owner of this interface. Raises OwnerGoneError when there is positively none."""
-        async with self._locks[_key(interface)]:
+        async with self._turn(interface):
             known = self._held.get(_key(interface))
             if known is None:
                 known = self._held[_key(interface)] = await attach(
@@ -103,6 +102,35 @@ class Owners:
         await self.attach_all()
         return list(self._held.values())
 
+    async def capturing(self) -> list[OwnerStatus]:
+        """What every owner says whose device delivers."""
+        found = []
+        for owner in await self.living():
+            try:
+                status = await owner.status()
+            except OwnerError as fault:
+                log.info("an owner is not asked", fault=str(fault))
+            else:
+                found += [status] if status.device == "capturing" else []
+        return found
+
+    async def retire_unused(self) -> None:
+        """Ends every owner that has written no take, and was asked for by nobody, for a while."""
+        for key, owner in list(self._held.items()):
+            async with self._locks[key]:
+                if time.monotonic() - self._asked_at.get(key, 0.0) < self._settings.timeouts.meter_watch:
+                    continue
+                try:
+                    if not await owner.retire("no longer needed"):
+                        continue
+                except OwnerGoneError:
+                    log.info("an owner is gone", interface=key[1])
+                except OwnerError as fault:
+                    log.warning("an owner could not be ended, it is tried again", interface=key[1], fault=str(fault))
+                    continue
+                self._held.pop(key, None)
+                log.info("owner ended", interface=key[1], reason="no longer needed")
+
     async def disarm_all(self, reason: str) -> None:
         """Ends every owner, also one that does not answer; returns when each is gone, or could not be ended."""
         states = await asyncio.to_thread(list_states, self._run_folder)
@@ -110,6 +138,13 @@ class Owners:
         for end in ends:
             if isinstance(end, Exception):
                 log.error("an owner could not be disarmed", fault=str(end))
+
+    @asynccontextmanager
+    async def _turn(self, interface: InterfaceRef) -> AsyncIterator[None]:
+        """Alone with an interface that somebody needs."""
+        async with self._locks[_key(interface)]:
+            self._asked_at[_key(interface)] = time.monotonic()
+            yield
 
     async def _disarm(self, state: OwnerState, reason: str) -> None:
         interface = InterfaceRef(backend=state.interface.backend, name=state.interface.name)
@@ -139,7 +174,7 @@ class Owners:
         return owner, await owner.status()
 
     async def _started(self, interface: InterfaceRef, capture: CaptureFormat) -> Owner:
-        owner = await start_owner(self._config(interface, capture))
+        owner = await start_owner(self._config(interface, capture), sound_environment())
         self._held[_key(interface)] = owner
         return owner
 
@@ -160,23 +195,3 @@ def _key(interface: InterfaceRef) -> Key:
 
 def _format(capture: CaptureFormat) -> tuple[int, int, str]:
     return (capture.channels, capture.sample_rate_hz, capture.sample_type)
-
-
-def _synthetic_interfaces() -> list[InterfaceReport]:
-    reports = []
-    for name, only in SYNTHETIC_INTERFACES.items():
-        capture = CaptureFormat.model_validate(
-            {"channels": only.channels, "sample_rate_hz": only.sample_rate_hz, "sample_type": only.sample_type}
-        )
-        reports.append(
-            InterfaceReport(
-                backend="synthetic",
-                name=name,
-                label=_LABELS[name],
-                max_channels=capture.channels,
-                sample_rates_hz=[capture.sample_rate_hz],
-                sample_types=[capture.sample_type],
-                default_capture=capture,
-            )
-        )
-    return reports

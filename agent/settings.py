@@ -25,6 +25,10 @@ class AgentSettings(BaseSettings):
     """Overrides the address that the node was enrolled with."""
     synthetic: bool = True
     """Whether the node offers the synthetic inputs."""
+    portaudio: bool = True
+    """Whether the node offers the sound devices of this machine."""
+    file_inputs: tuple[Path, ...] = ()
+    """Sound files, and folders of them, that the node offers as inputs: a JSON list of paths."""
     uploads_limit: Annotated[int, Field(ge=1, le=64)] = 4
     """Requests that send content at the same time."""
     time_scale: Annotated[float, Field(gt=0)] = 1.0
@@ -58,6 +62,26 @@ class AgentSettings(BaseSettings):
             return make_private(folder)
         except OSError as cause:
             raise RunFolderError(f"{cause}. Set REELKEEPER_RUN_FOLDER to a short folder of your own.") from cause
+
+
+def sound_environment() -> dict[str, str]:
+    """Where the sound of this user is, for owners and whoever lists inputs. Nothing here is a secret."""
+    kept = (
+        "HOME",
+        "XDG_RUNTIME_DIR",
+        "XDG_CONFIG_HOME",
+        "ALSA_CONFIG_PATH",
+        "ALSA_CONFIG_DIR",
+        "PULSE_SERVER",
+        "PULSE_COOKIE",
+        "PULSE_RUNTIME_PATH",
+        "PULSE_CLIENTCONFIG",
+        "PIPEWIRE_REMOTE",
+        "PIPEWIRE_RUNTIME_DIR",
+        "JACK_DEFAULT_SERVER",
+        "JACK_PROMISCUOUS_SERVER",
+    )
+    return {name: os.environ[name] for name in kept if name in os.environ}
 
 
 def child_environment() -> dict[str, str]:

@@ -5,7 +5,8 @@ import fcntl
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from agent.errors import JobGoneError, NotEnrolledError, SpoolBusyError
 from agent.files import BrokenFileError, Model, read_model, remove, remove_unfinished, sync_folder, write_model
 from agent.job_folder import JobFolder
 from agent.states import Claim, Instant, JobState, NodeIdentity, Released, StoredEvent
-from protocol.messages import Wish
+from protocol.messages import InterfaceRef, Wish
 
 log = structlog.get_logger()
 
@@ -77,6 +78,8 @@ class Spool:
         self.identity: NodeIdentity | None = None
         self.registered = asyncio.Event()
         """Set once the controller gave this agent its node run."""
+        self._watched: tuple[InterfaceRef, ...] = ()
+        self._watched_at = 0.0
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -123,6 +126,19 @@ class Spool:
         await asyncio.to_thread(write_model, self._folder / "node.json", identity)
         self.identity = identity
         return identity
+
+    # ---- what somebody looks at ----
+
+    def watch(self, interfaces: Iterable[InterfaceRef]) -> None:
+        """What the controller called watched last. In memory only."""
+        before, self._watched = self._watched, tuple(interfaces)
+        self._watched_at = time.monotonic()
+        if self._watched != before:
+            self.ring()
+
+    def watched(self, seconds: float) -> tuple[InterfaceRef, ...]:
+        """Nothing once the controller has not been heard for so long."""
+        return self._watched if time.monotonic() - self._watched_at < seconds else ()
 
     # ---- jobs ----
 

@@ -1,6 +1,7 @@
 """A node of one test: its folders, its agent as a process, and everything it leaves running, which is ended."""
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -36,6 +37,8 @@ HEAD_BYTES = 4096
 class AgentRoom:
     settings: AgentSettings
     agents: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    sound_environment: dict[str, str] = field(default_factory=dict)
+    """Where its sound server is, for a test that has one."""
 
     def enrol(self) -> None:
         asyncio.run(enrol(self.settings, "rkc_code"))
@@ -97,14 +100,18 @@ class AgentRoom:
             "REELKEEPER_RUN_FOLDER": str(self.settings.run_folder),
             "REELKEEPER_TIME_SCALE": str(self.settings.time_scale),
             "REELKEEPER_CONTROLLER_URL": url or str(self.settings.controller_url),
+            "REELKEEPER_PORTAUDIO": str(self.settings.portaudio),
+            "REELKEEPER_FILE_INPUTS": json.dumps([str(path) for path in self.settings.file_inputs]),
+            **self.sound_environment,
         }
 
 
 @contextmanager
-def agent_room(url: str, time_scale: float = 1.0) -> Iterator[AgentRoom]:
-    """A node that is enrolled with this controller."""
+def agent_room(url: str, time_scale: float = 1.0, **more: Any) -> Iterator[AgentRoom]:
+    """A node that is enrolled with this controller; it hears nothing of this machine unless told so."""
     home = Path(tempfile.mkdtemp(prefix="rk-"))
-    settings = AgentSettings(home=home, run_folder=home / "run", controller_url=url, time_scale=time_scale)
+    told: dict[str, Any] = {"controller_url": url, "time_scale": time_scale, "portaudio": False, **more}
+    settings = AgentSettings(home=home, run_folder=home / "run", **told)
     room = AgentRoom(settings)
     try:
         room.enrol()
@@ -156,12 +163,12 @@ def rss_mib(pid: int) -> float:
 
 
 @contextmanager
-def controller_and_room(time_scale: float = 1.0) -> Iterator[tuple[FakeController, AgentRoom]]:
+def controller_and_room(time_scale: float = 1.0, **more: Any) -> Iterator[tuple[FakeController, AgentRoom]]:
     """A fake controller that runs, and a node that belongs to it."""
     controller = FakeController()
     controller.start()
     try:
-        with agent_room(controller.url, time_scale) as room:
+        with agent_room(controller.url, time_scale, **more) as room:
             yield controller, room
     finally:
         controller.stop()

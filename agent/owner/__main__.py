@@ -31,13 +31,11 @@ from agent.owner.state import (
     remove_state,
     write_state,
 )
-from agent.owner.synthetic import SyntheticBackend
 from agent.owner.takes import Takes
 from core_rs import AudioError
 
 log = logging.getLogger("agent.owner")
 
-BACKENDS = {"synthetic": SyntheticBackend}
 _MOST_LOG_BYTES = 1 << 20
 
 
@@ -130,10 +128,22 @@ def _close(device: Device, takes: Takes, reason: str) -> int:
 
 
 def _backend(config: OwnerConfig) -> Backend:
-    backend = BACKENDS.get(config.interface.backend)
-    if backend is None:
-        raise DeviceGoneError(f"There is no backend “{config.interface.backend}”. Choose another interface.")
-    return backend(config)
+    """Imports what this interface needs, and nothing later: the installation may be replaced under a living owner."""
+    match config.interface.backend:
+        case "portaudio":
+            from agent.owner.portaudio import PortAudioBackend
+
+            return PortAudioBackend(config)
+        case "file":
+            from agent.owner.file import FileBackend
+
+            return FileBackend(config)
+        case "synthetic":
+            from agent.owner.synthetic import SyntheticBackend
+
+            return SyntheticBackend(config)
+        case other:
+            raise DeviceGoneError(f"There is no backend “{other}”. Choose another interface.")
 
 
 def _new_state(config: OwnerConfig) -> OwnerState:

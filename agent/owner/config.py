@@ -87,6 +87,11 @@ class OwnerConfig:
         )
 
 
+def format_words(capture: CaptureLike) -> str:
+    """The same words for the same format."""
+    return f"{capture.channels} channels of {capture.sample_type} at {capture.sample_rate_hz} Hz"
+
+
 def interface_fields(interface: InterfaceLike) -> dict[str, Any]:
     return {"backend": interface.backend, "name": interface.name}
 

@@ -16,6 +16,8 @@ from protocol.timeouts import Timeouts
 log = logging.getLogger(__name__)
 
 _EVENTS_KEPT = 32
+_LONGEST_PAUSE = 4
+"""Between two tries to open a device, in first pauses."""
 
 
 class DeviceStanding(StrEnum):
@@ -100,12 +102,15 @@ class Device:
     # ---- the keeper ----
 
     def _run(self) -> None:
+        tries = 0
         while not self._closing.is_set():
             source = self._open()
             self._opened.set()
             if source is None:
-                self._closing.wait(self._timeouts.retry_first)
+                tries += 1
+                self._closing.wait(self._timeouts.retry_first * min(tries, _LONGEST_PAUSE))
                 continue
+            tries = 0
             cause = self._watch()
             source.close()
             if cause:

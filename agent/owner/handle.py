@@ -9,15 +9,15 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from agent.errors import AgentError
-from agent.owner.config import Capture, Interface, OwnerConfig
+from agent.owner.config import Capture, Interface, OwnerConfig, capture_fields
 from agent.owner.socket import LENGTH_BYTES, Fields, FrameError, body_bytes, decode, encode
-from agent.owner.speech import pcm_path
 from agent.owner.state import (
     OwnerState,
     Process,
@@ -28,6 +28,7 @@ from agent.owner.state import (
     read_state,
     remove_state,
 )
+from agent.owner.unpacked import REFUSED, pcm_path, sound_file
 from protocol.timeouts import Timeouts
 
 __all__ = [
@@ -48,7 +49,7 @@ __all__ = [
 ]
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
-"""All that an owner finds in its environment."""
+"""All that an owner finds in its environment, besides where the sound is."""
 _PACKAGES = Path(__file__).parents[2]
 _POLL_SECONDS = 0.02
 
@@ -134,13 +135,14 @@ class Begun:
     start_frame: int
 
 
-async def start_owner(config: OwnerConfig) -> "Owner":
+async def start_owner(config: OwnerConfig, environment: Mapping[str, str] | None = None) -> "Owner":
     """Starts a detached owner, or adopts the one that lives; however many start at once, there is one.
 
-    An adopted owner keeps the format that it was started with. Raises OwnerStartError, or OwnerUnresponsiveError
+    `environment` is what it needs to find the sound of this machine; it gets nothing else. An adopted owner keeps the
+    format that it was started with. Raises OwnerStartError, or OwnerUnresponsiveError
     when nothing answers within `Timeouts.owner_start`.
     """
-    await _unpack_speech(config)
+    await _unpack(config)
     deadline = asyncio.get_running_loop().time() + config.timeouts.owner_start
     while True:
         try:
@@ -148,7 +150,7 @@ async def start_owner(config: OwnerConfig) -> "Owner":
         except OwnerGoneError:
             if asyncio.get_running_loop().time() > deadline:
                 raise
-            await _launch(config)
+            await _launch(config, {**ENVIRONMENT, **(environment or {})})
         except OwnerUnresponsiveError:
             if asyncio.get_running_loop().time() > deadline:
                 raise
@@ -330,14 +332,14 @@ class Owner:
         return result
 
 
-async def _launch(config: OwnerConfig) -> None:
+async def _launch(config: OwnerConfig, environment: Mapping[str, str]) -> None:
     """Runs the launcher, which leaves the owner behind. Another owner that was quicker is fine."""
     launcher = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "agent.owner",
         cwd=_PACKAGES,
-        env=ENVIRONMENT,
+        env=environment,
         stdin=PIPE,
         stdout=PIPE,
         stderr=PIPE,
@@ -360,18 +362,28 @@ async def _launch(config: OwnerConfig) -> None:
         raise OwnerStartError(error["code"], error["message"])
 
 
-async def _unpack_speech(config: OwnerConfig) -> None:
-    folder = config.synthetic_folder
-    if (config.interface.backend, config.interface.name) != ("synthetic", "speech") or pcm_path(folder).exists():
+async def _unpack(config: OwnerConfig) -> None:
+    """Makes the samples of an input that plays a file ready for an owner, which imports no codec."""
+    file = sound_file(config.interface)
+    if file is None:
         return
-    command = (sys.executable, "-m", "agent.owner.speech", str(folder))
+    try:
+        target = pcm_path(config.synthetic_folder, file, config.capture)
+    except FileNotFoundError as cause:
+        raise OwnerStartError("device_gone", f"{file} is not there. Put it back.") from cause
+    if target.exists():
+        return
+    asked = json.dumps(capture_fields(config.capture))
+    command = (sys.executable, "-m", "agent.owner.unpacked", str(file), str(target), asked)
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=_PACKAGES, env=ENVIRONMENT, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE
+        *command, cwd=_PACKAGES, env=ENVIRONMENT, stdin=DEVNULL, stdout=PIPE, stderr=PIPE
     )
-    _, errors = await process.communicate()
+    words, errors = await process.communicate()
+    if process.returncode == REFUSED:
+        raise OwnerStartError("format_refused", words.decode())
     if process.returncode != 0:
         raise OwnerStartError(
-            "device_failed", f"The speech could not be unpacked: {errors.decode(errors='replace')[-2000:]}"
+            "device_failed", f"{file} could not be unpacked: {errors.decode(errors='replace')[-2000:]}"
         )
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from agent.controller_client import ControllerClient
 from agent.devices import Owners
 from agent.health import Health
+from agent.inputs import Inputs
 from agent.job_folder import JobFolder
 from agent.renderer.handle import Renderers
 from agent.settings import AgentSettings
@@ -26,6 +27,7 @@ class Means:
     spool: Spool
     client: ControllerClient
     owners: Owners
+    inputs: Inputs
     renderers: Renderers
     takes: Takes
     health: Health

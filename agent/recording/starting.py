@@ -4,7 +4,6 @@ from uuid import UUID
 
 import structlog
 
-from agent.devices import interfaces
 from agent.errors import DoesNotFitError
 from agent.owner import clock
 from agent.owner.handle import OwnerError, OwnerStartError
@@ -48,7 +47,7 @@ class Starting(Part):
         """The first frame is on disk here before anybody hears of it."""
         state, plan = self.state, Plan(self.state)
         try:
-            self._check_fit()
+            await self._check_fit()
             owner = await self.means.owners.start(state.interface, state.claimed.settings.capture)
             begun = await owner.begin(str(state.recording_id), plan.begins_ns, plan.start_instant)
         except DoesNotFitError as refusal:
@@ -82,11 +81,10 @@ class Starting(Part):
         await self.means.health.tell_once("capture_not_started", "critical", str(fault), job_id=self.job_id)
         raise fault
 
-    def _check_fit(self) -> None:
+    async def _check_fit(self) -> None:
         settings = self.state.claimed.settings
         check_fit(settings.encoding, settings.capture, settings.channel_map)
-        wanted = (settings.interface.backend, settings.interface.name)
-        if wanted not in [(one.backend, one.name) for one in interfaces(self.means.settings)]:
+        if await self.means.inputs.find(settings.interface) is None:
             raise DoesNotFitError(
                 "interface_unknown",
                 f"This node has no interface {settings.interface.name} of {settings.interface.backend}. "

@@ -39,10 +39,13 @@ from protocol.messages import (
     FinishRequest,
     HeartbeatAnswer,
     HeartbeatRequest,
+    InterfaceRef,
     Inventory,
     JobReport,
     JobSettings,
     JobStanding,
+    LevelsAnswer,
+    LevelsRequest,
     Origin,
     PartName,
     PartOffsets,
@@ -119,6 +122,8 @@ class FakeController:
         self.cache_files: dict[UUID, FakeCacheFile] = {}
         self.inventory: Inventory | None = None
         self.events: list[EventReport] = []
+        self.watched: list[InterfaceRef] = []
+        self.levels: list[LevelsRequest] = []
         self.claim_ids: list[UUID] = []
         self.calls: Counter[str] = Counter()
         self.received_bytes = 0
@@ -284,7 +289,7 @@ async def _wake(fake: FakeController, request: Request) -> Response:
         if fake.change_no != after or not fake.is_up:
             break
         await asyncio.sleep(WAKE_LOOK_SECONDS)
-    return _json(WakeAnswer(change_no=fake.change_no))
+    return _json(WakeAnswer(change_no=fake.change_no, watched=fake.watched))
 
 
 async def _heartbeat(fake: FakeController, request: Request) -> Response:
@@ -305,7 +310,7 @@ async def _heartbeat(fake: FakeController, request: Request) -> Response:
                 wish_age_ms=_age_ms(job.wished_at),
             )
         )
-    return _json(HeartbeatAnswer(jobs=answers, change_no=fake.change_no))
+    return _json(HeartbeatAnswer(jobs=answers, change_no=fake.change_no, watched=fake.watched))
 
 
 def _standing(job: FakeJob, report: JobReport) -> Literal["renewed", "ended", "superseded"]:
@@ -330,6 +335,13 @@ async def _events(fake: FakeController, request: Request) -> Response:
     known = {event.id for event in fake.events}
     fake.events += [event for event in body.events if event.id not in known]
     return Response(status_code=204)
+
+
+async def _levels(fake: FakeController, request: Request) -> Response:
+    body = LevelsRequest.model_validate_json(await request.body())
+    fake.require_run(body.node_run)
+    fake.levels.append(body)
+    return _json(LevelsAnswer(watched=fake.watched))
 
 
 async def _open(fake: FakeController, request: Request) -> Response:
@@ -434,6 +446,7 @@ def _app(fake: FakeController) -> Starlette:
         ("GET", "/wake", _wake),
         ("POST", "/heartbeat", _heartbeat),
         ("POST", "/events", _events),
+        ("POST", "/levels", _levels),
         ("POST", "/jobs/{job_id}/finish", _finish),
         ("POST", "/cache-files", _open),
         ("HEAD", "/cache-files/{cache_file_id}/{part}", _part),

@@ -32,7 +32,7 @@ ALLOWED = {
     "agent": {"agent", "protocol", "core_rs"},
     "reelkeeper": {"reelkeeper", "web", "agent", "protocol"},
 }
-LOOPS = {"agent.control", "agent.jobs", "agent.upload"}
+LOOPS = {"agent.control", "agent.jobs", "agent.levels", "agent.upload"}
 
 
 def modules() -> list[Path]:

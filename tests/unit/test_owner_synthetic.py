@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.owner import speech
 from agent.owner.config import SYNTHETIC_INTERFACES, Capture, Interface, OwnerConfig
+from agent.owner.paced import PERIOD_FRAMES, DeviceClock
 from agent.owner.sources import DeviceError, DeviceGoneError, FormatRefusedError, HookRefusedError
-from agent.owner.synthetic import COUNTER_KEY, PERIOD_FRAMES, DeviceClock, SyntheticBackend
+from agent.owner.synthetic import COUNTER_KEY, SyntheticBackend
+from agent.owner.unpacked import pcm_path, sound_file, unpack
 from core_rs import counter_pcm, keyed_pcm
 from protocol.timeouts import Timeouts
 
@@ -29,6 +30,9 @@ class FakeSink:
 
     def lost(self, frames: int, cause: str) -> None:
         self.seen.put((cause, frames))
+
+    def skipped(self, cause: str) -> None:
+        self.seen.put(("skipped", cause))
 
     def failed(self, cause: str) -> None:
         self.seen.put(("failed", cause))
@@ -109,10 +113,14 @@ def test_tone_is_continuous(tmp_path: Path) -> None:
 
 
 def test_speech_is_unpacked_once_and_loops(tmp_path: Path) -> None:
-    speech.main(tmp_path / "synthetic")
-    pcm = speech.pcm_path(tmp_path / "synthetic").read_bytes()
+    speech = config(tmp_path, "speech")
+    flac = sound_file(speech.interface)
+    assert flac
+    target = pcm_path(speech.synthetic_folder, flac, speech.capture)
+    unpack(flac, target, "s16")
+    pcm = target.read_bytes()
     assert 5 < len(pcm) / 2 / 48_000 < 60
-    with opened(SyntheticBackend(config(tmp_path, "speech"))) as sink:
+    with opened(SyntheticBackend(speech)) as sink:
         assert sink.next("captured") == pcm[: PERIOD_FRAMES * 2]
 
 

@@ -1,0 +1,111 @@
+"""A sound server of one test, without a sound card: its own folders, sources that carry what is written into them."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from core_rs import counter_pcm
+
+RATE = 48_000
+PERIOD_FRAMES = 480
+_ASOUNDRC = """
+pcm.pipe { type pulse device "pipe" }
+pcm.lectern { type pulse device "lectern.monitor" }
+"""
+
+
+@dataclass(frozen=True)
+class PulseRig:
+    home: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For whoever shall hear this server instead of that of the machine."""
+        return {"HOME": str(self.home), "XDG_RUNTIME_DIR": str(self.home / "run")}
+
+    def load_pipe(self, name: str = "pipe") -> str:
+        """A source that carries the counter, from frame 1, as long as it is loaded; its module."""
+        fifo = self.home / f"{name}.fifo"
+        fifo.unlink(missing_ok=True)
+        made = f"source_name={name} file={fifo} format=s16le rate={RATE} channels=2"
+        module = self._pactl("load-module", "module-pipe-source", *made.split())
+        Feeder(fifo).start()
+        return module
+
+    def load_sink(self, name: str, channels: int = 2, rate_hz: int = RATE) -> str:
+        """A source `<name>.monitor` that carries silence; its module."""
+        made = f"sink_name={name} rate={rate_hz} channels={channels}"
+        return self._pactl("load-module", "module-null-sink", *made.split())
+
+    def unload(self, module: str) -> None:
+        """The device is gone."""
+        self._pactl("unload-module", module)
+
+    def _pactl(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["pactl", *arguments],
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+        return done.stdout.strip()
+
+
+class Feeder(threading.Thread):
+    """Writes the counter into a pipe at the pace of a device until nobody reads it any more."""
+
+    def __init__(self, fifo: Path) -> None:
+        super().__init__(name="feeder", daemon=True)
+        self._fifo = fifo
+        self._never = threading.Event()
+
+    def run(self) -> None:
+        with suppress(BrokenPipeError), self._fifo.open("wb", buffering=0) as pipe:
+            began, frame = time.monotonic(), 1
+            while True:
+                pipe.write(counter_pcm(frame, PERIOD_FRAMES))
+                frame += PERIOD_FRAMES
+                self._never.wait(max(0.0, began + frame / RATE - time.monotonic()))
+
+
+@contextmanager
+def pulse_rig() -> Iterator[PulseRig]:
+    home = Path(tempfile.mkdtemp(prefix="rk-pulse-"))
+    (home / "run").mkdir(mode=0o700)
+    (home / ".asoundrc").write_text(_ASOUNDRC)
+    rig = PulseRig(home)
+    command = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--disable-shm=yes"]
+    with (home / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [*command, "--load=module-native-protocol-unix"],
+            env={**os.environ, **rig.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        _wait_until_it_answers(rig, server)
+        yield rig
+    finally:
+        server.terminate()
+        server.wait(10)
+        shutil.rmtree(home)
+
+
+def _wait_until_it_answers(rig: PulseRig, server: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 10
+    while server.poll() is None and time.monotonic() < end:
+        with suppress(subprocess.CalledProcessError):
+            rig._pactl("info")
+            return
+        time.sleep(0.05)
+    raise AssertionError((rig.home / "log").read_text(errors="replace"))
