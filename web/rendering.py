@@ -11,11 +11,13 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.environment import TemplateModule
 from jinja2.runtime import Context
 from jinja2_fragments import render_block
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from web.drawings import overview_path, preview_path
 from web.htmx import VARY, wants_fragment
 from web.texts import FILTERS
 
@@ -28,6 +30,8 @@ ZONE_COOKIE = "reelkeeper_zone"
 """The IANA zone of the browser, which its script tells."""
 CLOCK_COOKIE = "reelkeeper_clock"
 """`utc` when somebody asked for it; else times are shown in the browser's zone."""
+_MACROS = {"ui": "macros/ui.html", "words": "macros/jobs.html"}
+"""What pages import at their top, by the names they give it: a block that is rendered alone sees no import."""
 PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -62,14 +66,19 @@ class Rendering:
             lstrip_blocks=True,
         )
         self._environment.filters |= FILTERS
+        self._environment.filters |= {"preview_path": preview_path, "overview_path": overview_path}
         self._environment.filters |= {"when": _when, "when_exactly": _when_exactly, "clock": _clock}
         self._environment.globals |= {"path": path_of, "static": static_path}
 
     def text(self, template: str, context: Mapping[str, Any], block: str | None = None) -> str:
         """A whole template, or one block of it."""
         if block is not None:
-            return str(render_block(self._environment, template, block, **context))
+            macros = {name: self._macros(path, context) for name, path in _MACROS.items()}
+            return str(render_block(self._environment, template, block, **macros, **context))
         return self._environment.get_template(template).render(context)
+
+    def _macros(self, template: str, context: Mapping[str, Any]) -> TemplateModule:
+        return self._environment.get_template(template).make_module(dict(context))
 
 
 def render(
@@ -88,10 +97,15 @@ def render(
     rendering: Rendering = request.app.state.rendering
     text = rendering.text(
         template,
-        {**context, "request": request, "viewer": viewer_of(request), "by": request.scope.get("user")},
+        {**_of_every_page(request), **context},
         fragment if wants_fragment(request) else None,
     )
     return HTMLResponse(text, status, {**PAGE_HEADERS, **(headers or {})})
+
+
+def _of_every_page(request: Request) -> dict[str, Any]:
+    bar = {"bar": request.state.bar} if hasattr(request.state, "bar") else {}
+    return {"request": request, "viewer": viewer_of(request), "by": request.scope.get("user"), **bar}
 
 
 def see_other(request: Request, name: str, **parameters: object) -> Response:

@@ -39,13 +39,40 @@ def age(seconds: float) -> str:
     return f"{round(seconds / 86_400)} days"
 
 
+def elapsed_ms(instant: datetime) -> int:
+    """Since then until now; 0 for what is still to come."""
+    return max(0, round((datetime.now(UTC) - instant).total_seconds() * 1000))
+
+
+def since(instant: datetime) -> str:
+    """`12 min`: how long it is past."""
+    return age((datetime.now(UTC) - instant).total_seconds())
+
+
 def ago(instant: datetime) -> str:
-    return f"{age((datetime.now(UTC) - instant).total_seconds())} ago"
+    return f"{since(instant)} ago"
+
+
+def khz(rate_hz: int) -> str:
+    """`48 kHz`, `44.1 kHz`."""
+    return f"{rate_hz / 1000:g} kHz"
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
     """`1 recording`, `1 284 recordings`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}".replace(",", "\u202f")
+
+
+def sample_in_words(sample_type: str) -> str:
+    """Of a sample type as the protocol names it: `16 bit`, `32 bit float`."""
+    return f"{sample_type[1:]} bit{' float' if sample_type.startswith('f') else ''}"
+
+
+def offset(milliseconds: int) -> str:
+    """`+1.25 s`, `−12 ms`: how far one clock is before another."""
+    sign = "+" if milliseconds > 0 else "−" if milliseconds < 0 else ""
+    far = abs(milliseconds)
+    return f"{sign}{far / 1000:.2f} s" if far >= 1000 else f"{sign}{far} ms"
 
 
 def iso(instant: datetime) -> str:
@@ -57,7 +84,13 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "duration": duration,
     "size": size,
     "level": level,
+    "elapsed_ms": elapsed_ms,
+    "roughly": age,
+    "since": since,
     "ago": ago,
+    "khz": khz,
+    "sample_in_words": sample_in_words,
+    "offset": offset,
     "count_of": count,
     "iso": iso,
 }

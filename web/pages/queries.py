@@ -9,7 +9,7 @@ from uuid import UUID
 from starlette.requests import Request
 
 _Word = TypeVar("_Word", bound=StrEnum)
-_OF_A_REQUEST = frozenset({"block", "before"})
+_OF_A_REQUEST = frozenset({"block", "before", "first"})
 """Which part of which page of a list: no part of the list's own state."""
 
 

@@ -1,0 +1,234 @@
+"""The library and a recording's page, as a browser without script meets them, and as fragments."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from protocol.ids import new_id
+from protocol.messages import ClaimedJob
+from tests.integration.console import FRAGMENT, parsed, person
+from tests.integration.web_room import Running, WebAgent, make_content
+from web.store.database import Database
+
+pytestmark = pytest.mark.anyio
+
+CONTENT = make_content(96_000)
+
+
+@pytest.fixture
+async def browser(controller: Running, db: Database) -> AsyncIterator[httpx.AsyncClient]:
+    async with person(controller.url, db) as client:
+        yield client
+
+
+async def delivered(agent: WebAgent, name: str = "Council", **wanted: object) -> ClaimedJob:
+    """A recording whose content has arrived whole."""
+    job = await agent.room.claimed(name=name, **wanted)
+    await agent.deliver(job, CONTENT)
+    return job
+
+
+# ---- the list ----
+
+
+async def test_empty_library_says_what_to_do(browser: httpx.AsyncClient) -> None:
+    page = parsed(await browser.get("/recordings"))
+    assert page.one("h1").text == "Recordings"
+    assert "Nothing is recorded yet" in page.one(class_="empty").text
+    assert page.one(class_="empty").one("a").attributes["href"] == "/record"
+
+
+async def test_list_shows_newest_first_with_length_and_words(browser: httpx.AsyncClient, agent: WebAgent) -> None:
+    first = await delivered(agent, "Court", folder="Court/2026", tags=["open"])
+    second = await delivered(agent, "Council")
+    rows = parsed(await browser.get("/recordings")).all("li", class_="recording")
+    assert [row.attributes["id"] for row in rows] == [
+        f"recording-{second.recording_id}",
+        f"recording-{first.recording_id}",
+    ]
+    older = rows[1]
+    assert older.one(class_="name").attributes["href"] == f"/recordings/{first.recording_id}"
+    assert older.one(class_="length").text == "0:02"
+    assert "Court/2026" in older.text and "open" in older.text and "Town hall" in older.text
+    assert "Completed" in older.text and "Warning" in older.text
+    assert older.has("a", data_play=f"/recordings/{first.recording_id}/audio")
+
+
+async def test_running_recording_cannot_be_played_before_sound_arrives(
+    browser: httpx.AsyncClient, agent: WebAgent
+) -> None:
+    job = await agent.room.claimed()
+    await agent.room.heartbeat(job)
+    row = parsed(await browser.get("/recordings")).one("li", class_="recording")
+    assert "Recording" in row.one(class_="words").text
+    assert not row.has("a", class_="play")
+    assert "data-elapsed-ms" in row.one(class_="clock").attributes
+
+
+@pytest.mark.parametrize("text", ["council", "COURT/2026", "open day", "town HALL"])
+async def test_search_finds_names_folders_tags_and_nodes(
+    browser: httpx.AsyncClient, agent: WebAgent, text: str
+) -> None:
+    await agent.room.start("Council", folder="Court/2026", tags=["open day"])
+    page = parsed(await browser.get("/recordings", params={"q": text}))
+    assert len(page.all("li", class_="recording")) == 1
+    assert page.one("input", id="q").attributes["value"] == text
+
+
+async def test_search_takes_wild_cards_literally(browser: httpx.AsyncClient, agent: WebAgent) -> None:
+    await agent.room.start("Council")
+    page = parsed(await browser.get("/recordings", params={"q": "C%l"}))
+    assert not page.has("li", class_="recording")
+    assert "No recording matches" in page.one(class_="empty").text
+
+
+async def test_states_of_the_url_filter_and_each_chip_takes_its_own_away(
+    browser: httpx.AsyncClient, agent: WebAgent
+) -> None:
+    await delivered(agent, "Council")
+    await agent.room.finish(await agent.room.claimed(name="Broken"))
+    await agent.room.start("Waiting")
+    page = parsed(await browser.get("/recordings?state=failed&state=queued"))
+    assert sorted(row.one(class_="name").text for row in page.all("li", class_="recording")) == ["Broken", "Waiting"]
+    lit = {
+        chip.text: chip.attributes["href"] for chip in page.all("a", class_="chip") if "aria-current" in chip.attributes
+    }
+    assert lit == {"Failed": "/recordings?state=queued", "Queued": "/recordings?state=failed"}
+
+
+async def test_pages_follow_one_another_without_loss_or_repeat(browser: httpx.AsyncClient, agent: WebAgent) -> None:
+    names = [f"Part {number}" for number in range(12)]
+    for name in names:
+        await agent.room.start(name, starts_at="2099-01-01T00:00:00Z", ends_at="2099-01-01T01:00:00Z")
+    first = parsed(await browser.get("/recordings?per=10"))
+    second = parsed(await browser.get(first.one("a", rel="next").attributes["href"]))
+    shown = [row.one(class_="name").text for page in (first, second) for row in page.all("li", class_="recording")]
+    assert shown == names[::-1]
+    assert not second.has("a", rel="next")
+    assert "12 recordings" in second.text
+
+
+async def test_unknown_keys_are_named_and_passed_over(browser: httpx.AsyncClient, agent: WebAgent) -> None:
+    await agent.room.start("Council")
+    page = parsed(await browser.get("/recordings?colour=red&per=7"))
+    assert any("colour" in notice.text for notice in page.all("p", class_="notice"))
+    assert len(page.all("li", class_="recording")) == 1
+
+
+async def test_news_counts_what_came_after_the_first_of_the_list(browser: httpx.AsyncClient, agent: WebAgent) -> None:
+    await agent.room.start("Old")
+    news = parsed(await browser.get("/recordings")).one(id="recordings-news")
+    address = news.attributes["hx-get"]
+    assert parsed(await browser.get(address, headers=FRAGMENT)).one(id="recordings-news").text == ""
+    await agent.room.start("New")
+    assert parsed(await browser.get(address, headers=FRAGMENT)).one("a").text == "1 new – show"
+
+
+async def test_refreshed_rows_are_those_that_were_shown(browser: httpx.AsyncClient, agent: WebAgent) -> None:
+    await agent.room.start("Old")
+    address = parsed(await browser.get("/recordings")).one(id="recordings").attributes["hx-get"]
+    await agent.room.start("New")
+    again = parsed(await browser.get(address, headers=FRAGMENT))
+    assert [row.one(class_="name").text for row in again.all("li", class_="recording")] == ["Old"]
+    assert not again.has("h1")
+
+
+async def test_row_refreshes_alone(browser: httpx.AsyncClient, agent: WebAgent) -> None:
+    job = await delivered(agent)
+    row = parsed(await browser.get(f"/recordings/{job.recording_id}/row", headers=FRAGMENT))
+    assert row.one("li").attributes["id"] == f"recording-{job.recording_id}"
+    assert not row.has("h1")
+
+
+# ---- one recording ----
+
+
+async def test_finished_recording_shows_its_facts(browser: httpx.AsyncClient, agent: WebAgent) -> None:
+    job = await delivered(agent, folder="Court", tags=["open"])
+    answer = await browser.get(f"/recordings/{job.recording_id}")
+    page = parsed(answer)
+    assert page.one("h1").text == "Council"
+    facts = page.one(id="details").text
+    assert "WAV" in facts and "48000 Hz" in facts and "stopped" in facts and "96 000 frames" in facts
+    assert "input 1" in facts and "Attempt 1" in facts and "claimed" in facts
+    assert page.one("audio").attributes["src"] == f"/recordings/{job.recording_id}/audio"
+    assert page.has("a", href=f"/recordings/{job.recording_id}/download")
+    assert page.has("a", href=f"/nodes/{agent.room.node.node_id}")
+
+
+async def test_each_region_comes_alone(browser: httpx.AsyncClient, agent: WebAgent) -> None:
+    job = await delivered(agent)
+    page = parsed(await browser.get(f"/recordings/{job.recording_id}"))
+    for region, holds in (("head", "h1"), ("timeline", "svg"), ("details", "dl")):
+        address = page.one(id=region).attributes["hx-get"]
+        fragment = parsed(await browser.get(address, headers=FRAGMENT))
+        assert fragment.has(holds) and not fragment.has("main"), region
+
+
+async def test_moment_of_the_link_reaches_the_native_player(browser: httpx.AsyncClient, agent: WebAgent) -> None:
+    job = await delivered(agent)
+    page = parsed(await browser.get(f"/recordings/{job.recording_id}?t=1.5"))
+    assert page.one("audio").attributes["src"].endswith("/audio#t=1.5")
+
+
+async def test_sound_plays_and_downloads_with_a_session(browser: httpx.AsyncClient, agent: WebAgent) -> None:
+    job = await delivered(agent)
+    part = await browser.get(f"/recordings/{job.recording_id}/audio", headers={"Range": "bytes=0-99"})
+    assert part.status_code == 206 and part.content == CONTENT.audio[:100]
+    whole = await browser.get(f"/recordings/{job.recording_id}/download")
+    assert whole.content == CONTENT.audio and whole.headers["content-disposition"].startswith("attachment")
+
+
+async def test_stop_asks_first_and_then_stops(browser: httpx.AsyncClient, agent: WebAgent) -> None:
+    job = await agent.room.claimed()
+    await agent.room.heartbeat(job)
+    address = f"/recordings/{job.recording_id}/stop"
+    asked = parsed(await browser.get(address))
+    assert "Council" in asked.one("h1").text and "Town hall" in asked.text and asked.has(class_="clock")
+    assert (await agent.room.heartbeat(job)).jobs[0].wish == "run"
+    assert not parsed(await browser.get(address, headers=FRAGMENT)).has("main")
+    answer = await browser.post(asked.one("form", method="post", data_act=str(job.recording_id)).attributes["action"])
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/recordings/{job.recording_id}")
+    assert (await agent.room.heartbeat(job)).jobs[0].wish == "stop"
+    assert "Stopping" in parsed(await browser.get(f"/recordings/{job.recording_id}")).one(id="head").text
+    assert "nothing to stop" in parsed(await browser.get(address)).one("main").text
+
+
+async def test_cancelled_recording_says_so_and_offers_retry(browser: httpx.AsyncClient, agent: WebAgent) -> None:
+    recording = await agent.room.start()
+    answer = await browser.post(f"/recordings/{recording.id}/cancel")
+    assert answer.status_code == 303
+    page = parsed(await browser.get(answer.headers["location"]))
+    assert "Cancelled" in page.one(id="head").text
+    assert "Nothing of this recording has arrived here." in page.one(class_="silent").text
+    retry = page.one("form", action=f"/recordings/{recording.id}/retry")
+    again = await browser.post(retry.attributes["action"])
+    assert again.status_code == 303
+    after = parsed(await browser.get(again.headers["location"]))
+    assert "Queued" in after.one(id="head").text and "Attempt 2" in after.one(id="details").text
+
+
+async def test_damaged_recording_is_not_played(browser: httpx.AsyncClient, agent: WebAgent, owner: object) -> None:
+    job = await delivered(agent)
+    await owner.execute("UPDATE cache_file SET state = 'damaged'")  # type: ignore[attr-defined]
+    page = parsed(await browser.get(f"/recordings/{job.recording_id}"))
+    assert "checksum is wrong" in page.one(class_="bar-bad").text
+    assert "src" not in page.one("audio").attributes
+    assert not page.has("a", href=f"/recordings/{job.recording_id}/download")
+
+
+async def test_unknown_recording_is_a_page_that_says_so(browser: httpx.AsyncClient) -> None:
+    answer = await browser.get(f"/recordings/{new_id()}")
+    assert answer.status_code == 404
+    assert "There is no recording" in parsed(answer).one("main").text
+
+
+async def test_nobody_sees_recordings_without_signing_in(controller: Running, agent: WebAgent) -> None:
+    job = await delivered(agent)
+    async with httpx.AsyncClient(base_url=controller.url, trust_env=False) as stranger:
+        for path in ("", f"/{job.recording_id}", f"/{job.recording_id}/audio", f"/{job.recording_id}/row"):
+            answer = await stranger.get(f"/recordings{path}")
+            assert (answer.status_code, answer.headers["location"][:9]) == (303, "/sign-in?"), path
+        refused = await stranger.post(f"/recordings/{job.recording_id}/stop", headers={"Sec-Fetch-Site": "same-origin"})
+        assert refused.status_code == 303 and refused.headers["location"].startswith("/sign-in")

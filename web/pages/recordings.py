@@ -1,0 +1,310 @@
+"""The library, and each recording with its sound."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from protocol.messages import RecordingFacts, Wish
+from web.domain.access import Permission
+from web.domain.cache_files import CacheFile
+from web.domain.errors import NotCachedError
+from web.domain.jobs import Job
+from web.domain.moments import moments_in
+from web.domain.recordings import Recording
+from web.domain.states import CacheState, RecordingState
+from web.media import recordings as media
+from web.pages.jobs import encoding_in_words
+from web.pages.queries import block, choices, identifier, query_string, written_query
+from web.rendering import render, see_other
+from web.services import recordings, retry
+from web.services.controller import Controller
+from web.store import cache_files, health_events, job_cards, profiles
+from web.store import recordings as stored_recordings
+
+PER_PAGE = (10, 25, 50, 100)
+USUAL_PER_PAGE = 50
+_COUNT_LIMIT = 10_000
+_OVERVIEW_COLUMNS = 800
+_EVENTS_LIMIT = 500
+_KEYS = {"q", "state", "per", "before", "first", "block"}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the query string of the list asks for."""
+
+    states: list[RecordingState]
+    text: str
+    per: int
+    before: UUID | None
+    first: UUID | None
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(self.states or self.text)
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A filter that a click takes or leaves."""
+
+    state: RecordingState
+    is_on: bool
+    query: str
+
+
+# ---- the list ----
+
+
+async def index(request: Request) -> Response:
+    request.user.require(Permission.RECORDING_READ)
+    db, scope, asked = _controller(request).db, request.user.scope, _listing(request)
+    found = await stored_recordings.latest(
+        db,
+        scope=scope,
+        limit=asked.per + 1,
+        first=asked.first,
+        before=asked.before,
+        states=asked.states,
+        text=asked.text,
+    )
+    count = await stored_recordings.count(db, scope=scope, limit=_COUNT_LIMIT + 1, states=asked.states, text=asked.text)
+    shown = found[: asked.per]
+    context = {
+        "here": "recordings.index",
+        "recordings": shown,
+        "older": shown[-1].id if len(found) > asked.per else None,
+        "before": asked.before,
+        "after": shown[0].id if shown else None,
+        "news": 0,
+        "count": min(count, _COUNT_LIMIT),
+        "is_count_short": count > _COUNT_LIMIT,
+        "states": asked.states,
+        "text": asked.text,
+        "per": asked.per,
+        "usual_per": USUAL_PER_PAGE,
+        "pers": [{"rows": rows, "query": query_string(request, per=_per(rows))} for rows in PER_PAGE],
+        "chips": _chips(request, asked.states),
+        "query": query_string(request),
+        "query_without_states": query_string(request, state=None),
+        "query_without_text": query_string(request, q=None),
+        "ignored": sorted(request.query_params.keys() - _KEYS),
+        "is_filtered": asked.is_filtered,
+    }
+    return render(request, "pages/recordings/index.html", context, fragment=block(request, "rows"))
+
+
+async def news(request: Request) -> Response:
+    """How many recordings of the list came after the one that stood first when it was shown."""
+    request.user.require(Permission.RECORDING_READ)
+    asked, after = _listing(request), identifier(request, "after")
+    count = await stored_recordings.count(
+        _controller(request).db,
+        scope=request.user.scope,
+        limit=_COUNT_LIMIT,
+        after=after,
+        states=asked.states,
+        text=asked.text,
+    )
+    context = {"news": count, "after": after, "before": None, "query": query_string(request, after=None)}
+    return render(request, "partials/_recordings_news.html", context)
+
+
+async def row(request: Request) -> Response:
+    return render(request, "partials/_recording_row.html", {"recording": await _recording(request)})
+
+
+# ---- one recording ----
+
+
+async def show(request: Request) -> Response:
+    controller, scope, recording = _controller(request), request.user.scope, await _recording(request)
+    db = controller.db
+    cache_file = await cache_files.current_of(db, recording.id, scope=scope)
+    facts = None if cache_file is None else cache_file.facts
+    job = await job_cards.get(db, recording.job_id, scope=scope)
+    events = await health_events.latest(db, scope=scope, recording_id=recording.id, limit=_EVENTS_LIMIT)
+    length_seconds = _length_seconds(facts, job)
+    context = {
+        "here": "recordings.index",
+        "recording": recording,
+        "cache_file": cache_file,
+        "facts": facts,
+        "job": job,
+        "may": request.user.permissions,
+        "sound": _sound(recording, cache_file),
+        "why_silent": _why_silent(recording, cache_file),
+        "profile": await profiles.get(db, recording.profile_id),
+        "encoding": encoding_in_words(job),
+        "channels": len(job.settings.channel_map),
+        "inputs": [_inputs_in_words(gains) for gains in job.settings.channel_map],
+        "attempts": await job_cards.latest(db, scope=scope, recording_id=recording.id),
+        "history": await job_cards.history(db, recording.job_id, scope=scope),
+        "moments": moments_in(facts, events, started_at=recording.started_at, length_seconds=length_seconds),
+        "length_seconds": length_seconds,
+        "overview": None,
+        "columns": _OVERVIEW_COLUMNS,
+        "start_seconds": _start_seconds(request),
+    }
+    return render(
+        request,
+        "pages/recordings/show.html",
+        context,
+        fragment=block(request, "head", "timeline", "moments", "details"),
+    )
+
+
+async def stop_form(request: Request) -> Response:
+    """Asks once more; also fits a dialog."""
+    return await _ask(request, "stop")
+
+
+async def stop(request: Request) -> Response:
+    recording = await recordings.stop_recording(_controller(request).db, _id(request), by=request.user)
+    return see_other(request, "recordings.show", recording_id=recording.id)
+
+
+async def cancel_form(request: Request) -> Response:
+    return await _ask(request, "cancel")
+
+
+async def cancel(request: Request) -> Response:
+    recording = await recordings.cancel_recording(_controller(request).db, _id(request), by=request.user)
+    return see_other(request, "recordings.show", recording_id=recording.id)
+
+
+async def retry_it(request: Request) -> Response:
+    recording = await retry.retry_recording(_controller(request).db, _id(request), by=request.user)
+    return see_other(request, "recordings.show", recording_id=recording.id)
+
+
+# ---- its files ----
+
+
+async def audio(request: Request) -> Response:
+    return await media.played(_controller(request), _id(request), by=request.user)
+
+
+async def live(request: Request) -> Response:
+    raise NotCachedError("receiving", "Listening is not there yet.")
+
+
+async def peaks(request: Request) -> Response:
+    raise NotCachedError("receiving", "Listening is not there yet.")
+
+
+async def download(request: Request) -> Response:
+    return await media.downloaded(_controller(request), _id(request), by=request.user)
+
+
+async def waveform(request: Request) -> Response:
+    return await media.waveform(_controller(request), _id(request), by=request.user)
+
+
+async def ledger(request: Request) -> Response:
+    return await media.ledger(_controller(request), _id(request), by=request.user)
+
+
+def _listing(request: Request) -> Listing:
+    per = request.query_params.get("per", "")
+    return Listing(
+        states=choices(request, "state", RecordingState),
+        text=request.query_params.get("q", "").strip(),
+        per=int(per) if per in map(str, PER_PAGE) else USUAL_PER_PAGE,
+        before=identifier(request, "before"),
+        first=identifier(request, "first"),
+    )
+
+
+def _chips(request: Request, states: list[RecordingState]) -> list[Chip]:
+    others = [(key, value) for key, value in request.query_params.multi_items() if key != "state"]
+
+    def query(state: RecordingState) -> str:
+        wanted = set(states) ^ {state}
+        return written_query([*others, *(("state", one.value) for one in wanted)])
+
+    return [Chip(state, state in states, query(state)) for state in RecordingState]
+
+
+def _per(rows: int) -> str | None:
+    return None if rows == USUAL_PER_PAGE else str(rows)
+
+
+def _sound(recording: Recording, cache_file: CacheFile | None) -> str:
+    """`cached` can be played and searched, `growing` can be listened to, `none` cannot be heard."""
+    if cache_file is None:
+        return "none"
+    if cache_file.state is CacheState.CACHED:
+        return "cached"
+    is_coming = cache_file.state is CacheState.RECEIVING and not recording.state.is_terminal
+    return "growing" if is_coming else "none"
+
+
+def _why_silent(recording: Recording, cache_file: CacheFile | None) -> str:
+    state = CacheState.NONE if cache_file is None else cache_file.state
+    match state:
+        case CacheState.DAMAGED:
+            return "The stored file is not what was sealed any more: its checksum is wrong. It is not played."
+        case CacheState.REMOVED:
+            return "The sound was removed by retention. What is known of it stays on this page."
+        case CacheState.RECEIVING:
+            return "This recording ended before all of it had arrived; its node delivers the rest when it is back."
+        case _ if recording.state is RecordingState.QUEUED:
+            return "Waiting for the node to begin."
+        case _ if recording.state.is_terminal:
+            return "Nothing of this recording has arrived here."
+        case _:
+            return "The first seconds are on their way."
+
+
+def _length_seconds(facts: RecordingFacts | None, job: Job) -> float:
+    """Of the sound as far as it is known."""
+    if facts is not None:
+        return facts.frames / facts.sample_rate_hz
+    return (job.frames or 0) / job.settings.capture.sample_rate_hz
+
+
+def _inputs_in_words(gains: list[float]) -> str:
+    """`input 1`, `½ of inputs 1 and 2`."""
+    parts = [(index + 1, gain) for index, gain in enumerate(gains) if gain]
+    if not parts:
+        return "silence"
+    return " + ".join(f"input {index}" if gain == 1.0 else f"{gain:.3g} × input {index}" for index, gain in parts)
+
+
+def _start_seconds(request: Request) -> float:
+    """The moment that the link names."""
+    try:
+        return max(0.0, min(float(request.query_params.get("t", "0")), 1e9))
+    except ValueError:
+        return 0.0
+
+
+async def _ask(request: Request, act: str) -> Response:
+    recording = await _recording(request)
+    request.user.require(Permission.RECORDING_CONTROL, of=recording)
+    context = {
+        "here": "recordings.index",
+        "recording": recording,
+        "act": act,
+        "is_over": recording.state.is_terminal or (act == "stop" and recording.wish is not Wish.RUN),
+    }
+    return render(request, "pages/recordings/confirm.html", context, fragment="form")
+
+
+async def _recording(request: Request) -> Recording:
+    recording = await stored_recordings.get(_controller(request).db, _id(request), scope=request.user.scope)
+    request.user.require(Permission.RECORDING_READ, of=recording)
+    return recording
+
+
+def _id(request: Request) -> UUID:
+    recording_id: UUID = request.path_params["recording_id"]
+    return recording_id
+
+
+def _controller(request: Request) -> Controller:
+    controller: Controller = request.app.state.controller
+    return controller
