@@ -32,7 +32,7 @@ async def test_a_link_that_was_used_says_so_and_signs_nobody_in(controller: Runn
     async with httpx.AsyncClient(base_url=controller.url, headers=FROM_HERE) as second:
         answer = await second.post(path)
         assert answer.status_code == 410
-        assert "reelkeeper sign-in" in parsed(answer).one("", role="alert").text
+        assert "reelkeeper sign-in" in parsed(answer).one("p", role="alert").text
         assert not second.cookies
 
 

@@ -5,14 +5,12 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from protocol.messages import Mp3Encoding, Wish
+from protocol.messages import Mp3Encoding
 from web.domain.access import Permission
 from web.domain.jobs import Job
 from web.domain.states import JobState
-from web.htmx import go_to, wants_fragment
 from web.pages.queries import block, choices, identifier, query_string
-from web.rendering import render, see_other
-from web.services import recordings
+from web.rendering import render
 from web.services.controller import Controller
 from web.store import job_cards, nodes
 from web.store import recordings as stored_recordings
@@ -69,27 +67,6 @@ async def show(request: Request) -> Response:
     return render(request, "pages/jobs/show.html", context, fragment="job")
 
 
-async def stop_form(request: Request) -> Response:
-    """Asks once more; also fits a dialog."""
-    return await _ask(request, "stop")
-
-
-async def cancel_form(request: Request) -> Response:
-    return await _ask(request, "cancel")
-
-
-async def stop(request: Request) -> Response:
-    job = await _job(request)
-    await recordings.stop_recording(_controller(request).db, job.recording_id, by=request.user)
-    return _done(request, job)
-
-
-async def cancel(request: Request) -> Response:
-    job = await _job(request)
-    await recordings.cancel_recording(_controller(request).db, job.recording_id, by=request.user)
-    return _done(request, job)
-
-
 def encoding_in_words(job: Job) -> str:
     """`MP3, VBR quality 5`."""
     encoding = job.settings.encoding
@@ -104,28 +81,11 @@ def encoding_in_words(job: Job) -> str:
             return f"WAV, {encoding.sample_type or job.settings.capture.sample_type}"
 
 
-async def _ask(request: Request, act: str) -> Response:
-    job = await _job(request)
-    context = {
-        "here": "jobs.index",
-        "job": job,
-        "act": act,
-        "is_over": job.state.is_terminal or job.wish is not Wish.RUN,
-    }
-    return render(request, "pages/jobs/confirm.html", context, fragment="form")
-
-
 async def _job(request: Request) -> Job:
     job_id: UUID = request.path_params["job_id"]
     job = await job_cards.get(_controller(request).db, job_id, scope=request.user.scope)
     request.user.require(Permission.RECORDING_READ, of=job)
     return job
-
-
-def _done(request: Request, job: Job) -> Response:
-    if wants_fragment(request):
-        return go_to(request.app.url_path_for("jobs.show", job_id=job.id))
-    return see_other(request, "jobs.show", job_id=job.id)
 
 
 def _controller(request: Request) -> Controller:
