@@ -3,9 +3,10 @@
 set shell := ["sh", "-eu", "-c"]
 
 python := ".venv/bin/python"
-# What the demo needs, what the tests need besides: commands, and the Debian packages that bring them.
-build_commands := "cc:build-essential make:build-essential cmake:cmake curl:curl"
-test_commands := "sox:sox ffmpeg:ffmpeg flac:flac arecord:alsa-utils openssl:openssl strace:strace"
+# What the demo needs, what the tests need besides: commands and libraries, and the Debian packages that bring them.
+build_commands := "cc:build-essential make:build-essential cmake:cmake curl:curl libportaudio.so.2:libportaudio2"
+test_commands := "sox:sox ffmpeg:ffmpeg flac:flac arecord:alsa-utils openssl:openssl strace:strace lame:lame chromium:chromium \
+    pulseaudio:pulseaudio pactl:pulseaudio-utils alsa-lib/libasound_module_pcm_pulse.so:libasound2-plugins"
 
 _list:
     @just --list --unsorted
@@ -70,7 +71,9 @@ lock:
 
 _packages COMMANDS:
     @missing=""; \
-    for pair in {{ COMMANDS }}; do command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"; done; \
+    for pair in {{ COMMANDS }}; do \
+        command -v "${pair%%:*}" >/dev/null 2>&1 || ls /usr/lib/*/"${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"; \
+    done; \
     if [ -n "$missing" ]; then \
         echo "Installing$missing"; \
         sudo=$([ "$(id -u)" = 0 ] || echo sudo); \
