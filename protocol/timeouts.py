@@ -38,6 +38,13 @@ class Timeouts:
     """Levels of watched interfaces are read and sent so often."""
     meter_watch: float = 30.0
     """An interface stays watched so long after a page last said that it looks; pages say it each third of this."""
+    page_ping: float = 15.0
+    page_stuck: float = 10.0
+    """A page that takes nothing for so long is cut off."""
+    page_session: float = 30.0
+    """An open page asks so often whether its session goes on."""
+    presence: float = 5.0
+    """Pages hear so soon that a node is not seen any more, or is again."""
     orphan_capture: float = 900.0
     """An open-ended recording whose job the controller has ended goes on so long; nobody could stop it any more."""
 

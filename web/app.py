@@ -29,6 +29,7 @@ from web.rendering import STATIC_FOLDER, STATIC_PATH, Rendering
 from web.runners import abandoned, finalise, leases
 from web.runners.changes import ChangeWatch
 from web.runners.loop import keep_running
+from web.runners.presence import PresenceWatch
 from web.services import jobs
 from web.services.cache_content import CacheContent, ContentLimits
 from web.services.controller import Controller
@@ -122,6 +123,7 @@ async def _beside(controller: Controller) -> AsyncIterator[None]:
         keep_running("abandoned", partial(abandoned.tick, db, controller.content), every_seconds=_TIDY_EVERY),
         keep_running("leases", partial(leases.tick, db, leases.OutageWatch()), every_seconds=timeouts.rescue_period),
         keep_running("changes", partial(ChangeWatch().tick, db, notifications), every_seconds=timeouts.change_poll),
+        keep_running("presence", partial(PresenceWatch().tick, db, notifications), every_seconds=timeouts.presence),
     ]
     running = [asyncio.create_task(task) for task in tasks]
     try:

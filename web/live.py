@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -30,12 +31,9 @@ TRANSPORT_EXTENSION = "reelkeeper.transport"
 _METERS_LIMIT = 64
 _PAUSE_SECONDS = 0.05
 """What changes together is sent together."""
-_SESSION_CHECK_SECONDS = 30.0
-_PING_SECONDS = 15.0
-_SEND_SECONDS = 10.0
 _RETRY_MS = 2_000
 _WAITING_BYTES = 16 * 1024
-"""What may lie unsent before a reader counts as stuck."""
+"""What may lie unsent, here and in the kernel each, before a reader counts as stuck."""
 
 _log = structlog.get_logger()
 
@@ -54,9 +52,9 @@ async def show(request: Request) -> Response:
         return await problem_response(request, fault)
     return _Stream(
         _events(controller, looking, by),
-        ping=_PING_SECONDS,
+        ping=controller.timeouts.page_ping,
         ping_message_factory=lambda: ServerSentEvent(event="ping", data="-"),
-        send_timeout=_SEND_SECONDS,
+        send_timeout=controller.timeouts.page_stuck,
     )
 
 
@@ -116,8 +114,8 @@ async def _events(controller: Controller, looking: _Looking, by: Actor) -> Async
 
 def _pause(controller: Controller, looking: _Looking) -> float:
     """Between two times of saying that the page is still looked at."""
-    meters = controller.timeouts.meter_watch / 3 if looking.interface_ids else _SESSION_CHECK_SECONDS
-    return min(meters, _SESSION_CHECK_SECONDS)
+    timeouts = controller.timeouts
+    return min(timeouts.meter_watch / 3, timeouts.page_session) if looking.interface_ids else timeouts.page_session
 
 
 async def _is_still_looking(controller: Controller, looking: _Looking, by: Actor) -> bool:
@@ -144,6 +142,7 @@ class _Stream(EventSourceResponse):
         transport: Any = scope.get("extensions", {}).get(TRANSPORT_EXTENSION)
         if transport is not None:
             transport.set_write_buffer_limits(high=_WAITING_BYTES)
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _WAITING_BYTES)
         try:
             await super().__call__(scope, receive, send)
         except* SendTimeoutError:
