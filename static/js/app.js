@@ -37,7 +37,9 @@
       event.preventDefault();
       htmx.ajax("GET", opener.getAttribute("href"), { target: "#dialog-body", swap: "innerHTML", source: opener }).then(() => {
         if (!dialog.open) dialog.showModal();
-        dialog.querySelector("[autofocus]")?.focus();
+        const first = dialog.querySelector("[autofocus]");
+        first?.focus();
+        first?.select?.();
       });
     }
     const closer = event.target.closest("[data-close]");

@@ -57,7 +57,7 @@
     before = now;
     if (!colours || now - coloursAt > 2000) {
       const style = getComputedStyle(document.body);
-      colours = Object.fromEntries(["good", "warn", "record", "ink"].map((name) => [name, style.getPropertyValue(`--${name}`)]));
+      colours = Object.fromEntries(["meter-good", "meter-warn", "record", "ink"].map((name) => [name, style.getPropertyValue(`--${name}`)]));
       const probe = document.createElement("i");
       document.body.append(probe);
       for (const name of Object.keys(colours)) { probe.style.color = `var(--${name})`; colours[name] = getComputedStyle(probe).color; }
@@ -70,7 +70,7 @@
         const target = silent ? -Infinity : meter.rms;
         meter.shown = still.matches ? target : Math.max(target, meter.shown - FALL_DB_A_SECOND * seconds);
         draw(meter, silent, now);
-        if (now - meter.toldAt > TELL_MS) tell(meter, silent, now);
+        if (now - meter.toldAt > TELL_MS || meter.wasSilent !== silent) tell(meter, silent, now);
       }
       bank.classList.toggle("quiet", silent);
     }
@@ -83,7 +83,7 @@
     if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
     const pen = canvas.getContext("2d");
     pen.clearRect(0, 0, width, height);
-    const bars = [[-Infinity, -18, "good"], [-18, -6, "warn"], [-6, 0, "record"]];
+    const bars = [[-Infinity, -18, "meter-good"], [-18, -6, "meter-warn"], [-6, 0, "record"]];
     for (const [from, to, colour] of bars) {
       const [left, right] = [share(from) * width, Math.min(share(to), share(meter.shown)) * width];
       if (right > left) { pen.fillStyle = colours[colour]; pen.fillRect(left, 0, right - left, height); }
@@ -93,6 +93,7 @@
   };
   const tell = (meter, silent, now) => {
     meter.toldAt = now;
+    meter.wasSilent = silent;
     const clipped = now - meter.clipAt < TELL_MS;
     meter.says.textContent = silent ? "–" : meter.rms <= -100 ? "−∞ dB" : `${meter.rms.toFixed(0).replace("-", "−")} dB`;
     meter.row.setAttribute("aria-valuenow", Math.max(FLOOR_DB, Math.round(silent ? FLOOR_DB : meter.rms)));

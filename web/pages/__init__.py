@@ -1,7 +1,7 @@
 """The console: one module a noun, one table of pages."""
 
-from web.pages import accounts, jobs, preferences
-from web.pages.page import Page, get, post
+from web.pages import accounts, dashboard, jobs, nodes, preferences, record, recordings
+from web.pages.page import Page, get, post, stream
 
 PAGES: list[Page] = [
     get("/welcome/{code}", accounts.welcome, is_open=True),
@@ -12,11 +12,40 @@ PAGES: list[Page] = [
     get("/account", accounts.show),
     post("/account/password", accounts.set_password),
     post("/preferences", preferences.change, is_open=True),
+    get("/", dashboard.show),
+    get("/dashboard/bar", dashboard.bar),
+    get("/dashboard/verdict", dashboard.verdict),
+    get("/dashboard/recording-now", dashboard.recording_now),
+    get("/dashboard/attention", dashboard.attention),
+    get("/dashboard/nodes", dashboard.nodes),
+    get("/dashboard/last-day", dashboard.last_day),
+    get("/record", record.form),
+    get("/record/fit", record.fit),
+    post("/record", record.start),
+    get("/nodes", nodes.index),
+    get("/nodes/{node_id:uuid}", nodes.show),
+    get("/nodes/{node_id:uuid}/card", nodes.card),
+    get("/nodes/{node_id:uuid}/head", nodes.head),
+    get("/nodes/{node_id:uuid}/work", nodes.work),
+    post("/nodes/{node_id:uuid}/capacity", nodes.set_capacity),
+    post("/nodes/{node_id:uuid}/interfaces/{interface_id:uuid}/capture-format", nodes.set_capture_format),
+    post("/nodes/{node_id:uuid}/interfaces/{interface_id:uuid}/prefer", nodes.prefer),
+    get("/recordings", recordings.index),
+    get("/recordings/news", recordings.news),
+    get("/recordings/{recording_id:uuid}", recordings.show),
+    get("/recordings/{recording_id:uuid}/row", recordings.row),
+    get("/recordings/{recording_id:uuid}/stop", recordings.stop_form),
+    post("/recordings/{recording_id:uuid}/stop", recordings.stop),
+    get("/recordings/{recording_id:uuid}/cancel", recordings.cancel_form),
+    post("/recordings/{recording_id:uuid}/cancel", recordings.cancel),
+    post("/recordings/{recording_id:uuid}/retry", recordings.retry_it),
+    stream("/recordings/{recording_id:uuid}/audio", recordings.audio),
+    stream("/recordings/{recording_id:uuid}/live", recordings.live),
+    stream("/recordings/{recording_id:uuid}/download", recordings.download),
+    stream("/recordings/{recording_id:uuid}/waveform.dat", recordings.waveform),
+    stream("/recordings/{recording_id:uuid}/peaks", recordings.peaks),
+    stream("/recordings/{recording_id:uuid}/ledger", recordings.ledger),
     get("/jobs", jobs.index),
     get("/jobs/{job_id:uuid}", jobs.show),
     get("/jobs/{job_id:uuid}/row", jobs.row),
-    get("/jobs/{job_id:uuid}/stop", jobs.stop_form),
-    post("/jobs/{job_id:uuid}/stop", jobs.stop),
-    get("/jobs/{job_id:uuid}/cancel", jobs.cancel_form),
-    post("/jobs/{job_id:uuid}/cancel", jobs.cancel),
 ]

@@ -18,6 +18,7 @@ from web.domain.errors import ControllerError, SignInRequiredError
 from web.errors import status_and_code
 from web.htmx import go_to, wants_fragment
 from web.rendering import render
+from web.services import standing
 from web.sessions import signed_in
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -48,6 +49,8 @@ class Page:
     async def _answer(self, request: Request) -> Response:
         try:
             request.scope["user"] = None if self.is_open else await signed_in(request)
+            if not self.is_open and not self.is_stream and not wants_fragment(request):
+                request.state.bar = await standing.bar(request.app.state.controller.db, by=request.user)
             return await self.handler(request)
         except ClientDisconnect:
             return Response(status_code=HTTPStatus.BAD_REQUEST)

@@ -89,7 +89,9 @@ def _headline(running: int, expected: int) -> str:
         return "Nothing is recording."
     if running < expected:
         return f"{running} of {expected} recordings {'is' if running == 1 else 'are'} running."
-    return "1 recording is running." if running == 1 else f"All {running} recordings are running."
+    if running == 1:
+        return "1 recording is running."
+    return "Both recordings are running." if running == 2 else f"All {running} recordings are running."
 
 
 def _of(number: int) -> str:

@@ -1,0 +1,77 @@
+"""The dashboard: is everything that should be recording, recording, and is it good? Each panel refreshes alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from web.domain.access import Permission
+from web.domain.standing import NodeCard
+from web.rendering import render
+from web.services import standing
+from web.services.controller import Controller
+from web.store import standing as stored_standing
+from web.store.database import Database
+
+
+async def show(request: Request) -> Response:
+    db = _db(request)
+    cards = await standing.node_cards(db, by=request.user)
+    concerns = await standing.concerns(db, by=request.user)
+    context = {
+        "here": "dashboard.show",
+        "cards": cards,
+        **_now(cards),
+        "concerns": concerns,
+        "verdict": standing.verdict(cards, concerns.total),
+        "last_day": await stored_standing.last_day(db, scope=request.user.scope),
+    }
+    return render(request, "pages/dashboard/show.html", context)
+
+
+async def bar(request: Request) -> Response:
+    """The counts in the bar over every page."""
+    return render(request, "partials/_bar_status.html", {"bar": await standing.bar(_db(request), by=request.user)})
+
+
+async def verdict(request: Request) -> Response:
+    db = _db(request)
+    counts = await standing.bar(db, by=request.user)
+    found = standing.verdict(await standing.node_cards(db, by=request.user), counts.attention)
+    return render(request, "partials/_verdict.html", {"verdict": found})
+
+
+async def recording_now(request: Request) -> Response:
+    cards = await standing.node_cards(_db(request), by=request.user)
+    return render(request, "partials/_recording_now.html", _now(cards))
+
+
+async def attention(request: Request) -> Response:
+    return render(
+        request, "partials/_attention.html", {"concerns": await standing.concerns(_db(request), by=request.user)}
+    )
+
+
+async def nodes(request: Request) -> Response:
+    cards = await standing.node_cards(_db(request), by=request.user)
+    return render(request, "partials/_nodes_strip.html", {"cards": cards})
+
+
+async def last_day(request: Request) -> Response:
+    found = await stored_standing.last_day(_db(request), scope=request.user.scope)
+    return render(request, "partials/_last_day.html", {"last_day": found})
+
+
+def _now(cards: Sequence[NodeCard]) -> dict[str, Any]:
+    return {
+        "live": [recording for card in cards for recording in card.live],
+        "space": {card.node.id: card.seconds_left for card in cards},
+    }
+
+
+def _db(request: Request) -> Database:
+    """Of the controller, for whoever may see recordings."""
+    request.user.require(Permission.RECORDING_READ)
+    controller: Controller = request.app.state.controller
+    return controller.db

@@ -1,0 +1,143 @@
+"""Nodes: what they have, hear and do, and the few things that people set."""
+
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from protocol.messages import CaptureFormat
+from web.domain.access import Permission
+from web.domain.errors import InvalidError, NotFoundError
+from web.domain.nodes import Interface
+from web.domain.standing import NodeCard
+from web.forms import Form, faults_of, read_form
+from web.rendering import render, see_other
+from web.services import nodes, standing
+from web.services.controller import Controller
+from web.store import health_events, job_cards
+from web.store import nodes as stored_nodes
+
+_ROWS = 10
+
+
+async def index(request: Request) -> Response:
+    request.user.require(Permission.NODE_READ)
+    cards = await standing.node_cards(_controller(request).db, by=request.user)
+    return render(request, "pages/nodes/index.html", {"here": "nodes.index", "cards": cards})
+
+
+async def card(request: Request) -> Response:
+    """One card of the list, as a fragment."""
+    return render(request, "partials/_node_card.html", {"card": await _card(request)})
+
+
+async def show(request: Request) -> Response:
+    return await _node(request)
+
+
+async def head(request: Request) -> Response:
+    """How the node is just now, as a fragment."""
+    return render(request, "partials/_node_head.html", {"card": await _card(request)})
+
+
+async def work(request: Request) -> Response:
+    """Its newest jobs and events, as a fragment."""
+    return render(request, "partials/_node_work.html", await _work(request))
+
+
+async def set_capacity(request: Request) -> Response:
+    text = (await read_form(request)).get("capacity")
+    try:
+        capacity = int(text) if text.isascii() and text.isdigit() else 0
+        await nodes.set_capacity(_controller(request).db, _id(request), capacity, by=request.user)
+    except InvalidError as refused:
+        return await _node(request, {"capacity": str(refused)}, {"capacity": text})
+    return _done(request)
+
+
+async def set_capture_format(request: Request) -> Response:
+    """An empty form goes back to the default."""
+    sent, interface = await read_form(request), await _interface(request)
+    try:
+        capture = None if sent.has("follow", "default") else _capture(sent)
+        await nodes.set_capture_format(_controller(request).db, _id(request), interface.ref, capture, by=request.user)
+    except ValidationError as refused:
+        return await _node(request, _named(interface, faults_of(refused)), _named(interface, dict(sent.fields)))
+    except InvalidError as refused:
+        faults = {refused.field or "": str(refused)}
+        return await _node(request, _named(interface, faults), _named(interface, dict(sent.fields)))
+    return _done(request)
+
+
+async def prefer(request: Request) -> Response:
+    interface = await _interface(request)
+    await nodes.prefer_interface(_controller(request).db, _id(request), interface.ref, by=request.user)
+    return _done(request)
+
+
+async def _node(
+    request: Request, faults: dict[str, str] | None = None, typed: dict[str, str] | None = None
+) -> Response:
+    context = {
+        "here": "nodes.index",
+        "card": await _card(request),
+        "may_manage": Permission.NODE_MANAGE in request.user.permissions,
+        "faults": faults or {},
+        "typed": typed or {},
+        **(await _work(request)),
+    }
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK
+    return render(request, "pages/nodes/show.html", context, status=status)
+
+
+async def _card(request: Request) -> NodeCard:
+    request.user.require(Permission.NODE_READ)
+    return await standing.node_card(_controller(request).db, _id(request), by=request.user)
+
+
+async def _work(request: Request) -> dict[str, Any]:
+    request.user.require(Permission.NODE_READ)
+    db, scope, node_id = _controller(request).db, request.user.scope, _id(request)
+    return {
+        "node_id": node_id,
+        "jobs": await job_cards.latest(db, scope=scope, node_id=node_id, limit=_ROWS),
+        "events": await health_events.latest(db, scope=scope, node_id=node_id, limit=_ROWS),
+    }
+
+
+async def _interface(request: Request) -> Interface:
+    interface_id: UUID = request.path_params["interface_id"]
+    all_of_node = await stored_nodes.interfaces_of(_controller(request).db, _id(request), scope=request.user.scope)
+    for interface in all_of_node:
+        if interface.id == interface_id:
+            return interface
+    raise NotFoundError("interface", interface_id)
+
+
+def _capture(sent: Form) -> CaptureFormat:
+    """Raises ValidationError."""
+    return CaptureFormat.model_validate(
+        {name: sent.get(name) for name in ("channels", "sample_rate_hz", "sample_type")}
+    )
+
+
+def _named(interface: Interface, texts: dict[str, str]) -> dict[str, str]:
+    """By the ids of the fields of this interface, of which the page has several."""
+    return {f"{name}-{interface.id}" if name else "": text for name, text in texts.items()}
+
+
+def _done(request: Request) -> Response:
+    return see_other(request, "nodes.show", node_id=_id(request))
+
+
+def _id(request: Request) -> UUID:
+    node_id: UUID = request.path_params["node_id"]
+    return node_id
+
+
+def _controller(request: Request) -> Controller:
+    controller: Controller = request.app.state.controller
+    return controller
