@@ -11,7 +11,7 @@ from typing import Any
 from agent.owner.clock import boottime_ns
 from agent.owner.config import Capture, OwnerConfig, SampleType, format_words
 from agent.owner.pulse import PlaceWatch, PulseSource, own_place, pulse_sources
-from agent.owner.sound_names import card_place, label, stable_name
+from agent.owner.sound_names import card_place, is_card, label, stable_name
 from agent.owner.sources import (
     DeviceBusyError,
     DeviceError,
@@ -53,6 +53,7 @@ class SoundInput:
     device: int
     max_channels: int
     default_rate_hz: int
+    is_card: bool = False
     source: PulseSource | None = None
 
 
@@ -118,16 +119,16 @@ class PortAudioBackend:
         except sounddevice.PortAudioError as fault:
             raise self._translated(fault) from fault
         try:
-            self._trust(source)
+            self._trust(one, source)
         except BaseException:
             source.distrust()
             source.close()
             raise
         return source
 
-    def _trust(self, source: "PortAudioSource") -> None:
+    def _trust(self, one: SoundInput, source: "PortAudioSource") -> None:
         """A sound server that connected us elsewhere than asked, or than before, gave us the wrong microphone."""
-        place = own_place()
+        place = None if one.is_card else own_place()
         if place is None:
             source.trust(0.0)
             return
@@ -239,13 +240,13 @@ def _inputs() -> Iterator[SoundInput]:
             pulse_devices.append(index)
         name = stable_name(host_api, device["name"], card_place)
         if name is not None:
-            yield SoundInput(name, label(name), index, channels, int(device["default_samplerate"]))
+            rate_hz = int(device["default_samplerate"])
+            yield SoundInput(name, label(name), index, channels, rate_hz, is_card(device["name"]))
     for index in pulse_devices:
         for source in pulse_sources():
             own = source.capture
-            yield SoundInput(
-                f"PulseAudio: {source.name}", source.label, index, own.channels, own.sample_rate_hz, source
-            )
+            name = f"PulseAudio: {source.name}"
+            yield SoundInput(name, source.label, index, own.channels, own.sample_rate_hz, source=source)
 
 
 def _look_again() -> None:

@@ -29,6 +29,11 @@ def stable_name(host_api: str, device: str, place_of: Callable[[int], str]) -> s
     return None if _ALIASES.fullmatch(device) else device
 
 
+def is_card(device: str) -> bool:
+    """Whether this PortAudio device is a card, with no sound server between."""
+    return _CARD.fullmatch(device) is not None
+
+
 def label(name: str) -> str:
     """A name without where it is plugged in, for people."""
     return re.sub(r" \([^()]*, device \d+\)$", "", name)

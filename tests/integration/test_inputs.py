@@ -1,0 +1,163 @@
+"""The list of inputs when the sound library is missing, crashes, or finds something else than before."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.devices import Owners
+from agent.inputs import Inputs
+from agent.owner.config import Capture, Interface, OwnerConfig
+from agent.owner.handle import OwnerStartError, start_owner
+from agent.settings import AgentSettings
+from protocol.messages import InterfaceRef
+from tests.owner_room import QUICK, Room, room
+
+DEVICE = """
+ERROR = None
+
+class PortAudioError(Exception):
+    pass
+
+class CallbackFlags:
+    pass
+
+def query_devices():
+    return [{"name": NAME, "hostapi": 0, "max_input_channels": 40, "default_samplerate": 44100.0}]
+
+def query_hostapis(index):
+    return {"name": "ALSA"}
+
+def check_input_settings(device, channels, dtype, samplerate):
+    if samplerate not in (44100, 96000):
+        raise PortAudioError("Invalid sample rate", -9997)
+
+def _initialize():
+    pass
+
+def _terminate():
+    pass
+
+class RawInputStream:
+    def __init__(self, **settings):
+        if ERROR:
+            raise PortAudioError(*ERROR)
+"""
+
+
+@pytest.fixture
+def place() -> Iterator[Room]:
+    with room() as made:
+        yield made
+
+
+class FakeLibrary:
+    """A `sounddevice` that the processes of a test find before the real one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+
+    def is_missing(self) -> None:
+        self._write("raise OSError('PortAudio library not found')")
+
+    def crashes(self) -> None:
+        self._write("import os; os.abort()")
+
+    def has(self, name: str, error: tuple[object, ...] | None = None) -> None:
+        self._write(f"{DEVICE}\nNAME = {name!r}\nERROR = {error!r}\n")
+
+    def _write(self, source: str) -> None:
+        (self.folder / "sounddevice.py").write_text(source)
+
+
+@pytest.fixture
+def library(place: Room, monkeypatch: pytest.MonkeyPatch) -> FakeLibrary:
+    made = FakeLibrary(place.home / "library")
+    monkeypatch.setenv("PYTHONPATH", str(made.folder))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    return made
+
+
+def inputs(place: Room) -> Inputs:
+    settings = AgentSettings(home=place.home, run_folder=place.home / "run")
+    return Inputs(settings, Owners(settings))
+
+
+def names(found: Inputs, backend: str) -> list[str]:
+    return [one.name for one in found.present if one.backend == backend]
+
+
+def test_missing_library_leaves_the_other_backends(place: Room, library: FakeLibrary) -> None:
+    library.is_missing()
+    found = inputs(place)
+    asyncio.run(found.look())
+    assert names(found, "portaudio") == []
+    assert "speech" in names(found, "synthetic")
+
+
+def test_crash_of_the_library_keeps_what_was_known(place: Room, library: FakeLibrary) -> None:
+    async def look() -> None:
+        library.has("lectern")
+        found = inputs(place)
+        await found.look()
+        library.crashes()
+        await found.look(now=True)
+        assert names(found, "portaudio") == ["lectern"]
+
+    place.run(look())
+
+
+def test_input_that_is_not_known_is_looked_for_once_more_and_one_that_left_is_gone(
+    place: Room, library: FakeLibrary
+) -> None:
+    async def look() -> None:
+        library.has("lectern")
+        found = inputs(place)
+        await found.look()
+        library.has("choir")
+        await found.look()
+        assert names(found, "portaudio") == ["lectern"], "the last look is fresh enough"
+        report = await found.find(InterfaceRef(backend="portaudio", name="choir"))
+        assert report
+        assert report.sample_rates_hz == [44_100, 96_000]
+        assert report.default_capture.sample_rate_hz == 44_100
+        assert (report.max_channels, report.default_capture.channels) == (40, 2)
+        assert names(found, "portaudio") == ["choir"]
+        assert await found.find(InterfaceRef(backend="portaudio", name="default")) is None
+
+    place.run(look())
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (("Device unavailable", -9985), "device_busy"),
+        (("Unanticipated host error", -9999, (0, -16, "Device or resource busy")), "device_busy"),
+        (("Invalid number of channels", -9998), "format_refused"),
+        (("Unanticipated host error", -9999, (0, -5, "Input/output error")), "device_gone"),
+        (("Something else", -9000), "device_failed"),
+    ],
+)
+def test_device_that_cannot_be_opened_says_why_and_whether_to_try_again(
+    place: Room, library: FakeLibrary, error: tuple[object, ...], code: str
+) -> None:
+    library.has("lectern", error)
+    config = OwnerConfig(
+        interface=Interface("portaudio", "lectern"),
+        capture=Capture(2, 44_100, "s16"),
+        run_folder=place.home / "run",
+        takes_folder=place.home / "takes",
+        synthetic_folder=place.home / "synthetic",
+        timeouts=QUICK,
+    )
+
+    async def start() -> None:
+        with pytest.raises(OwnerStartError, match="lectern") as failure:
+            await start_owner(config, {"PYTHONPATH": str(library.folder)})
+        assert failure.value.code == code
+        assert failure.value.retry_helps == (code != "format_refused")
+        assert place.owner_pids == []
+
+    place.run(start())
