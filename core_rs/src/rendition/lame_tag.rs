@@ -118,24 +118,28 @@ const XING_BYTES: usize = 4 + 4 + 100 + 4;
 const HAS_FRAMES: u32 = 1;
 const HAS_BYTES: u32 = 2;
 const HAS_HUNDREDTHS: u32 = 4;
+const HAS_QUALITY: u32 = 8;
 const CONSTANT_BITRATE: u8 = 1;
 const VARYING_BITRATE: u8 = 4;
 
-/// Numbers beyond 32 bits are left out.
+/// Numbers beyond 32 bits are left out. While the file grows its length is the highest number, since ffmpeg takes a tag without any
+/// number for a frame of sound.
 fn put_xing(frame: &mut Vec<u8>, totals: Option<Totals<'_>>) {
     let Some(totals) = totals else {
-        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(&HAS_BYTES.to_be_bytes());
+        frame.extend_from_slice(&u32::MAX.to_be_bytes());
         return;
     };
     let counts = [(HAS_FRAMES, totals.mp3_frames), (HAS_BYTES, totals.file_bytes)];
     let told = counts.map(|(flag, count)| u32::try_from(count).ok().map(|count| (flag, count)));
-    let flags = told.iter().flatten().map(|(flag, _)| flag).sum::<u32>() | HAS_HUNDREDTHS;
+    let flags = told.iter().flatten().map(|(flag, _)| flag).sum::<u32>() | HAS_HUNDREDTHS | HAS_QUALITY;
     frame.extend_from_slice(&flags.to_be_bytes());
     for (_, count) in told.iter().flatten() {
         frame.extend_from_slice(&count.to_be_bytes());
     }
     let share = |byte: &u64| (u128::from(*byte) * 256 / u128::from(totals.file_bytes.max(1))).min(255) as u8;
     frame.extend(totals.hundredths.iter().map(share));
+    frame.extend_from_slice(&[0; 4]); // quality: not told, but some readers count on its place
 }
 
 /// CRC-16 as in LAME's tag (polynomial 0x8005, reflected), going on from `crc`.
@@ -205,7 +209,7 @@ mod tests {
             music_crc: 1,
         };
         let frame = format.frame(Some(totals));
-        assert_eq!(frame[36..48], [&b"Xing"[..], &[0, 0, 0, 5], &[1, 0, 0, 0]].concat());
+        assert_eq!(frame[36..48], [&b"Xing"[..], &[0, 0, 0, 13], &[1, 0, 0, 0]].concat());
         assert_eq!(frame[48..148], [128; 100]);
     }
 }
