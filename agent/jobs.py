@@ -15,6 +15,7 @@ from agent.recording.ending import Ending
 from agent.recording.finishing import Finishing
 from agent.recording.part import Means, Part
 from agent.recording.rendering import Rendering
+from agent.recording.retrying import Retrying
 from agent.recording.starting import Starting
 from agent.spool import Listener
 from agent.states import Stage
@@ -68,7 +69,8 @@ class Job(Part):
         super().__init__(means, job_id)
         self._ending = Ending(means, job_id)
         rendering = Rendering(means, job_id)
-        self._starting = Starting(means, job_id, self._ending)
+        self._retrying = Retrying(means, job_id)
+        self._starting = Starting(means, job_id, self._ending, self._retrying)
         self._capturing = Capturing(means, job_id, self._ending, rendering)
         self._finishing = Finishing(means, job_id, self._ending, rendering)
 
@@ -83,6 +85,8 @@ class Job(Part):
                 except NodeRunSupersededError:
                     raise
                 except Exception as fault:
+                    if self.job_id not in self.spool.jobs:  # a later attempt has taken over
+                        return
                     seconds = patience.after(fault)
                     tell(f"job {self.job_id}", fault, seconds)
                     if patience.faults >= FAULTS_BEFORE_ALARM and not is_absence(fault):
@@ -102,6 +106,8 @@ class Job(Part):
             log.error("an alarm could not be kept, it is raised again", job_id=str(self.job_id), fault=str(again))
 
     async def _step(self, listener: Listener) -> None:
+        if self.state.stage is not Stage.STARTING:
+            await self._retrying.forget_earlier()
         match self.state.stage:
             case Stage.STARTING:
                 await self._starting.step(listener)

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from typing import Literal, Self
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -106,6 +106,8 @@ class JobState(Stored):
     ends_at: Instant | None = None
     wish: Wish = Wish.RUN
     wished_at: Instant | None = None
+    capture_id: UUID | None = None
+    """What owner and take know it by, when that is not the recording's id: an attempt may not meet marks of another."""
     take_id: UUID | None = None
     start_frame: Frames | None = None
     end_frame: Frames | None = None
@@ -130,6 +132,7 @@ class JobState(Stored):
             requested_at=Instant.in_ms(-claimed.requested_age_ms),
             starts_at=None if claimed.starts_in_ms is None else Instant.in_ms(claimed.starts_in_ms),
             ends_at=None if claimed.ends_in_ms is None else Instant.in_ms(claimed.ends_in_ms),
+            capture_id=None if claimed.attempt == 1 else uuid5(claimed.recording_id, f"attempt {claimed.attempt}"),
             wish=claimed.wish,
             wished_at=Instant.in_ms(-claimed.wish_age_ms) if claimed.wish is not Wish.RUN else None,
         )
@@ -141,6 +144,11 @@ class JobState(Stored):
     @property
     def recording_id(self) -> UUID:
         return self.claimed.recording_id
+
+    @property
+    def capture_name(self) -> UUID:
+        """What owner and take know it by."""
+        return self.capture_id or self.recording_id
 
     @property
     def interface(self) -> InterfaceRef:

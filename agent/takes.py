@@ -81,7 +81,7 @@ class Takes:
     async def _end_jobless(self, owner: Owner, status: OwnerStatus) -> None:
         """What no job tells of cannot be stopped or delivered; it stays on this node, but does not grow for ever."""
         now = time.monotonic()
-        for recording_id in set(status.needs) - {str(state.recording_id) for state in self._spool.jobs.values()}:
+        for recording_id in set(status.needs) - {str(state.capture_name) for state in self._spool.jobs.values()}:
             if recording_id not in self._jobless_since:
                 self._jobless_since[recording_id] = now
                 await self._health.tell(

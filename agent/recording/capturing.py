@@ -64,7 +64,7 @@ class Capturing(Part):
         except OwnerUnresponsiveError as fault:
             await self.means.health.tell_once("capture_unresponsive", "warning", str(fault), job_id=self.job_id)
             raise
-        if status.take_id != str(state.take_id) or str(state.recording_id) not in status.needs:
+        if status.take_id != str(state.take_id) or str(state.capture_name) not in status.needs:
             await self._find_end()
             return None
         self._unowned_since = None
@@ -131,7 +131,7 @@ class Capturing(Part):
     async def _end_as_marked(self) -> bool:
         """Ends the recording where its own end mark, or else that of its take, says so. Whether there is one."""
         take = await self.take()
-        bound = take.marks.get(f"end:{self.state.recording_id}")
+        bound = take.marks.get(f"end:{self.state.capture_name}")
         if bound is not None:
             await self.finish_at(bound, Plan(self.state).end_reason)
         elif take.end is not None:
@@ -161,7 +161,7 @@ class Capturing(Part):
         state = self.state
         try:
             owner = await self.means.owners.held(state.interface)
-            end_frame = await owner.end(str(state.recording_id), **where)
+            end_frame = await owner.end(str(state.capture_name), **where)
         except OwnerGoneError:
             self.means.owners.forget(state.interface)
             await self._revive()

@@ -50,7 +50,7 @@ class Ending(Part):
         """Nobody needs anything of this job here any more: its folder goes, and the frames that no other one needs."""
         state = self.state
         if state.take_id is not None:
-            await asyncio.to_thread(self.spool.add_released, state.take_id, state.recording_id)
+            await asyncio.to_thread(self.spool.add_released, state.take_id, state.capture_name)
         await self.spool.remove_job(self.job_id)
         await self.means.takes.sweep()
 
@@ -59,12 +59,12 @@ class Ending(Part):
         state = self.state
         try:
             owner = await self.means.owners.held(state.interface)
-            await owner.drop(str(state.recording_id))
+            await owner.drop(str(state.capture_name))
         except OwnerGoneError:
             self.means.owners.forget(state.interface)
             if state.take_id is not None and (await self.take()).end is None:
                 owner = await self.means.owners.start(state.interface, state.claimed.settings.capture)
-                await owner.drop(str(state.recording_id))
+                await owner.drop(str(state.capture_name))
 
     async def _end(self, outcome: Literal["failed", "cancelled"], reason: str, message: str) -> None:
         await self.drop_need()

@@ -55,10 +55,14 @@ class Part:
     async def take(self) -> Take:
         """The take of this recording, as it is now."""
         if self._take is None:
-            self._take = await asyncio.to_thread(Take.open, self.spool.takes_folder / str(self.state.take_id))
+            self._take = await self.take_of(self.state)
         else:
             await asyncio.to_thread(self._take.refresh)
         return self._take
+
+    async def take_of(self, state: JobState) -> Take:
+        """The take of any job that has one."""
+        return await asyncio.to_thread(Take.open, self.spool.takes_folder / str(state.take_id))
 
     async def finish_at(self, end_frame: int, reason: EndReason) -> None:
         """The end of the recording is decided."""

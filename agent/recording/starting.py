@@ -10,6 +10,7 @@ from agent.owner.handle import OwnerError, OwnerStartError
 from agent.recording.ending import Ending
 from agent.recording.part import Means, Part
 from agent.recording.plan import Plan
+from agent.recording.retrying import Retrying
 from agent.renderer.encoders import check_fit
 from agent.spool import Listener
 from agent.states import Stage
@@ -24,11 +25,14 @@ ARMED_EARLY_SECONDS = 2.0
 class Starting(Part):
     """Waits for the planned start, makes the interface capture, and binds the first frame."""
 
-    def __init__(self, means: Means, job_id: UUID, ending: Ending) -> None:
+    def __init__(self, means: Means, job_id: UUID, ending: Ending, retrying: Retrying) -> None:
         super().__init__(means, job_id)
         self._ending = ending
+        self._retrying = retrying
 
     async def step(self, listener: Listener) -> None:
+        if self.state.wish is not Wish.CANCEL and await self._retrying.take_over():
+            return
         if (self.state.owed or self.state.wish is not Wish.RUN) and await self._has_begun():
             return
         if self.state.owed:
@@ -46,10 +50,13 @@ class Starting(Part):
     async def _begin(self) -> None:
         """The first frame is on disk here before anybody hears of it."""
         state, plan = self.state, Plan(self.state)
+        if state.claimed.attempt > 1 and plan.ends_ns is not None and clock.boottime_ns() >= plan.ends_ns:
+            await self._ending.failed("window_over", _WINDOW_OVER)
+            return
         try:
             await self._check_fit()
             owner = await self.means.owners.start(state.interface, state.claimed.settings.capture)
-            begun = await owner.begin(str(state.recording_id), plan.begins_ns, plan.start_instant)
+            begun = await owner.begin(str(state.capture_name), plan.begins_ns, plan.start_instant)
         except DoesNotFitError as refusal:
             await self._ending.failed(refusal.reason, str(refusal))
         except OwnerError as fault:
@@ -60,7 +67,7 @@ class Starting(Part):
 
     async def _has_begun(self) -> bool:
         """Whether it captures already: a kill or a slow disk may have kept the answer from us. Then it goes on so."""
-        begun = await self.means.takes.find_start(self.state.recording_id)
+        begun = await self.means.takes.find_start(self.state.capture_name)
         if begun is None:
             return False
         take_id, start_frame = begun
@@ -96,3 +103,9 @@ class Starting(Part):
         if starts_ns is None:
             return 0.0
         return (starts_ns - clock.boottime_ns()) / 1e9 - min(ARMED_EARLY_SECONDS, self.timeouts.owner_start)
+
+
+_WINDOW_OVER = (
+    "The window of this recording is over, and this node holds nothing of it any more. Start a new recording if it is "
+    "still wanted."
+)

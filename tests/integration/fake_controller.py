@@ -80,6 +80,7 @@ class FakeJob:
     finish: FinishRequest | None = None
     starts_at: float | None = None
     ends_at: float | None = None
+    attempt: int = 1
 
     @property
     def is_live(self) -> bool:
@@ -179,6 +180,12 @@ class FakeController:
         self.jobs[job.job_id] = job
         self.change_no += 1
         return job
+
+    def add_retry(self, job: FakeJob, *, ends_in: float | None = None) -> FakeJob:
+        """Another attempt at the same recording, with the same settings."""
+        again = self.add_job(job.settings, ends_in=ends_in)
+        again.recording_id, again.attempt = job.recording_id, job.attempt + 1
+        return again
 
     def wish(self, job: FakeJob, wish: Wish, *, age: float = 0.0) -> float:
         """When it was pressed."""
@@ -416,7 +423,7 @@ def _claimed(job: FakeJob) -> ClaimedJob:
     return ClaimedJob(
         job_id=job.job_id,
         recording_id=job.recording_id,
-        attempt=1,
+        attempt=job.attempt,
         epoch=job.epoch,
         settings=job.settings,
         lease_ms=LEASE_MS,
