@@ -33,6 +33,7 @@ from web.runners.presence import PresenceWatch
 from web.services import jobs
 from web.services.cache_content import CacheContent, ContentLimits
 from web.services.controller import Controller
+from web.services.listening import Listening
 from web.services.meters import Meters
 from web.services.stored_content import StoredContent
 from web.settings import ControllerSettings
@@ -101,6 +102,7 @@ async def _running(settings: ControllerSettings, database_url: str) -> AsyncIter
             meters=Meters(db, notifications),
             content=CacheContent(folder, limits),
             stored=StoredContent(folder, settings.store_workers),
+            listening=Listening(folder, settings.store_workers, settings.listeners_limit),
             timeouts=timeouts,
         )
         async with _beside(controller):

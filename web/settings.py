@@ -41,6 +41,8 @@ class ControllerSettings(BaseSettings):
     """Uploads are refused once they would leave less than this free."""
     store_workers: Annotated[int, Field(ge=1, le=64)] = 4
     """How many reads and writes of the cache store run at once."""
+    listeners_limit: Annotated[int, Field(ge=1)] = 200
+    """How many may listen at once to what is recorded, or from a moment on."""
 
     @model_validator(mode="after")
     def _keep_plain_http_at_home(self) -> "ControllerSettings":

@@ -28,6 +28,7 @@ from protocol.messages import (
     PartSeal,
     SealRequest,
 )
+from tests.encoded import Encoded
 from tests.integration.contract import contract_of
 from tests.integration.room import Room, make_room
 from web.domain.access import system
@@ -212,15 +213,29 @@ class Content:
 
 def make_content(frames: int = 100_000, seed: int = 1) -> Content:
     samples = random.Random(seed).randbytes(frames * 4)
-    bins = -(-frames // 512)
-    points = random.Random(seed + 1).randbytes(bins * 2 * 2)
     return Content(
         frames,
         audio=wav_head(frames) + samples,
-        waveform=struct.pack("<iIiiIi", 2, 1, 48_000, 512, bins, 2) + points,
+        waveform=make_waveform(frames, seed + 1),
         seek=b"".join(struct.pack("<QQ", 4096 + frame * 4, frame) for frame in range(0, frames, 48_000)),
         ledger=json.dumps({"gaps": [], "seed": seed}).encode(),
     )
+
+
+def encoded_content(encoded: Encoded) -> Content:
+    """The same of stereo that another program encoded."""
+    return Content(
+        encoded.frames,
+        encoded.audio,
+        make_waveform(encoded.frames),
+        encoded.seek,
+        ledger=json.dumps({"gaps": []}).encode(),
+    )
+
+
+def make_waveform(frames: int, seed: int = 1) -> bytes:
+    bins = -(-frames // 512)
+    return struct.pack("<iIiiIi", 2, 1, 48_000, 512, bins, 2) + random.Random(seed).randbytes(bins * 2 * 2)
 
 
 def wav_head(frames: int, channels: int = 2, head_bytes: int = 4096) -> bytes:

@@ -1,8 +1,6 @@
 """Heads of sealed renditions against their facts; the heads are those that the core writes."""
 
-import random
 import struct
-import subprocess
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,6 +19,7 @@ from protocol.messages import (
     RecordingFacts,
     WavEncoding,
 )
+from tests.encoded import encoded_bytes
 from web.cache.checks import check_audio, check_facts, check_ledger, check_seek, check_waveform
 from web.cache.errors import ContentError
 from web.cache.wav import parse_wav_head
@@ -142,21 +141,6 @@ def test_facts_that_contradict_themselves_are_refused(changes: dict[str, Any]) -
         check_facts(facts(100, **changes))
 
 
-def encoded(folder: Path, codec: str, frames: int, channels: int, rate: int, *options: str) -> bytes:
-    """A file that another program made of noise."""
-    samples = random.Random(1).randbytes(frames * channels * 2)
-    raw, made = folder / "samples.raw", folder / f"made.{codec}"
-    raw.write_bytes(samples)
-    source = ["-f", "s16le", "-ar", str(rate), "-ac", str(channels), "-i", str(raw)]
-    subprocess.run(["ffmpeg", "-v", "error", *source, "-fflags", "+bitexact", *options, "-y", str(made)], check=True)
-    return made.read_bytes()
-
-
-def mp3_of(folder: Path, frames: int = 60_000, channels: int = 2, rate: int = 48_000, *options: str) -> bytes:
-    """With its tag first, as ours."""
-    return encoded(folder, "mp3", frames, channels, rate, "-id3v2_version", "0", "-write_id3v1", "0", *options)
-
-
 MP3 = {"encoding": Mp3Encoding(vbr_quality=5)}
 FLAC = {"encoding": FlacEncoding(bits=16)}
 
@@ -164,7 +148,7 @@ FLAC = {"encoding": FlacEncoding(bits=16)}
 @pytest.mark.parametrize("frames", [1151, 60_000])
 @pytest.mark.parametrize(("channels", "rate"), [(2, 48_000), (1, 44_100), (1, 22_050), (2, 16_000), (1, 8_000)])
 def test_mp3_heads_of_lame_fit_their_facts(tmp_path: Path, frames: int, channels: int, rate: int) -> None:
-    made = mp3_of(tmp_path, frames, channels, rate, "-q:a", "5")
+    made = encoded_bytes(tmp_path, "mp3", frames, channels, rate, "-q:a", "5")
     wanted = facts(frames, channels, **MP3, sample_rate_hz=rate)
     check_audio(made[:4096], len(made), wanted)
 
@@ -175,7 +159,7 @@ def test_mp3_heads_of_lame_fit_their_facts(tmp_path: Path, frames: int, channels
     ids=lambda changes: next(iter(changes)),
 )
 def test_mp3_of_another_format_or_length_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
-    made = mp3_of(tmp_path)
+    made = encoded_bytes(tmp_path, "mp3", 60_000, 2, 48_000)
     with pytest.raises(ContentError):
         check_audio(made[:4096], len(made), facts(**{**MP3, "frames": 60_000, **changes}))
     with pytest.raises(ContentError):
@@ -183,14 +167,14 @@ def test_mp3_of_another_format_or_length_is_refused(tmp_path: Path, changes: dic
 
 
 def test_mp3_without_a_tag_is_refused(tmp_path: Path) -> None:
-    made = mp3_of(tmp_path, 60_000, 2, 48_000, "-write_xing", "0")
+    made = encoded_bytes(tmp_path, "mp3", 60_000, 2, 48_000, "-write_xing", "0")
     with pytest.raises(ContentError):
         check_audio(made[:4096], len(made), facts(60_000, **MP3))
 
 
 @pytest.mark.parametrize(("channels", "rate"), [(1, 8_000), (2, 48_000), (8, 96_000)])
 def test_flac_heads_fit_their_facts(tmp_path: Path, channels: int, rate: int) -> None:
-    made = encoded(tmp_path, "flac", 60_000, channels, rate)
+    made = encoded_bytes(tmp_path, "flac", 60_000, channels, rate)
     check_audio(made[:4096], len(made), facts(60_000, channels, **FLAC, sample_rate_hz=rate))
 
 
@@ -205,7 +189,7 @@ def test_flac_heads_fit_their_facts(tmp_path: Path, channels: int, rate: int) ->
     ids=lambda changes: next(iter(changes)),
 )
 def test_flac_of_another_format_or_length_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
-    made = encoded(tmp_path, "flac", 60_000, 2, 48_000)
+    made = encoded_bytes(tmp_path, "flac", 60_000, 2, 48_000)
     with pytest.raises(ContentError):
         check_audio(made[:4096], len(made), facts(**{**FLAC, "frames": 60_000, **changes}))
 

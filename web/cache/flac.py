@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from web.cache.encoded import EncodedFrame
 from web.cache.errors import ContentError
 
 HEAD_BYTES = 42
@@ -76,11 +77,8 @@ def parse_flac_header(data: bytes, at: int = 0) -> FlacHeader | None:
     return FlacHeader(_coded_number(header[4 : 4 + number_bytes]), frames)
 
 
-def flac_frames_in(data: bytes) -> Iterator[tuple[int, int]]:
-    """Byte and frames of sound of every encoded frame in `data`, which begins at one, but for the last.
-
-    How long an encoded frame is can only be told by the next one.
-    """
+def flac_frames_in(data: bytes) -> Iterator[EncodedFrame]:
+    """Every encoded frame in `data`, which begins at one, but for the last: only the next one tells where one ends."""
     header, at = parse_flac_header(data), 0
     while header is not None:
         step = header.frames if data[at + 1] & 1 else 1
@@ -90,7 +88,7 @@ def flac_frames_in(data: bytes) -> Iterator[tuple[int, int]]:
             if found < 0:
                 return
             following = parse_flac_header(data, found)
-        yield at, header.frames
+        yield EncodedFrame(at, found, header.frames)
         header, at = following, found
 
 

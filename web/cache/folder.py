@@ -62,6 +62,13 @@ class CacheFolder:
         """Where the part lies once it is whole."""
         return self._home(cache_file_id) / part
 
+    def open_for_reading(self, cache_file_id: UUID, part: PartName) -> int:
+        """A descriptor of the part, wherever it lies. Raises FileNotFoundError."""
+        try:
+            return os.open(self.path(cache_file_id, part), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # it may have been given its final place in between
+            return os.open(self.installed_path(cache_file_id, part), os.O_RDONLY | os.O_CLOEXEC)
+
     def open_part(self, cache_file_id: UUID, part: PartName) -> "PartWriter":
         """Opens the part for appending, and makes it if need be, durably. Raises PartBusyError."""
         path = self.path(cache_file_id, part)

@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from web.cache.encoded import EncodedFrame
 from web.cache.errors import ContentError
 
+ENCODER_DELAY_FRAMES = 576
+"""What LAME puts before the sound, where no tag says otherwise."""
 DECODER_DELAY_FRAMES = 529
 """What a decoder gives before the first frame that was encoded."""
 HEADER_BYTES = 4
@@ -104,12 +107,11 @@ def parse_mp3_head(head: bytes) -> Mp3Head:
     return Mp3Head(header.channels, header.sample_rate_hz, frames, tag.file_bytes)
 
 
-def mp3_frames_in(data: bytes) -> Iterator[tuple[int, int]]:
-    """Byte and frames of sound of every frame that lies whole in `data`, which begins at one; the tag has none."""
+def mp3_frames_in(data: bytes) -> Iterator[EncodedFrame]:
+    """Every frame that lies whole in `data`, which begins at one."""
     at = 0
     while (header := parse_mp3_header(data, at)) is not None and at + header.bytes <= len(data):
-        is_tag = at == 0 and parse_mp3_tag(data[: header.bytes], header) is not None
-        yield at, 0 if is_tag else header.frames
+        yield EncodedFrame(at, at + header.bytes, header.frames)
         at += header.bytes
 
 

@@ -52,6 +52,18 @@ def parse_wav_head(head: bytes) -> WavHead:
     raise ContentError("Its head has no samples behind it.")
 
 
+def endless_wav_head(wav: WavHead) -> bytes:
+    """A head for samples of the same format that follow without an end in sight."""
+    (tag,) = (code for (code, bits), name in _SAMPLE_TYPES.items() if name == wav.sample_type)
+    bits = wav.frame_bytes * 8 // wav.channels
+    bytes_per_second = wav.sample_rate_hz * wav.frame_bytes
+    form = struct.pack(
+        "<HHIIHH", tag, wav.channels, wav.sample_rate_hz, bytes_per_second & _UNKNOWN, wav.frame_bytes, bits
+    )
+    chunks = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", _UNKNOWN)
+    return b"RIFF" + struct.pack("<I", _UNKNOWN) + chunks
+
+
 def _chunks(head: bytes) -> Iterator[tuple[bytes, int, int]]:
     position = 12
     for _ in range(_MOST_CHUNKS):

@@ -1,7 +1,6 @@
 """Stored parts as responses: streamed, in ranges, and harmless in a browser."""
 
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -10,15 +9,14 @@ from typing import Literal
 from urllib.parse import quote
 from uuid import UUID
 
-import anyio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from protocol.messages import PartName
 from web.domain.errors import NotCachedError
 from web.media.ranges import ByteRange, is_known, range_holds, requested_range
+from web.media.streaming import send_blocks, send_end, send_head
 from web.services.controller import Controller
-from web.services.stored_content import StoredPart
 
 FILE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -59,8 +57,8 @@ class FileResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         file, asked = self._file, {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if is_known(asked.get("if-none-match"), file.etag):
-            await _send_head(send, HTTPStatus.NOT_MODIFIED, _headers(file))
-            return await send({"type": "http.response.body", "body": b""})
+            await send_head(send, HTTPStatus.NOT_MODIFIED, _headers(file))
+            return await send_end(send)
         try:
             async with self._controller.stored.opened(file.cache_file_id, file.part) as part:
                 if part.length_bytes != file.bytes:
@@ -68,21 +66,13 @@ class FileResponse(Response):
                 span = None
                 if range_holds(asked.get("if-range"), file.etag):
                     span = requested_range(asked.get("range"), part.length_bytes)
-                await _send_head(send, *_described(file, span, part.length_bytes))
+                await send_head(send, *_described(file, span, part.length_bytes))
                 if scope["method"] == "HEAD":
-                    return await send({"type": "http.response.body", "body": b""})
-                await self._send_body(part, span or ByteRange(0, part.length_bytes), receive, send)
+                    return await send_end(send)
+                span = span or ByteRange(0, part.length_bytes)
+                await send_blocks(self._controller, part.blocks(span.start, span.stop), receive, send)
         except FileNotFoundError as gone:
             raise NotCachedError("damaged", "The stored file is missing from the controller's cache.") from gone
-
-    async def _send_body(self, part: StoredPart, span: ByteRange, receive: Receive, send: Send) -> None:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_cancel_after, tasks.cancel_scope, self._controller.stopping.wait)
-            tasks.start_soon(_cancel_after, tasks.cancel_scope, lambda: _disconnected(receive))
-            async for block in part.blocks(span.start, span.stop):
-                await send({"type": "http.response.body", "body": block, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
-            tasks.cancel_scope.cancel()
 
 
 def download_name(name: str, started_at: datetime | None, suffix: str) -> str:
@@ -115,18 +105,3 @@ def _headers(file: StoredFile) -> dict[str, str]:
         "ETag": file.etag,
         "Last-Modified": format_datetime(file.changed_at, usegmt=True),
     }
-
-
-async def _send_head(send: Send, status: HTTPStatus, headers: dict[str, str]) -> None:
-    raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-
-
-async def _cancel_after(scope: anyio.CancelScope, event: Callable[[], Awaitable[object]]) -> None:
-    await event()
-    scope.cancel()
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -9,6 +9,7 @@ from web.domain.errors import NotCachedError
 from web.domain.recordings import Recording
 from web.domain.states import CacheState
 from web.media.files import Disposition, FileResponse, StoredFile, download_name
+from web.media.live import LiveResponse
 from web.services.controller import Controller
 from web.store import cache_files, recordings
 
@@ -33,6 +34,27 @@ async def downloaded(controller: Controller, recording_id: UUID, *, by: Actor) -
     return FileResponse(controller, _audio_file(recording, cache_file, "attachment"))
 
 
+async def listened(
+    controller: Controller, recording_id: UUID, from_seconds: float | None, *, by: Actor
+) -> LiveResponse:
+    """The sound from that moment on, also while the recording grows; else from its start, or near what is heard now.
+
+    Raises NotCachedError for what neither grows nor was proved to be whole.
+    """
+    recording = await recordings.get(controller.db, recording_id, scope=by.scope)
+    by.require(Permission.RECORDING_PLAYBACK, of=recording)
+    cache_file = await cache_files.current_of(controller.db, recording_id, scope=by.scope)
+    if cache_file is None or not (_is_growing(recording, cache_file) or cache_file.state is CacheState.CACHED):
+        raise _not_cached(recording, cache_file)
+
+    async def goes_on() -> bool:
+        now = await recordings.get(controller.db, recording_id, scope=by.scope)
+        current = await cache_files.current_of(controller.db, recording_id, scope=by.scope)
+        return current is not None and current.id == cache_file.id and _is_growing(now, current)
+
+    return LiveResponse(controller, cache_file, from_seconds, goes_on)
+
+
 async def waveform(controller: Controller, recording_id: UUID, *, by: Actor) -> FileResponse:
     """The waveform as audiowaveform `.dat`, version 2."""
     recording, cache_file = await _cached(controller, recording_id, by, Permission.RECORDING_READ)
@@ -54,11 +76,19 @@ async def _cached(
     recording = await recordings.get(controller.db, recording_id, scope=by.scope)
     by.require(permission, of=recording)
     cache_file = await cache_files.current_of(controller.db, recording_id, scope=by.scope)
-    state = CacheState.NONE if cache_file is None else cache_file.state
-    if cache_file is None or state is not CacheState.CACHED:
-        is_owed = state is CacheState.RECEIVING and recording.state.is_terminal
-        raise NotCachedError(state, _WHY_OWED if is_owed else _WHY_NOT[state])
+    if cache_file is None or cache_file.state is not CacheState.CACHED:
+        raise _not_cached(recording, cache_file)
     return recording, cache_file
+
+
+def _is_growing(recording: Recording, cache_file: CacheFile) -> bool:
+    return cache_file.state is CacheState.RECEIVING and not recording.state.is_terminal
+
+
+def _not_cached(recording: Recording, cache_file: CacheFile | None) -> NotCachedError:
+    state = CacheState.NONE if cache_file is None else cache_file.state
+    is_owed = state is CacheState.RECEIVING and recording.state.is_terminal
+    return NotCachedError(state, _WHY_OWED if is_owed else _WHY_NOT[state])
 
 
 def _audio_file(recording: Recording, cache_file: CacheFile, disposition: Disposition) -> StoredFile:

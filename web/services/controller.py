@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from protocol.timeouts import Timeouts
 from web.services.cache_content import CacheContent
+from web.services.listening import Listening
 from web.services.meters import Meters
 from web.services.passwords import Passwords
 from web.services.stored_content import StoredContent
@@ -20,6 +21,7 @@ class Controller:
     notifications: Notifications
     content: CacheContent
     stored: StoredContent
+    listening: Listening
     meters: Meters
     timeouts: Timeouts
     passwords: Passwords = field(default_factory=Passwords)

@@ -22,6 +22,7 @@ ENDPOINTS = [
     Endpoint("POST", f"{_RECORDING}/cancel", recordings.cancel),
     Endpoint("POST", f"{_RECORDING}/retry", recordings.retry, problems=_CONFLICT),
     Endpoint("GET", f"{_RECORDING}/audio", recordings.audio, media=_AUDIO, problems=_STORED),
+    Endpoint("GET", f"{_RECORDING}/live", recordings.live, media=_AUDIO, has_ranges=False, problems=_CONFLICT),
     Endpoint("GET", f"{_RECORDING}/download", recordings.download, media=_AUDIO, problems=_STORED),
     Endpoint(
         "GET", f"{_RECORDING}/waveform.dat", recordings.waveform, media=("application/octet-stream",), problems=_STORED

@@ -155,6 +155,13 @@ class JobsQuery(PageQuery):
     state: JobState | None = None
 
 
+class LiveQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    from_seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
+    """Of the recording; without it a growing one is heard near what is recorded now, a finished one from its start."""
+
+
 class NodeAnswer(Answer):
     id: UUID
     name: str
@@ -170,6 +177,7 @@ class NodeAnswer(Answer):
 
 
 class InterfaceAnswer(Answer):
+    id: UUID
     backend: str
     name: str
     label: str

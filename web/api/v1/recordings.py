@@ -8,6 +8,7 @@ from web.api.endpoints import Call
 from web.api.v1.models import (
     CacheFileAnswer,
     ContentAnswer,
+    LiveQuery,
     RecordingAnswer,
     RecordingDetailAnswer,
     RecordingPage,
@@ -74,6 +75,11 @@ async def audio(call: Call, by: Actor, recording_id: UUID) -> Response:
 async def download(call: Call, by: Actor, recording_id: UUID) -> Response:
     """Download a recording."""
     return await media.downloaded(call.controller, recording_id, by=by)
+
+
+async def live(call: Call, by: Actor, recording_id: UUID, query: LiveQuery) -> Response:
+    """Listen from a moment on, also while it is recorded: one body that goes on as long as the recording does."""
+    return await media.listened(call.controller, recording_id, query.from_seconds, by=by)
 
 
 async def waveform(call: Call, by: Actor, recording_id: UUID) -> Response:

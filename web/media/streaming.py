@@ -1,0 +1,39 @@
+"""Blocks to a client that may leave, from a controller that may stop."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from http import HTTPStatus
+
+import anyio
+from starlette.types import Receive, Send
+
+from web.services.controller import Controller
+
+
+async def send_head(send: Send, status: HTTPStatus, headers: Mapping[str, str]) -> None:
+    raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+
+
+async def send_end(send: Send) -> None:
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def send_blocks(controller: Controller, blocks: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
+    """Sends all of them and the end of the body; ends early when the client leaves or the controller stops."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_cancel_after, tasks.cancel_scope, controller.stopping.wait)
+        tasks.start_soon(_cancel_after, tasks.cancel_scope, lambda: _disconnected(receive))
+        async for block in blocks:
+            await send({"type": "http.response.body", "body": block, "more_body": True})
+        await send_end(send)
+        tasks.cancel_scope.cancel()
+
+
+async def _cancel_after(scope: anyio.CancelScope, event: Callable[[], Awaitable[object]]) -> None:
+    await event()
+    scope.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
