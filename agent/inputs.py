@@ -5,6 +5,7 @@ import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -18,7 +19,8 @@ from protocol.messages import CaptureFormat, InterfaceRef, InterfaceReport
 
 log = structlog.get_logger()
 
-LOOK_EVERY_SECONDS = 10.0
+LOOK_EVERY_SECONDS = 30.0
+"""Unless a card comes or goes, which is seen at once."""
 LOOK_SECONDS = 5.0
 """What a listing may take, real devices included."""
 _PACKAGES = Path(__file__).parents[1]
@@ -38,6 +40,7 @@ class Inputs:
         self._owners = owners
         self._turn = asyncio.Lock()
         self._looked_at: float | None = None
+        self._cards = ""
         self._listed: dict[str, list[InterfaceReport]] = {}
         self._told: dict[str, str] = {}
         self.present: list[InterfaceReport] = synthetic_inputs() if settings.synthetic else []
@@ -47,10 +50,10 @@ class Inputs:
         """Brings `present` up to date, at most once in a while unless it must be `now`. Faults are logged."""
         asked_at = time.monotonic()
         async with self._turn:
-            since = self._looked_at
-            is_fresh = since is not None and (since >= asked_at if now else asked_at - since < LOOK_EVERY_SECONDS)
-            if is_fresh:
+            cards = await asyncio.to_thread(_cards)
+            if self._is_fresh(asked_at if now else asked_at - LOOK_EVERY_SECONDS) and cards == self._cards:
                 return
+            self._cards = cards
             await asyncio.gather(self._list("portaudio", self._settings.portaudio), self._list_files())
             listed = [report for reports in self._listed.values() for report in reports]
             self.present = [*listed, *await self._held_devices(listed)]
@@ -64,6 +67,9 @@ class Inputs:
             await self.look(now=True)
             known = self._known(interface)
         return known
+
+    def _is_fresh(self, since: float) -> bool:
+        return self._looked_at is not None and self._looked_at >= since
 
     def _known(self, interface: InterfaceRef) -> InterfaceReport | None:
         return next((one for one in self.present if _ref(one) == interface), None)
@@ -94,6 +100,13 @@ class Inputs:
             if self._told.get(backend) != words:
                 log.warning("inputs could not be listed", backend=backend, fault=words)
             self._told[backend] = words
+
+
+def _cards() -> str:
+    """Whatever it says: it is another text when a card came or went."""
+    with suppress(OSError):
+        return Path("/proc/asound/cards").read_text()
+    return ""
 
 
 class _ListingError(Exception):

@@ -1,8 +1,6 @@
 """Sound devices, through PortAudio. Only an owner of such a device imports this, and whoever lists them."""
 
 import os
-import threading
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -10,6 +8,7 @@ from typing import Any
 
 from agent.owner.clock import boottime_ns
 from agent.owner.config import Capture, OwnerConfig, SampleType, format_words
+from agent.owner.holding import Holding, Period
 from agent.owner.pulse import PlaceWatch, PulseSource, own_place, pulse_sources
 from agent.owner.sound_names import card_place, is_card, label, stable_name
 from agent.owner.sources import (
@@ -121,7 +120,6 @@ class PortAudioBackend:
         try:
             self._trust(one, source)
         except BaseException:
-            source.distrust()
             source.close()
             raise
         return source
@@ -130,14 +128,14 @@ class PortAudioBackend:
         """A sound server that connected us elsewhere than asked, or than before, gave us the wrong microphone."""
         place = None if one.is_card else own_place()
         if place is None:
-            source.trust(0.0)
+            source.holding.trust(0.0)
             return
         wanted = self._wanted or place.source.name
         if place.source.name != wanted:
             raise DeviceGoneError(f"“{self._name}” leads to “{place.source.name}” now. Plug the right input in.")
         self._wanted = wanted
-        source.watch = PlaceWatch(place, source.distrust)
-        source.trust(HELD_SECONDS)
+        source.watch = PlaceWatch(place, source.holding.distrust)
+        source.holding.trust(HELD_SECONDS)
 
     def _translated(self, fault: "sounddevice.PortAudioError") -> DeviceError:
         codes, words = _codes(fault), fault.args[0]
@@ -151,31 +149,13 @@ class PortAudioBackend:
         return DeviceError(f"“{self._name}” cannot be opened ({words}). Plug it in again.")
 
 
-@dataclass(frozen=True)
-class Held:
-    """What the device delivered, not handed on yet."""
-
-    arrived_ns: int
-    buffer: bytes
-    frames: int
-    captured_at_ns: int
-    has_skipped: bool
-
-
 class PortAudioSource:
-    """An open stream. A device that disappears just stops calling back.
-
-    Nothing is handed on before `trust` is called, and nothing any more after `distrust`.
-    """
+    """An open stream. A device that disappears just stops calling back."""
 
     def __init__(self, one: SoundInput, format: PcmFormat, sink: Sink) -> None:
+        self.holding = Holding(sink)
         self.watch: PlaceWatch | None = None
-        self._sink = sink
         self._rate_hz = format.sample_rate_hz
-        self._turn = threading.Lock()
-        self._held: deque[Held] = deque()
-        self._hold_ns: int | None = None
-        self._is_wrong = False
         self._stream = sounddevice.RawInputStream(
             device=one.device,
             channels=format.channels,
@@ -192,41 +172,19 @@ class PortAudioSource:
             self._stream.close()
             raise
 
-    def trust(self, hold_seconds: float) -> None:
-        """It is the right device. It is held back for as long as we may not have heard yet that it is not any more."""
-        self._hold_ns = int(hold_seconds * 1e9)
-
-    def distrust(self) -> None:
-        """It is not the right device any more."""
-        with self._turn:
-            self._is_wrong = True
-        self._sink.failed("device_lost")
-
     def close(self) -> None:
         if self.watch is not None:
             self.watch.close()
         self._stream.abort()
         self._stream.close()
-        with self._turn:
-            self._hand_on(0)
+        self.holding.flush()
 
     def _captured(self, buffer: Any, frames: int, device_time: Any, status: "sounddevice.CallbackFlags") -> None:
         now_ns = boottime_ns()
         # Both of PortAudio's instants are of one clock, whichever: only their distance counts.
         age = min(device_time.currentTime - device_time.inputBufferAdcTime, _LONGEST_AGE_SECONDS)
         captured_at_ns = now_ns - int(max(age, frames / self._rate_hz) * 1e9)
-        with self._turn:
-            self._held.append(Held(now_ns, bytes(buffer), frames, captured_at_ns, bool(status.input_overflow)))
-            if self._hold_ns is not None:
-                self._hand_on(self._hold_ns)
-
-    def _hand_on(self, hold_ns: int) -> None:
-        latest_ns = boottime_ns() - hold_ns
-        while self._held and not self._is_wrong and self._held[0].arrived_ns <= latest_ns:
-            one = self._held.popleft()
-            if one.has_skipped:
-                self._sink.skipped("overrun")
-            self._sink.captured(one.buffer, one.frames, one.captured_at_ns)
+        self.holding.push(Period(bytes(buffer), frames, captured_at_ns, now_ns, bool(status.input_overflow)))
 
 
 def _inputs() -> Iterator[SoundInput]:

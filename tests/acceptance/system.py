@@ -65,6 +65,8 @@ class System:
     port: int = field(default_factory=free_port)
     agent_url: str | None = None
     """Where the agent finds the controller; through a proxy, say."""
+    sound: dict[str, str] | None = None
+    """Where the agent finds a sound server. None: it hears nothing of this machine."""
 
     controller: subprocess.Popen[bytes] | None = None
     agent: subprocess.Popen[bytes] | None = None
@@ -88,6 +90,8 @@ class System:
             "REELKEEPER_PORT": str(self.port),
             "REELKEEPER_CONTROLLER_URL": self.agent_url or self.url,
             "REELKEEPER_TIME_SCALE": str(self.scale),
+            "REELKEEPER_PORTAUDIO": str(self.sound is not None),
+            **(self.sound or {}),
         }
 
     def run(self, *arguments: str) -> str:

@@ -13,7 +13,7 @@ from agent.owner.config import Capture, Interface, OwnerConfig
 from agent.owner.device import Device
 from agent.owner.sources import DeviceError, DeviceGoneError, Sink
 from agent.owner.takes import Takes
-from core_rs import PcmFormat
+from core_rs import PcmFormat, Take
 from protocol.timeouts import Timeouts
 
 FORMAT = PcmFormat(2, 48_000, "s16")
@@ -104,3 +104,19 @@ def test_events_are_numbered_and_only_the_newest_are_kept(tmp_path: Path) -> Non
         numbers = [event.number for event in device.events]
     assert len(numbers) == 32
     assert numbers == sorted(set(numbers))
+
+
+def test_dropped_frames_that_nobody_counted_are_a_gap_as_long_as_the_clock_says(tmp_path: Path) -> None:
+    config = OwnerConfig(Interface("fake", "x"), Capture(2, 48_000, "s16"), tmp_path, tmp_path, tmp_path, TIMEOUTS)
+    takes = Takes(config, FORMAT)
+    device = Device(FakeBackend("deliver"), takes, TIMEOUTS)
+    begun = takes.begin("one", 0, None)
+    instant = boottime_ns()
+    device.captured(bytes(4 * 480), 480, instant)
+    device.skipped("overrun")
+    device.captured(bytes(4 * 480), 480, instant + 110_000_000)
+    takes.shut("node stopped")
+    (gap,) = Take.open(tmp_path / begun.take_id).gaps
+    assert (gap.start_frame, gap.frames, gap.cause) == (480, 4_800, "overrun")
+    assert gap.uncertainty_frames == 480
+    assert [event.kind for event in device.events] == ["device_overrun"]
