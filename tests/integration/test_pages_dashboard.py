@@ -1,0 +1,132 @@
+"""The dashboard and the bar over every page, as people see them."""
+
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from protocol.messages import GapReport, Phase
+from tests.integration.console import FRAGMENT, parsed
+from tests.integration.web_room import Running, WebAgent
+from web.domain.access import EVERYTHING, Actor
+from web.domain.errors import ForbiddenError
+from web.pages import dashboard, nodes, record
+from web.services import recordings
+
+pytestmark = pytest.mark.anyio
+
+PANELS = ("verdict", "recording-now", "attention", "nodes", "last-day")
+
+
+async def test_without_a_node_it_tells_how_to_add_one(visitor: httpx.AsyncClient) -> None:
+    page = parsed(await visitor.get("/"))
+    command = page.one(class_="first-node").one(class_="command")
+    assert command.one("code").text == 'reelkeeper node add "Hall 1"'
+    assert command.one("button").attributes["data-copy"] == command.one("code").text
+    assert not page.has(class_="verdict")
+
+
+async def test_an_idle_one_says_so_and_offers_to_record(visitor: httpx.AsyncClient, agent: WebAgent) -> None:
+    page = parsed(await visitor.get("/"))
+    verdict = page.one(class_="verdict")
+    assert verdict.text == "Nothing is recording. Nothing needs attention. The node is online."
+    assert page.one(id="now").one("a").attributes["href"] == "/record"
+    assert page.one("nav", class_="pages").one("a", aria_current="page").text == "Dashboard"
+
+
+async def test_a_running_recording_has_a_card_with_clock_meters_and_stop(
+    visitor: httpx.AsyncClient, agent: WebAgent
+) -> None:
+    job = await agent.room.claimed(name="Council", channels=[1])
+    await agent.room.heartbeat(job, phase=Phase.CAPTURING)
+    page = parsed(await visitor.get("/"))
+    card = page.one(id="now").one("li")
+    assert card.one("h3").text == "Council"
+    assert int(card.one(class_="clock").attributes["data-elapsed-ms"]) >= 0
+    assert card.one(class_="meters").attributes["data-channels"] == "1"
+    links = {link.text.split()[0]: link.attributes["href"] for link in card.all("a", class_="button")}
+    assert links == {"Listen": f"/recordings/{job.recording_id}", "Stop": f"/recordings/{job.recording_id}/stop"}
+    assert page.one(class_="verdict").text.startswith("1 recording is running.")
+    assert page.one(id="bar-counts").one("b").text == "1"
+
+
+async def test_a_recording_that_was_asked_to_stop_offers_no_second_stop(
+    visitor: httpx.AsyncClient, agent: WebAgent
+) -> None:
+    job = await agent.room.claimed()
+    await agent.room.heartbeat(job, phase=Phase.CAPTURING)
+    await recordings.stop_recording(agent.room.db, job.recording_id, by=_somebody())
+    card = parsed(await visitor.get("/dashboard/recording-now", headers=FRAGMENT)).one("li")
+    assert card.one(class_="badge").text == "Stopping"
+    assert not card.has("a", class_="stop")
+    assert not card.has(class_="meters")
+
+
+async def test_a_failed_recording_needs_attention_and_counts_in_the_bar_of_every_page(
+    visitor: httpx.AsyncClient, agent: WebAgent
+) -> None:
+    await agent.room.finish(await agent.room.claimed(name="Council"))
+    page = parsed(await visitor.get("/"))
+    concern = page.one(id="attention").one("li")
+    assert "Council failed" in concern.text
+    assert "The input is gone. Connect it." in concern.text
+    tiles = {tile.one(class_="label").text: tile for tile in page.all("a", class_="tile")}
+    assert tiles["Failed"].one("b").text == "1"
+    assert tiles["Failed"].attributes["href"] == "/recordings?state=failed"
+    for path in ("/", "/record", "/nodes", "/jobs", "/account"):
+        assert parsed(await visitor.get(path)).one("a", class_="attention").one("b").text == "1", path
+
+
+async def test_a_gap_can_be_heard_three_seconds_before_it(visitor: httpx.AsyncClient, agent: WebAgent) -> None:
+    job = await agent.room.claimed()
+    cache_file = await agent.room.open_file(job)
+    gaps = [GapReport(start_frame=240_000, frames=480, cause="xrun")]
+    await agent.room.seal(job, cache_file, agent.room.sealing(job, gaps=gaps))
+    concern = parsed(await visitor.get("/dashboard/attention", headers=FRAGMENT)).one("li")
+    assert concern.one("a", class_="button").attributes["href"] == f"/recordings/{job.recording_id}?t=2.0"
+
+
+async def test_every_panel_refreshes_alone_with_what_the_page_shows(
+    visitor: httpx.AsyncClient, agent: WebAgent
+) -> None:
+    job = await agent.room.claimed()
+    await agent.room.heartbeat(job, phase=Phase.CAPTURING)
+    page = parsed(await visitor.get("/"))
+    regions = {region.attributes["hx-get"]: region for region in page.all(hx_trigger="live")}
+    assert set(regions) == {f"/dashboard/{panel}" for panel in (*PANELS, "bar")}
+    for path, region in regions.items():
+        fragment = parsed(await visitor.get(path, headers=FRAGMENT))
+        assert not fragment.has("html")
+        swaps_itself = region.attributes.get("hx-swap") == "outerHTML"
+        shown = [one.tag for one in region.all()]
+        assert [one.tag for one in fragment.all()] == ([region.tag, *shown] if swaps_itself else shown), path
+
+
+@pytest.mark.parametrize("path", ["/", *(f"/dashboard/{panel}" for panel in PANELS), "/record", "/nodes"])
+async def test_a_stranger_is_led_to_sign_in(controller: Running, path: str) -> None:
+    async with httpx.AsyncClient(base_url=controller.url) as stranger:
+        page = await stranger.get(path)
+        assert (page.status_code, page.headers["location"].partition("?")[0]) == (303, "/sign-in")
+        fragment = await stranger.get(path, headers=FRAGMENT)
+        assert fragment.headers["HX-Redirect"].startswith("/sign-in")
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        *(dashboard.show, dashboard.bar, dashboard.verdict, dashboard.recording_now, dashboard.attention),
+        *(dashboard.nodes, dashboard.last_day, nodes.index, nodes.show, nodes.card, nodes.head, nodes.work),
+        *(record.form, record.fit, record.start),
+    ],
+    ids=lambda handler: f"{handler.__module__}.{handler.__name__}",
+)
+async def test_without_the_permission_nothing_is_told(handler: Callable[[Request], Awaitable[Response]]) -> None:
+    nobody = Actor("user", None, "ANA", EVERYTHING, permissions=frozenset())
+    with pytest.raises(ForbiddenError):
+        await handler(Request({"type": "http", "user": nobody, "headers": []}))
+
+
+def _somebody() -> Actor:
+    return Actor("user", None, "ANA", EVERYTHING)

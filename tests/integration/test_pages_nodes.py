@@ -1,0 +1,190 @@
+"""Nodes as people see them, and what they may set."""
+
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from protocol.messages import CaptureFormat, Phase
+from tests.integration.console import FRAGMENT, Element, parsed
+from tests.integration.room import SOMEBODY, WIDE, inventory, make_room
+from tests.integration.web_room import WebAgent
+from web.domain.access import EVERYTHING
+from web.domain.nodes import Interface
+from web.services import nodes, standing
+from web.store import nodes as stored_nodes
+from web.store.database import Database
+
+pytestmark = pytest.mark.anyio
+
+UNSEEN = "UPDATE node_seen SET last_seen_at = clock_timestamp() - interval '12 minutes'"
+
+
+async def interface(db: Database, name: str = "counter-32") -> Interface:
+    found = await stored_nodes.interfaces_by_node(db, scope=EVERYTHING)
+    return next(one for of_node in found.values() for one in of_node if one.ref.name == name)
+
+
+def own(agent: WebAgent, rest: str = "") -> str:
+    return f"/nodes/{agent.room.node.node_id}{rest}"
+
+
+def input_card(page: Element, label: str) -> Element:
+    return next(one for one in page.one("ul", class_="inputs").all("li") if one.one("h3").text == label)
+
+
+async def test_every_node_has_a_card_with_what_it_has_and_does(
+    visitor: httpx.AsyncClient, agent: WebAgent, db: Database
+) -> None:
+    await make_room(db, "Court 3")
+    job = await agent.room.claimed(name="Council")
+    await agent.room.heartbeat(job, phase=Phase.CAPTURING)
+    page = parsed(await visitor.get("/nodes"))
+    court, hall = page.all("li", class_="node")
+    assert [card.one("h2").text for card in (court, hall)] == ["Court 3", "Town hall"]
+    assert court.one(class_="doing").text == "Records nothing now"
+    assert hall.one(class_="doing").one("a").attributes["href"] == f"/recordings/{job.recording_id}"
+    assert hall.one(class_="badge").text == "Online"
+    assert hall.one(class_="meters").attributes["data-meters"] == str((await _counter_of(db, agent)).id)
+    assert "Counter, Counter-32" in hall.one("dl").text
+
+
+async def test_a_node_that_is_not_seen_is_grey_with_its_age_and_has_no_meters(
+    visitor: httpx.AsyncClient, agent: WebAgent, owner: Any
+) -> None:
+    await owner.execute(UNSEEN)
+    card = parsed(await visitor.get("/nodes")).one("li", class_="unseen-node")
+    assert card.one(class_="badge").text == "Not seen for 12 min"
+    assert not card.has(class_="meters")
+    page = parsed(await visitor.get(own(agent)))
+    assert not page.has(class_="meters")
+    assert "12 min ago" in page.one("dl", class_="node-tiles").text
+
+
+async def test_without_a_node_the_list_tells_how_to_add_one(visitor: httpx.AsyncClient) -> None:
+    assert parsed(await visitor.get("/nodes")).has(class_="first-node")
+
+
+async def test_a_node_shows_meters_and_formats_of_every_input(visitor: httpx.AsyncClient, agent: WebAgent) -> None:
+    page = parsed(await visitor.get(own(agent)))
+    assert page.one("h1").text == "Town hall"
+    counter, wide = input_card(page, "Counter"), input_card(page, "Counter-32")
+    assert counter.one(class_="badge").text == "Preferred"
+    assert counter.one(class_="meters").attributes["data-channels"] == "0 1"
+    assert wide.one("dl").text == (
+        "Captured as 2 channels, 48 kHz, 16 bit Can do up to 32 channels; 16 kHz, 48 kHz, 96 kHz; 16 bit, 32 bit"
+    )
+    assert page.one("a", id="record-here").attributes["href"] == f"/record?node={agent.room.node.node_id}"
+
+
+async def test_an_input_that_was_unplugged_stays_with_its_settings_and_no_meter(
+    visitor: httpx.AsyncClient, agent: WebAgent, db: Database
+) -> None:
+    await nodes.update_inventory(db, inventory(agent.room.node_run, ("counter",)), node=agent.room.node)
+    wide = input_card(parsed(await visitor.get(own(agent))), "Counter-32")
+    assert wide.one(class_="badge").text == "Not connected"
+    assert not wide.has(class_="meters")
+
+
+async def test_jobs_and_events_of_this_node_are_listed_and_no_others(
+    visitor: httpx.AsyncClient, agent: WebAgent, db: Database
+) -> None:
+    other = await make_room(db, "Court 3")
+    await agent.room.finish(await agent.room.claimed(name="Council"))
+    await other.finish(await other.claimed(name="Hearing"))
+    page = parsed(await visitor.get(own(agent)))
+    work = page.one(id="node-work")
+    assert "Council" in work.text
+    assert "Hearing" not in work.text
+    fragment = parsed(await visitor.get(own(agent, "/work"), headers=FRAGMENT))
+    assert fragment.text == work.text
+
+
+async def test_parts_of_a_node_refresh_alone(visitor: httpx.AsyncClient, agent: WebAgent) -> None:
+    page = parsed(await visitor.get(own(agent)))
+    for region in page.one("main").all(hx_trigger="live"):
+        fragment = parsed(await visitor.get(region.attributes["hx-get"], headers=FRAGMENT))
+        assert not fragment.has("html")
+        assert [one.tag for one in fragment.all()] == [one.tag for one in region.all()]
+    card = parsed(await visitor.get(own(agent, "/card"), headers=FRAGMENT))
+    assert card.one("li").attributes["id"] == f"node-{agent.room.node.node_id}"
+
+
+async def test_a_capture_format_is_set_and_taken_back(
+    visitor: httpx.AsyncClient, agent: WebAgent, db: Database
+) -> None:
+    one = await interface(db)
+    path = own(agent, f"/interfaces/{one.id}/capture-format")
+    wanted = {"channels": "8", "sample_rate_hz": "96000", "sample_type": "s32"}
+    answer = await visitor.post(path, data=wanted)
+    assert (answer.status_code, answer.headers["location"]) == (303, own(agent))
+    assert (await interface(db)).chosen_capture == CaptureFormat(channels=8, sample_rate_hz=96_000, sample_type="s32")
+    card = input_card(parsed(await visitor.get(own(agent))), "Counter-32")
+    assert "8 channels, 96 kHz, 32 bit set by hand" in card.one("dl").text
+    back = card.one("button", name="follow")
+    assert back.text == "Back to 2 channels, 48 kHz, 16 bit"
+    await visitor.post(path, data={**wanted, "follow": "default"})
+    assert (await interface(db)).chosen_capture is None
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"channels": "33"}, "channels"),
+        ({"channels": "many"}, "channels"),
+        ({"sample_rate_hz": "44100"}, "sample_rate_hz"),
+        ({"sample_type": "f32"}, "sample_type"),
+        ({"sample_type": "u8"}, "sample_type"),
+    ],
+)
+async def test_a_format_that_the_input_cannot_do_is_refused_beside_its_field(
+    visitor: httpx.AsyncClient, agent: WebAgent, db: Database, values: dict[str, str], field: str
+) -> None:
+    one = await interface(db)
+    answer = await visitor.post(
+        own(agent, f"/interfaces/{one.id}/capture-format"),
+        data={"channels": "2", "sample_rate_hz": "48000", "sample_type": "s16", **values},
+    )
+    assert answer.status_code == 422
+    page = parsed(answer)
+    assert page.one(class_="fault-summary").one("a").attributes["href"] == f"#{field}-{one.id}"
+    assert page.one(id=f"{field}-{one.id}").attributes["aria-invalid"] == "true"
+    assert (await interface(db)).chosen_capture is None
+
+
+async def test_another_input_is_preferred(visitor: httpx.AsyncClient, agent: WebAgent, db: Database) -> None:
+    one = await interface(db)
+    answer = await visitor.post(own(agent, f"/interfaces/{one.id}/prefer"))
+    assert answer.status_code == 303
+    found = await stored_nodes.interfaces_of(db, agent.room.node.node_id, scope=EVERYTHING)
+    assert [each.ref for each in found if each.is_preferred] == [WIDE]
+
+
+async def test_capacity_is_set_within_its_limits(visitor: httpx.AsyncClient, agent: WebAgent, db: Database) -> None:
+    async def capacity() -> int:
+        return (await standing.node_card(db, agent.room.node.node_id, by=SOMEBODY)).node.capacity
+
+    assert (await visitor.post(own(agent, "/capacity"), data={"capacity": "7"})).status_code == 303
+    assert await capacity() == 7
+    for text in ("0", "65", "-1", "many", ""):
+        answer = await visitor.post(own(agent, "/capacity"), data={"capacity": text})
+        assert answer.status_code == 422, text
+        field = parsed(answer).one("input", name="capacity")
+        assert (field.attributes["value"], field.attributes["aria-invalid"]) == (text, "true")
+    assert await capacity() == 7
+
+
+async def test_what_is_not_there_is_not_found(visitor: httpx.AsyncClient, agent: WebAgent, db: Database) -> None:
+    nothing = UUID(int=0)
+    assert (await visitor.get(f"/nodes/{nothing}")).status_code == 404
+    assert (await visitor.get("/nodes/nonsense")).status_code == 404
+    assert (await visitor.post(own(agent, f"/interfaces/{nothing}/prefer"))).status_code == 404
+    other = await make_room(db, "Court 3")
+    of_other = (await stored_nodes.interfaces_of(db, other.node.node_id, scope=EVERYTHING))[0]
+    assert (await visitor.post(own(agent, f"/interfaces/{of_other.id}/prefer"))).status_code == 404
+
+
+async def _counter_of(db: Database, agent: WebAgent) -> Interface:
+    found = await stored_nodes.interfaces_of(db, agent.room.node.node_id, scope=EVERYTHING)
+    return next(one for one in found if one.ref.name == "counter")
