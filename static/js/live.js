@@ -2,7 +2,8 @@
 // One stream a visible tab. Events say what changed; the element that shows it fetches itself again.
 //
 // <body data-live="/events?topics=job,node">  opens it.  <p data-live-on="job:ID recording" hx-get=… hx-trigger="live">
-// hears of it. Every opening of the stream is followed by `resync`: then every such element fetches itself once.
+// hears of it. Every opening of the stream is followed by `resync`: then every such element fetches itself once, with
+// those that lie within it.
 
 {
   const QUIET_MS = 5000, TELL_AFTER_MS = 3000, SILENT_MS = 40000, ROW_MS = 50, WHOLE_MS = 300;
@@ -90,7 +91,9 @@
     opened.addEventListener("ping", heard);
     opened.addEventListener("resync", () => {
       isLive();
-      document.querySelectorAll("[data-live-on]").forEach((element) => wake(element, WHOLE_MS));
+      for (const element of document.querySelectorAll("[data-live-on]")) {
+        if (!element.parentElement.closest("[data-live-on]")) wake(element, WHOLE_MS);
+      }
     });
     for (const noun of NOUNS) {
       opened.addEventListener(noun, (event) => {
@@ -109,7 +112,8 @@
   };
 
   if (address) {
-    say("off", "Connecting…");
+    if (document.hidden) say("paused", "Paused");
+    else say("off", "Connecting…");
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) open();
       else closing ??= setTimeout(() => {

@@ -21,7 +21,7 @@
     };
   };
   const happened = () => [...stage.querySelectorAll(".mark")].map(({ dataset }) => ({ at: Number(dataset.at), length: Number(dataset.length), kind: dataset.kind }));
-  const total = () => Math.max(facts.growing ? wave.known : facts.seconds, 0.001);
+  const total = () => Math.max(facts.growing ? Math.max(wave.known, base + audio.currentTime) : facts.seconds, 0.001);
   const isStream = () => base > 0 || facts.growing;
   const now = () => pending ?? base + audio.currentTime;
 

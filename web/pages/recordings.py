@@ -28,6 +28,7 @@ USUAL_PER_PAGE = 50
 _COUNT_LIMIT = 10_000
 _OVERVIEW_COLUMNS = 800
 _EVENTS_LIMIT = 500
+_LONGEST_SECONDS = 1e9
 _KEYS = {"q", "state", "per", "before", "first", "block"}
 
 
@@ -146,7 +147,7 @@ async def show(request: Request) -> Response:
         "length_seconds": length_seconds,
         "overview": None,
         "columns": _OVERVIEW_COLUMNS,
-        "start_seconds": _start_seconds(request),
+        "start_seconds": _seconds(request, "t"),
     }
     return render(
         request,
@@ -188,7 +189,9 @@ async def audio(request: Request) -> Response:
 
 
 async def live(request: Request) -> Response:
-    raise NotCachedError("receiving", "Listening is not there yet.")
+    """The sound from a moment on, also while it grows."""
+    from_seconds = _seconds(request, "from_seconds")
+    return await media.listened(_controller(request), _id(request), from_seconds, by=request.user)
 
 
 async def peaks(request: Request) -> Response:
@@ -249,6 +252,8 @@ def _why_silent(recording: Recording, cache_file: CacheFile | None) -> str:
             return "The stored file is not what was sealed any more: its checksum is wrong. It is not played."
         case CacheState.REMOVED:
             return "The sound was removed by retention. What is known of it stays on this page."
+        case CacheState.RECEIVING if recording.state is RecordingState.CANCELLED:
+            return "This recording was cancelled, so it is not delivered."
         case CacheState.RECEIVING:
             return "This recording ended before all of it had arrived; its node delivers the rest when it is back."
         case _ if recording.state is RecordingState.QUEUED:
@@ -274,12 +279,13 @@ def _inputs_in_words(gains: list[float]) -> str:
     return " + ".join(f"input {index}" if gain == 1.0 else f"{gain:.3g} × input {index}" for index, gain in parts)
 
 
-def _start_seconds(request: Request) -> float:
-    """The moment that the link names."""
+def _seconds(request: Request, key: str) -> float | None:
+    """A moment that the query names; None for nonsense."""
     try:
-        return max(0.0, min(float(request.query_params.get("t", "0")), 1e9))
-    except ValueError:
-        return 0.0
+        seconds = float(request.query_params[key])
+    except (KeyError, ValueError):
+        return None
+    return seconds if 0.0 <= seconds <= _LONGEST_SECONDS else None
 
 
 async def _ask(request: Request, act: str) -> Response:
