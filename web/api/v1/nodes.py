@@ -35,6 +35,7 @@ async def show(call: Call, by: Actor, node_id: UUID) -> NodeDetailAnswer:
     by.require(Permission.NODE_READ, of=node)
     interfaces = [
         InterfaceAnswer(
+            id=one.id,
             backend=one.ref.backend,
             name=one.ref.name,
             label=one.label,

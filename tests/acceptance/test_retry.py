@@ -1,0 +1,99 @@
+"""What failed or was cancelled is tried again: with what the node still holds, else with what is left of the window."""
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.acceptance.system import Json, System, breaks_of, counter_of, wait_for
+
+Start = Callable[..., System]
+RATE = 48_000
+
+
+def _attempts(system: System, recording: str) -> list[Json]:
+    """Oldest first."""
+    found: list[Json] = system.get(f"/jobs?recording_id={recording}")["items"]
+    return found[::-1]
+
+
+def test_cancelled_recording_comes_back_whole_when_it_is_tried_again(start_system: Start, tmp_path: Path) -> None:
+    system = start_system(scale=0.2)
+    recording = system.record()
+    system.wait_capturing(recording, 2 * RATE)
+    system.post(f"/recordings/{recording}/cancel")
+    system.wait_state(recording, "cancelled")
+    (before,) = _attempts(system, recording)
+
+    for _ in range(2):
+        assert system.post(f"/recordings/{recording}/retry")["attempt"] == 2
+
+    found = system.wait_state(recording, "completed")
+    assert (found["mark"], found["attempt"]) == (None, 2)
+    numbers = counter_of(system.download(recording, tmp_path / "again.wav"))
+    assert breaks_of(numbers) == []
+    assert len(numbers) >= 2 * RATE
+    assert _attempts(system, recording)[0] == before
+    assert system.request("POST", f"/recordings/{recording}/retry").status_code == 409
+
+
+def test_capture_that_outlived_its_lost_job_is_delivered_by_the_next_attempt(
+    start_system: Start, tmp_path: Path
+) -> None:
+    system = start_system(scale=0.15)
+    recording = system.record()
+    system.wait_capturing(recording, RATE)
+    assert system.agent is not None
+    system.agent.send_signal(signal.SIGKILL)
+    system.agent.wait()
+    failed = system.wait_state(recording, "failed", 60)
+    assert failed["reason"] == "contact_lost"
+    began = time.monotonic()
+
+    system.start_agent()
+    assert system.post(f"/recordings/{recording}/retry")["state"] == "queued"
+    system.wait_capturing(recording, RATE)
+    system.stop_recording(recording)
+
+    found = system.wait_state(recording, "completed")
+    assert (found["mark"], found["attempt"]) == (None, 2)
+    numbers = counter_of(system.download(recording, tmp_path / "again.wav"))
+    assert breaks_of(numbers) == []
+    assert len(numbers) > (time.monotonic() - began) * RATE
+    assert [job["state"] for job in _attempts(system, recording)] == ["failed", "completed"]
+
+
+@contextmanager
+def _open_page(system: System, interface_id: str) -> Iterator[Iterator[Json]]:
+    """The levels that a page of a person hears, who came by a link."""
+    link = system.run("sign-in")
+    with httpx.Client(headers={"Sec-Fetch-Site": "same-origin"}, trust_env=False) as browser:
+        assert browser.post(link).status_code == 303
+        with browser.stream("GET", f"{system.url}/events?meters={interface_id}", timeout=10) as answer:
+            assert answer.status_code == 200
+
+            def levels() -> Iterator[Json]:
+                for line in answer.iter_lines():
+                    if line.startswith("data: {"):
+                        yield json.loads(line.removeprefix("data: "))
+
+            yield levels()
+
+
+def test_an_idle_input_is_metered_while_a_page_shows_it(start_system: Start) -> None:
+    system = start_system()
+    tone = next(one for one in system.node()["interfaces"] if one["name"] == "tone")
+    with _open_page(system, tone["id"]) as levels:
+        opened = time.monotonic()
+        first = next(levels)
+        assert time.monotonic() - opened < 5
+        began, heard = time.monotonic(), [next(levels) for _ in range(20)]
+        assert time.monotonic() - began < 10
+    assert {one["interface"] for one in (first, *heard)} == {tone["id"]}
+    assert [round(channel["peak"]) for channel in heard[-1]["channels"]] == [-18, -18]
+    assert list((system.home / "node" / "takes").iterdir()) == []
+    wait_for("a recording to be possible as well", lambda: system.record("tone"))
