@@ -98,7 +98,7 @@ def _live(config: OwnerConfig, ending: Ending, report: TextIO) -> int:
             "capturing %s; detached by two forks, so the end of its container or service ends it", state.interface
         )
         _tell(report, {"result": "started"})
-        reason = _keep(takes, ending, config.timeouts.flush / 2)
+        reason = _keep(takes, device, ending, config.timeouts.flush / 2)
         return _close(device, takes, reason)
     finally:
         state.socket_path.unlink(missing_ok=True)
@@ -106,9 +106,9 @@ def _live(config: OwnerConfig, ending: Ending, report: TextIO) -> int:
         _end_group()
 
 
-def _keep(takes: Takes, ending: Ending, tick_seconds: float) -> str:
-    """Lives until somebody asks for the end; the reason."""
-    while (reason := ending.wait(tick_seconds)) is None:
+def _keep(takes: Takes, device: Device, ending: Ending, tick_seconds: float) -> str | None:
+    """Lives until somebody asks for the end, or the device leaves no other way; the reason that was given."""
+    while (reason := ending.wait(tick_seconds)) is None and not device.is_stuck:
         try:
             takes.tick(boottime_ns() / 1e9)
         except (OSError, AudioError):
@@ -116,7 +116,10 @@ def _keep(takes: Takes, ending: Ending, tick_seconds: float) -> str:
     return reason
 
 
-def _close(device: Device, takes: Takes, reason: str) -> int:
+def _close(device: Device, takes: Takes, reason: str | None) -> int:
+    if reason is None:
+        log.critical("the device cannot be closed; the take stays open for the next owner, which can open it again")
+        return 1
     log.info("ending: %s", reason)
     device.close()
     try:

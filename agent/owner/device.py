@@ -57,6 +57,8 @@ class Device:
         self._event_number = 0
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
         self.standing = DeviceStanding.OPENING
+        self.is_stuck = False
+        """Whether this process cannot get rid of the device, and so not open it again either."""
         self.events: deque[DeviceEvent] = deque(maxlen=_EVENTS_KEPT)
 
     def start(self, *, must_open: bool) -> None:
@@ -112,7 +114,7 @@ class Device:
                 continue
             tries = 0
             cause = self._watch()
-            source.close()
+            self._let_go(source)
             if cause:
                 self._broke(cause)
         self.standing = DeviceStanding.CLOSED
@@ -128,6 +130,16 @@ class Device:
                 self._broke("device_lost")
                 log.warning("the device cannot be opened: %s", error)
             return None
+
+    def _let_go(self, source: Source) -> None:
+        """Some sound libraries never return from closing a device whose server died."""
+        letting_go = threading.Thread(target=source.close, name="close", daemon=True)
+        letting_go.start()
+        letting_go.join(self._timeouts.owner_request)
+        if letting_go.is_alive() and not self._closing.is_set():
+            self.is_stuck = True
+            letting_go.join()
+            self.is_stuck = False
 
     def _watch(self) -> str | None:
         """Waits until the device fails; the cause, or None when it shall be closed."""

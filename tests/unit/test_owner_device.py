@@ -1,7 +1,7 @@
 """How a device is kept open, with backends that misbehave."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +45,8 @@ class FakeBackend:
         return self
 
     def close(self) -> None:
+        if self.opened[-1] == "cling":
+            self.let_go.wait()
         self.closed += 1
 
     def hook(self, name: str, value: float) -> None:
@@ -64,12 +66,16 @@ def kept(backend: FakeBackend, folder: Path, *, must_open: bool) -> Iterator[Dev
 
 
 def wait_until_opened(backend: FakeBackend, times: int) -> None:
+    wait_until(lambda: len(backend.opened) >= times)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
     waiting = threading.Event()
     for _ in range(1000):
-        if len(backend.opened) >= times:
+        if holds():
             return
         waiting.wait(0.01)
-    raise AssertionError(f"opened {backend.opened}")
+    raise AssertionError("it did not come so far")
 
 
 def test_device_that_is_not_there_fails_the_start(tmp_path: Path) -> None:
@@ -95,6 +101,16 @@ def test_silent_device_is_closed_and_opened_again(tmp_path: Path, silence: str) 
     with kept(backend, tmp_path, must_open=True):
         wait_until_opened(backend, 3)
         assert backend.closed >= 2
+
+
+def test_device_that_does_not_let_itself_be_closed_says_so_until_it_does(tmp_path: Path) -> None:
+    backend = FakeBackend("cling", "deliver")
+    with kept(backend, tmp_path, must_open=True) as device:
+        wait_until(lambda: device.is_stuck)
+        assert backend.opened == ["cling"]
+        backend.let_go.set()
+        wait_until(lambda: len(backend.opened) == 2)
+        assert not device.is_stuck
 
 
 def test_events_are_numbered_and_only_the_newest_are_kept(tmp_path: Path) -> None:
