@@ -8,7 +8,7 @@ from agent.files import write_model
 from agent.patience import Patience
 from agent.recording.part import Means, Part
 from agent.renderer.encoders import encoder_version
-from agent.renderer.handle import last_words
+from agent.renderer.handle import NOT_WRITTEN, last_words
 from agent.states import RenderTask
 
 HOLD_BACK_SECONDS = 1.0
@@ -38,15 +38,26 @@ class Rendering(Part):
 
     async def _start(self) -> None:
         if self._due:
-            words = await asyncio.to_thread(last_words, self.folder)
+            await self._tell_end(await asyncio.to_thread(last_words, self.folder))
+        await asyncio.to_thread(self.means.renderers.start, self.folder)
+        self._due = time.monotonic() + self._patience.after()
+
+    async def _tell_end(self, words: str) -> None:
+        if words.startswith(NOT_WRITTEN):
+            await self.means.health.tell_once(
+                "rendition_not_written",
+                "critical",
+                f"The recording is captured, but its file cannot be written: {words.removeprefix(NOT_WRITTEN)}. It is "
+                "tried again, and made from the start. Make room on the disk of this node, or replace it.",
+                job_id=self.job_id,
+            )
+        else:
             await self.means.health.tell_once(
                 "renderer_died",
                 "info",
                 f"A renderer ended before its time and is started again: {words}. Look into the log of this node.",
                 job_id=self.job_id,
             )
-        await asyncio.to_thread(self.means.renderers.start, self.folder)
-        self._due = time.monotonic() + self._patience.after()
 
     async def _begin_anew(self) -> None:
         """Another encoder may write other bytes: what the controller has of the old one is of no use."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.job_folder import JobFolder
 from agent.renderer.follow import AbandonedError, follow
+from agent.renderer.handle import NOT_WRITTEN
 
 LOCK_TRIES = 10
 LOCK_PAUSE_SECONDS = 0.02
@@ -29,6 +30,9 @@ def main(arguments: list[str]) -> int:
         follow(folder)
     except AbandonedError:
         return 0
+    except OSError as fault:
+        print(f"{NOT_WRITTEN}{fault.strerror or fault}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import agent
 from agent.job_folder import JobFolder
 
+NOT_WRITTEN = "not written: "
+"""What the last words of a renderer begin with that a disk did not let go on."""
 _PACKAGES = Path(agent.__file__).parents[1]
 
 
