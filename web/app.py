@@ -36,6 +36,7 @@ from web.services.controller import Controller
 from web.services.listening import Listening
 from web.services.meters import Meters
 from web.services.stored_content import StoredContent
+from web.services.waveforms import Waveforms
 from web.settings import ControllerSettings
 from web.store.database import Database
 from web.store.notifications import Notifications
@@ -102,6 +103,7 @@ async def _running(settings: ControllerSettings, database_url: str) -> AsyncIter
             meters=Meters(db, notifications),
             content=CacheContent(folder, limits),
             stored=StoredContent(folder, settings.store_workers),
+            waveforms=Waveforms(folder, settings.store_workers),
             listening=Listening(folder, settings.store_workers, settings.listeners_limit),
             timeouts=timeouts,
         )
@@ -118,7 +120,7 @@ async def _beside(controller: Controller) -> AsyncIterator[None]:
         notifications.run(),
         keep_running(
             "finalise",
-            partial(finalise.tick, db, controller.stored),
+            partial(finalise.tick, db, controller.stored, controller.waveforms),
             every_seconds=_FINALISE_EVERY,
             at_once_on=controller.sealed,
         ),

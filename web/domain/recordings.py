@@ -117,5 +117,5 @@ class Recording:
     cache_state: CacheState
     cache_file_id: UUID | None
     upload_status: UploadStatus
-    preview: bytes | None
-    """The sound at a glance, as `web.domain.previews` reads it; once cached."""
+    preview: list[int] | None
+    """The sound at a glance: how loud each column is, below `previews.LEVELS`. Once cached."""

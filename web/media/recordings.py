@@ -2,13 +2,15 @@
 
 from uuid import UUID
 
+from starlette.responses import Response
+
 from protocol.messages import PartName
 from web.domain.access import Actor, Permission
 from web.domain.cache_files import CacheFile
 from web.domain.errors import NotCachedError
 from web.domain.recordings import Recording
 from web.domain.states import CacheState
-from web.media.files import Disposition, FileResponse, StoredFile, download_name
+from web.media.files import FILE_HEADERS, Disposition, FileResponse, StoredFile, download_name
 from web.media.live import LiveResponse
 from web.services.controller import Controller
 from web.store import cache_files, recordings
@@ -61,6 +63,29 @@ async def waveform(controller: Controller, recording_id: UUID, *, by: Actor) -> 
     return FileResponse(
         controller, _file(recording, cache_file, "waveform", "application/octet-stream", ".dat", "inline")
     )
+
+
+async def peaks(
+    controller: Controller, recording_id: UUID, level: int, start_bin: int, bins: int, *, by: Actor
+) -> Response:
+    """A tile of the waveform, also of what grows: signed bytes, and in headers what they are of."""
+    recording = await recordings.get(controller.db, recording_id, scope=by.scope)
+    by.require(Permission.RECORDING_READ, of=recording)
+    cache_file = await cache_files.current_of(controller.db, recording_id, scope=by.scope)
+    if cache_file is None or cache_file.state not in (CacheState.RECEIVING, CacheState.CACHED):
+        raise _not_cached(recording, cache_file)
+    try:
+        tile = await controller.waveforms.tile(cache_file, level, start_bin, bins)
+    except FileNotFoundError as gone:
+        raise _not_cached(recording, None) from gone
+    about = {
+        "Reelkeeper-Channels": tile.channels,
+        "Reelkeeper-Sample-Rate": tile.sample_rate_hz,
+        "Reelkeeper-Frames-Per-Bin": tile.frames_per_bin,
+        "Reelkeeper-Frames": tile.frames,
+    }
+    headers = FILE_HEADERS | {"Accept-Ranges": "none"} | {name: str(value) for name, value in about.items()}
+    return Response(tile.bins, headers=headers, media_type="application/octet-stream")
 
 
 async def ledger(controller: Controller, recording_id: UUID, *, by: Actor) -> FileResponse:

@@ -1,19 +1,30 @@
-"""Read every sealed file back once: for the checksum that users see, and to prove that the disk has what was sealed."""
+"""Read every sealed file back once: for preview and checksum, and to prove that the disk has what was sealed."""
 
 import structlog
 
 from web.domain.cache_files import CacheFile
 from web.services import cache_files
 from web.services.stored_content import StoredContent
+from web.services.waveforms import Waveforms
 from web.store.database import Database
 
 _log = structlog.get_logger()
 
 
-async def tick(db: Database, stored: StoredContent) -> None:
+async def tick(db: Database, stored: StoredContent, waveforms: Waveforms) -> None:
     """Finalises what was sealed and not yet read back, oldest first. A file that differs becomes `damaged`."""
     for cache_file in await cache_files.cached_without_checksum(db):
+        await _draw(db, waveforms, cache_file)
         await _finalise(db, stored, cache_file)
+
+
+async def _draw(db: Database, waveforms: Waveforms, cache_file: CacheFile) -> None:
+    try:
+        levels = await waveforms.preview(cache_file)
+    except OSError as fault:
+        _log.error("waveform cannot be read", cache_file=str(cache_file.id), reason=str(fault))
+    else:
+        await cache_files.keep_preview(db, cache_file, levels)
 
 
 async def _finalise(db: Database, stored: StoredContent, cache_file: CacheFile) -> None:

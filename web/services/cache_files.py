@@ -1,5 +1,6 @@
 """Cache files are opened, grow, and are sealed: the end of a recording with content."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from protocol.messages import CacheFileRequest, EndReason, Origin, SealAnswer, SealRequest
@@ -88,6 +89,13 @@ async def set_checksum(db: Database, cache_file_id: UUID, sha256: str) -> None:
         if recording_id is None:
             raise ConflictError(f"The cache file {cache_file_id} is not cached, or has another checksum.")
         await recordings.tell(session, recording_id)
+
+
+async def keep_preview(db: Database, cache_file: CacheFile, levels: Sequence[int]) -> None:
+    """What lists show of a recording, if this file stands for it."""
+    async with db.transaction() as session:
+        await recordings.set_preview(session, cache_file.recording_id, cache_file.id, levels)
+        await recordings.tell(session, cache_file.recording_id)
 
 
 async def mark_damaged(db: Database, cache_file_id: UUID, message: str) -> None:

@@ -9,6 +9,7 @@ from web.services.listening import Listening
 from web.services.meters import Meters
 from web.services.passwords import Passwords
 from web.services.stored_content import StoredContent
+from web.services.waveforms import Waveforms
 from web.store.database import Database
 from web.store.notifications import Notifications
 
@@ -22,6 +23,7 @@ class Controller:
     content: CacheContent
     stored: StoredContent
     listening: Listening
+    waveforms: Waveforms
     meters: Meters
     timeouts: Timeouts
     passwords: Passwords = field(default_factory=Passwords)

@@ -7,6 +7,7 @@ from uuid import UUID
 from protocol.messages import InterfaceRef, Wish
 from web.domain.access import Scope
 from web.domain.errors import NotFoundError
+from web.domain.previews import packed, unpacked
 from web.domain.recordings import Recording, StartRecording
 from web.domain.states import CacheState, Health, Mark, RecordingState, Severity, UploadStatus
 from web.store.database import Row, Session
@@ -125,9 +126,9 @@ async def set_health(session: Session, recording_id: UUID, health: Health) -> No
     await session.rows("set_health", recording_id=recording_id, health=health)
 
 
-async def set_preview(session: Session, recording_id: UUID, cache_file_id: UUID, preview: bytes) -> None:
+async def set_preview(session: Session, recording_id: UUID, cache_file_id: UUID, levels: Sequence[int]) -> None:
     """Kept only if this file stands for the recording."""
-    await session.rows("set_preview", recording_id=recording_id, cache_file_id=cache_file_id, preview=preview)
+    await session.rows("set_preview", recording_id=recording_id, cache_file_id=cache_file_id, preview=packed(levels))
 
 
 async def tell(session: Session, recording_id: UUID) -> None:
@@ -161,5 +162,5 @@ def _recording(row: Row) -> Recording:
         cache_state=CacheState(row["cache_state"]),
         cache_file_id=row["cache_file_id"],
         upload_status=UploadStatus(row["upload_status"]),
-        preview=row["preview"],
+        preview=None if row["preview"] is None else unpacked(row["preview"]),
     )

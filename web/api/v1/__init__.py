@@ -27,6 +27,14 @@ ENDPOINTS = [
     Endpoint(
         "GET", f"{_RECORDING}/waveform.dat", recordings.waveform, media=("application/octet-stream",), problems=_STORED
     ),
+    Endpoint(
+        "GET",
+        f"{_RECORDING}/peaks",
+        recordings.peaks,
+        media=("application/octet-stream",),
+        has_ranges=False,
+        problems=_CONFLICT,
+    ),
     Endpoint("GET", f"{_RECORDING}/ledger", recordings.ledger, media=("application/json",), problems=_STORED),
     Endpoint("GET", "/profiles", profiles.index),
     Endpoint("GET", "/jobs", jobs.index),

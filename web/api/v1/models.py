@@ -21,6 +21,7 @@ from protocol.messages import (
 )
 from web.domain.channels import ChannelMode
 from web.domain.states import CacheState, Health, JobState, Mark, RecordingState, UploadStatus
+from web.services.waveforms import LEVEL_LIMIT, TILE_LIMIT_BINS
 
 
 class Answer(BaseModel):
@@ -160,6 +161,16 @@ class LiveQuery(BaseModel):
 
     from_seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
     """Of the recording; without it a growing one is heard near what is recorded now, a finished one from its start."""
+
+
+class PeaksQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    level: Annotated[int, Field(ge=0, le=LEVEL_LIMIT)] = 0
+    """A bin has 512 × 4^level frames."""
+    start: Annotated[int, Field(ge=0, le=2**40)] = 0
+    """The first bin."""
+    count: Annotated[int, Field(ge=1, le=TILE_LIMIT_BINS)] = 1024
 
 
 class NodeAnswer(Answer):

@@ -9,6 +9,7 @@ from web.api.v1.models import (
     CacheFileAnswer,
     ContentAnswer,
     LiveQuery,
+    PeaksQuery,
     RecordingAnswer,
     RecordingDetailAnswer,
     RecordingPage,
@@ -85,6 +86,11 @@ async def live(call: Call, by: Actor, recording_id: UUID, query: LiveQuery) -> R
 async def waveform(call: Call, by: Actor, recording_id: UUID) -> Response:
     """Draw a recording: its waveform as audiowaveform `.dat`, version 2."""
     return await media.waveform(call.controller, recording_id, by=by)
+
+
+async def peaks(call: Call, by: Actor, recording_id: UUID, query: PeaksQuery) -> Response:
+    """Draw a part of a recording, also while it grows: the least and the greatest sample of each bin and channel."""
+    return await media.peaks(call.controller, recording_id, query.level, query.start, query.count, by=by)
 
 
 async def ledger(call: Call, by: Actor, recording_id: UUID) -> Response:
