@@ -32,6 +32,7 @@ class Meters:
         self._client = client
         self._owners = owners
         self._inputs = inputs
+        self._heard_at: dict[InterfaceRef, float] = {}
         self._starts: dict[InterfaceRef, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -55,15 +56,18 @@ class Meters:
                 began = time.monotonic()
                 heard = await asyncio.gather(*(self._heard(interface) for interface in watched))
                 answer = await self._client.levels(
-                    LevelsRequest(node_run=self._spool.node.node_run, interfaces=list(heard))
+                    LevelsRequest(node_run=self._spool.node.node_run, interfaces=[one for one in heard if one])
                 )
                 self._spool.watch(answer.watched)
                 await asyncio.sleep(max(0.0, began + self._timeouts.meter_period - time.monotonic()))
 
             await go_on_for_ever("levels", step, self._timeouts)
 
-    async def _heard(self, interface: InterfaceRef) -> InterfaceLevels:
-        """Since the last report; no channels for an interface that delivers nothing, or is only being opened."""
+    async def _heard(self, interface: InterfaceRef) -> InterfaceLevels | None:
+        """Since the last report; no channels for an interface that delivers nothing, or is only being opened.
+
+        None when it is only late: a busy machine is no broken device.
+        """
         channels = []
         try:
             async with asyncio.timeout(self._timeouts.meter_period * _PERIODS_TO_ANSWER):
@@ -73,6 +77,11 @@ class Meters:
             self._start(interface)
         except (OwnerError, TimeoutError) as fault:
             log.debug("an owner gives no levels just now", interface=interface.name, fault=str(fault))
+        now = time.monotonic()
+        if channels:
+            self._heard_at[interface] = now
+        elif now - self._heard_at.get(interface, 0.0) < self._timeouts.growth_quiet:
+            return None
         return InterfaceLevels(
             interface=interface,
             channels=[ChannelLevel(peak_dbfs=one.peak_dbfs, rms_dbfs=one.rms_dbfs) for one in channels],

@@ -1,5 +1,7 @@
 """Levels of watched interfaces, from a real agent and its owners."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,6 +74,24 @@ def test_interface_that_is_not_there_is_reported_without_channels(pair: Pair) ->
         [InterfaceLevels(interface=gone, channels=[])]
     ] * 2
     assert room.owner_pids() == []
+
+
+def test_interface_that_falls_silent_is_reported_without_channels_rather_than_as_silence(pair: Pair) -> None:
+    controller, room = pair
+    room.start_agent()
+    watch(controller, TONE)
+    controller.wait_until("levels", lambda: heard(controller, TONE))
+    (owner,) = room.owner_pids()
+    os.kill(owner, signal.SIGSTOP)
+    try:
+        seen = len(controller.levels)
+        controller.wait_until(
+            "the silence", lambda: any(not one.channels for now in controller.levels[seen:] for one in now.interfaces)
+        )
+    finally:
+        os.kill(owner, signal.SIGCONT)
+    seen = len(heard(controller, TONE))
+    controller.wait_until("levels again", lambda: len(heard(controller, TONE)) > seen)
 
 
 def test_levels_stop_while_the_controller_refuses_and_captures_do_not_notice(pair: Pair) -> None:
