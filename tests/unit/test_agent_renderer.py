@@ -1,5 +1,6 @@
 """A renderer follows a take and makes the same bytes however it is cut, killed or told late."""
 
+import base64
 import json
 import threading
 from hashlib import sha256
@@ -18,10 +19,26 @@ from agent.renderer.follow import AbandonedError, follow
 from agent.states import RenderTask, Rendition
 from core_rs import PcmFormat, TakeWriter, counter_pcm
 from protocol.ids import new_id
-from protocol.messages import CaptureFormat, EndReason, Origin, WavEncoding
+from protocol.messages import (
+    HEAD_BYTES_OF,
+    CaptureFormat,
+    Encoding,
+    EndReason,
+    FlacEncoding,
+    Mp3Encoding,
+    Origin,
+    WavEncoding,
+)
 
 STEREO = CaptureFormat(channels=2, sample_rate_hz=48_000, sample_type="s16")
 WAV = WavEncoding()
+ENCODINGS: list[Encoding] = [
+    WAV,
+    FlacEncoding(bits=16),
+    FlacEncoding(bits=24),
+    Mp3Encoding(vbr_quality=5),
+    Mp3Encoding(bitrate_kbps=96),
+]
 IDENTITY = [[1.0, 0.0], [0.0, 1.0]]
 SECOND = 48_000
 
@@ -46,7 +63,7 @@ class Recorded:
             while self.writer.durable_frame < start + length:
                 pass
 
-    def task(self, start_frame: int, end_frame: int | None, **changes: object) -> RenderTask:
+    def task(self, start_frame: int, end_frame: int | None, encoding: Encoding = WAV, **changes: object) -> RenderTask:
         fields: dict[str, object] = {
             "recording_id": new_id(),
             "take_id": UUID(self.take_folder.name),
@@ -56,8 +73,8 @@ class Recorded:
             "end_reason": None if end_frame is None else EndReason.STOPPED,
             "capture": STEREO,
             "channel_map": IDENTITY,
-            "encoding": WAV,
-            "encoder_version": encoder_version(WAV),
+            "encoding": encoding,
+            "encoder_version": encoder_version(encoding),
             "poll_ms": 5,
         }
         return RenderTask.model_validate({**fields, **changes})
@@ -89,21 +106,36 @@ def test_range_of_a_growing_take_is_rendered_to_the_frame(recorded: Recorded) ->
     assert json.loads(recorded.job.ledger.read_bytes())["take_id"] == recorded.take_folder.name
 
 
-def test_renderer_that_follows_makes_the_bytes_of_one_that_came_late(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_renderer_that_follows_makes_the_bytes_of_one_that_came_late(tmp_path: Path, encoding: Encoding) -> None:
     (tmp_path / "a").mkdir()
     recorded = Recorded(tmp_path / "a")
-    write_model(recorded.job.render, recorded.task(10, None))
+    write_model(recorded.job.render, recorded.task(10, None, encoding))
     following = threading.Thread(target=follow, args=(recorded.job,))
     following.start()
     for _ in range(20):
         recorded.push(5000)
-    write_model(recorded.job.render, recorded.task(10, 90_000))
+    write_model(recorded.job.render, recorded.task(10, 90_000, encoding))
     following.join()
-    files = (recorded.job.audio, recorded.job.waveform)
+    files = (recorded.job.audio, recorded.job.waveform, recorded.job.seek)
     followed = [path.read_bytes() for path in files]
     recorded.job.drop_rendition()
-    recorded.render(recorded.task(10, 90_000))
+    recorded.render(recorded.task(10, 90_000, encoding))
     assert [path.read_bytes() for path in files] == followed
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_waveform_and_levels_are_those_of_the_frames_before_they_are_encoded(
+    recorded: Recorded, encoding: Encoding
+) -> None:
+    recorded.push(2 * SECOND)
+    left_alone = [[1.0, 0.0], [0.0, 0.0]]
+    plain = recorded.render(recorded.task(7, 90_007, channel_map=left_alone))
+    drawn = recorded.job.waveform.read_bytes()
+    recorded.job.drop_rendition()
+    encoded = recorded.render(recorded.task(7, 90_007, encoding, channel_map=left_alone))
+    assert recorded.job.waveform.read_bytes() == drawn
+    assert encoded.facts.levels == plain.facts.levels
 
 
 def test_end_before_what_was_encoded_already_cuts_there(recorded: Recorded) -> None:
@@ -181,16 +213,15 @@ def test_only_what_was_ended_on_purpose_is_normal(recorded: Recorded, reason: En
     assert recorded.render(recorded.task(0, 1000, end_reason=reason)).origin is origin
 
 
-def test_seals_are_the_digests_of_the_files(recorded: Recorded) -> None:
-    recorded.push(10_000)
-    rendition = recorded.render(recorded.task(0, 10_000))
-    for path, seal, head in (
-        (recorded.job.audio, rendition.audio, 4096),
-        (recorded.job.waveform, rendition.waveform, 24),
-        (recorded.job.ledger, rendition.ledger, 0),
-    ):
-        content = path.read_bytes()
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("frames", [1, 10_000])
+def test_seals_are_the_digests_of_the_files(recorded: Recorded, encoding: Encoding, frames: int) -> None:
+    recorded.push(frames)
+    rendition = recorded.render(recorded.task(0, frames, encoding))
+    for part, head in HEAD_BYTES_OF.items():
+        content, seal = recorded.job.part(part).read_bytes(), rendition.part(part)
         assert len(content) == seal.bytes
+        assert base64.b64decode(seal.head) == content[:head]
         assert sha256(content[:head]).hexdigest() == seal.head_sha256
         assert sha256(content[head:]).hexdigest() == seal.body_sha256
 
@@ -226,6 +257,35 @@ def test_finished_rendition_is_not_touched_again(recorded: Recorded) -> None:
     before = recorded.job.audio.stat().st_mtime_ns
     assert main([str(recorded.job.path)]) == 0
     assert recorded.job.audio.stat().st_mtime_ns == before
+
+
+def test_seek_index_has_an_entry_for_each_second_that_begins(recorded: Recorded) -> None:
+    recorded.push(3 * SECOND + 1)
+    for encoding in ENCODINGS:
+        rendition = recorded.render(recorded.task(0, 3 * SECOND, encoding))
+        assert rendition.seek.bytes == 3 * 16
+        recorded.job.drop_rendition()
+        rendition = recorded.render(recorded.task(0, 3 * SECOND + 1, encoding))
+        assert rendition.seek.bytes == 4 * 16
+        recorded.job.drop_rendition()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "channels", "rate", "words"),
+    [
+        (Mp3Encoding(vbr_quality=5), 3, 48_000, "1 or 2 channels"),
+        (Mp3Encoding(vbr_quality=5), 2, 96_000, "96000 Hz"),
+        (Mp3Encoding(bitrate_kbps=320), 2, 16_000, "not 320"),
+        (FlacEncoding(bits=16), 9, 48_000, "1 to 8 channels"),
+    ],
+)
+def test_what_a_codec_does_not_take_is_refused_with_what_it_takes(
+    encoding: Encoding, channels: int, rate: int, words: str
+) -> None:
+    capture = CaptureFormat(channels=channels, sample_rate_hz=rate, sample_type="s16")
+    identity = [[float(row == column) for column in range(channels)] for row in range(channels)]
+    with pytest.raises(DoesNotFitError, match=words):
+        check_fit(encoding, capture, identity)
 
 
 @pytest.mark.parametrize("rows", [[], [[1.0]], [[1.0, 0.0], [1.0]], [[1.0, 0.0]] * 65])
