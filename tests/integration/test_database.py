@@ -117,8 +117,9 @@ async def test_waiting_agents_hear_of_starts_and_stops_but_not_of_heartbeats(db:
             await room.heartbeat(job)
             await room.heartbeat(job)
             marker = await room.start("Marker")
-            assert await heard(pages, 3) == [
-                f"recording {started.id} recording",  # the one phase that changed
+            assert await heard(pages, 4) == [
+                f"job {job.job_id} running",  # the one phase that changed
+                f"recording {started.id} recording",
                 f"job {marker.job_id} queued",
                 f"recording {marker.id} queued",
             ]

@@ -110,6 +110,7 @@ async def change_nos_of(db: Database, node_ids: list[UUID]) -> dict[UUID, int]:
 async def _follow(session: Session, renewal: jobs.Renewal) -> None:
     if not renewal.has_new_phase or renewal.phase is None or renewal.recording_id is None:
         return
+    await jobs.tell(session, renewal.job_id)
     if await recordings.follow_phase(session, renewal.recording_id, recording_state_in(renewal.phase)):
         await jobs.must_last(session)
         await recordings.tell(session, renewal.recording_id)
