@@ -66,9 +66,13 @@ class Rendering:
             lstrip_blocks=True,
         )
         self._environment.filters |= FILTERS
-        self._environment.filters |= {"preview_path": preview_path, "overview_path": overview_path}
         self._environment.filters |= {"when": _when, "when_exactly": _when_exactly, "clock": _clock}
-        self._environment.globals |= {"path": path_of, "static": static_path}
+        self._environment.globals |= {
+            "path": path_of,
+            "static": static_path,
+            "preview_path": preview_path,
+            "overview_path": overview_path,
+        }
 
     def text(self, template: str, context: Mapping[str, Any], block: str | None = None) -> str:
         """A whole template, or one block of it."""

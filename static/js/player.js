@@ -2,13 +2,14 @@
 // The sound of one recording: finished, or while it grows. What it is stands in `.sound-facts`, which the page refreshes.
 //
 // A finished WAV or FLAC is sought in the file. MP3 cannot be sought exactly by browsers, and what grows has no end:
-// there every seek opens a new stream that begins at the moment, and `base` is where it began.
+// there every seek opens a new stream that begins at the moment. `base` is the moment at which the element reads zero:
+// frames of FLAC carry their own time, others count from where the stream began.
 
 {
   const byId = (id) => document.getElementById(id);
   const audio = byId("audio"), seek = byId("seek"), stage = byId("timeline");
-  const BEHIND_S = 1, RETRY_MS = 800, SETTLE_MS = 120;
-  let facts = null, base = 0, pending = null, wants = false, opening = null, retries = 0;
+  const BEHIND_S = 0.6, RETRY_MS = 800, SETTLE_MS = 120, NEAR_S = 2.4, CATCH_UP = 1.1;
+  let facts = null, base = 0, streams = false, pending = null, loading = null, wants = false, opening = null, retries = 0, isNewest = false;
 
   // ---- what is there ----
 
@@ -22,51 +23,65 @@
   };
   const happened = () => [...stage.querySelectorAll(".mark")].map(({ dataset }) => ({ at: Number(dataset.at), length: Number(dataset.length), kind: dataset.kind }));
   const total = () => Math.max(facts.growing ? Math.max(wave.known, base + audio.currentTime) : facts.seconds, 0.001);
-  const isStream = () => base > 0 || facts.growing;
-  const now = () => pending ?? base + audio.currentTime;
+  const now = () => pending ?? loading ?? base + audio.currentTime;
 
   // ---- moving ----
 
   const setSource = (address, from) => {
-    base = from;
+    loading = from;
     audio.src = address;
     audio.playbackRate = audio.defaultPlaybackRate = Number(byId("speed").value);
     if (wants) audio.play().catch(stopped);
   };
+  audio.addEventListener("loadeddata", () => {
+    if (loading === null) return;
+    const tellsItsTime = audio.buffered.length > 0 && audio.buffered.start(0) > loading / 2;
+    base = streams && !tellsItsTime ? loading : 0;
+    if (!streams) audio.currentTime = loading;
+    loading = null;
+    tick();
+  });
   const begin = (seconds) => {
-    const streams = facts.growing || (facts.codec === "mp3" && seconds > 0);
+    const isOpen = !streams && loading === null && audio.readyState > 0 && audio.currentSrc.endsWith(facts.file);
+    streams = facts.growing || (facts.codec === "mp3" && seconds > 0);
     pending = null;
-    if (streams) {
-      setSource(`${facts.live}?from_seconds=${seconds.toFixed(3)}`, seconds);
-    } else if (base === 0 && audio.currentSrc.endsWith(facts.file) && audio.readyState) {
+    if (streams) setSource(`${facts.live}?from_seconds=${seconds.toFixed(3)}`, seconds);
+    else if (!isOpen) setSource(facts.file, seconds);
+    else {
       audio.currentTime = seconds;
       if (wants) audio.play().catch(stopped);
-    } else {
-      setSource(facts.file, 0);
-      pending = seconds || null;
-      audio.addEventListener("loadedmetadata", () => { audio.currentTime = seconds; pending = null; tick(); }, { once: true });
     }
     tick();
   };
   const moveTo = (seconds, { play = wants } = {}) => {
     if (facts.sound === "none") return;
     const last = facts.growing ? Math.max(0, total() - BEHIND_S) : facts.seconds;
+    isNewest = facts.growing && seconds >= last;
     pending = Math.min(Math.max(0, seconds), last);
     wants = play;
     retries = 0;
     wave.reveal(pending);
     clearTimeout(opening);
-    opening = setTimeout(() => begin(pending ?? 0), isStream() || facts.codec === "mp3" ? SETTLE_MS : 0);
+    opening = setTimeout(() => begin(pending ?? 0), streams || facts.growing || facts.codec === "mp3" ? SETTLE_MS : 0);
     tick();
   };
   const play = () => {
     wants = true;
     const isFresh = !audio.currentSrc || !audio.getAttribute("src");
-    if (pending !== null || isFresh || audio.error || (facts.growing && base === 0)) {
+    if (pending !== null || isFresh || audio.error) {
       moveTo(pending ?? (facts.growing ? total() : 0), { play: true });
     } else if (audio.ended || now() >= total() - 0.05) moveTo(facts.growing ? total() : 0, { play: true });
     else audio.play().catch(stopped);
     tick();
+  };
+  /** Whoever listens to the newest gets nearer to it, a little faster than it is spoken, while enough is there. */
+  const keepNear = (behind) => {
+    const { buffered, currentTime } = audio;
+    const ahead = buffered.length ? buffered.end(buffered.length - 1) - currentTime : 0;
+    const rate = Number(byId("speed").value);
+    if (!isNewest || rate !== 1) return;
+    if (ahead < 0.3 || behind < NEAR_S) audio.playbackRate = rate;
+    else if (ahead > 0.8) audio.playbackRate = rate * CATCH_UP;
   };
   const pause = () => {
     wants = false;
@@ -118,7 +133,8 @@
     if (facts.growing && facts.startedAt !== null) {
       const behind = (performance.now() - facts.startedAt) / 1000 - at;
       byId("edge").classList.toggle("at-edge", wants && behind < 5);
-      byId("edge-says").textContent = wants ? `${behind.toFixed(0)} s behind` : "Newest";
+      byId("edge-says").textContent = wants ? `${behind.toFixed(1)} s behind` : "Newest";
+      keepNear(behind);
     }
     const second = Math.floor(at);
     if (second !== told) {

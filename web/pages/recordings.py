@@ -9,7 +9,7 @@ from starlette.responses import Response
 from protocol.messages import RecordingFacts, Wish
 from web.domain.access import Permission
 from web.domain.cache_files import CacheFile
-from web.domain.errors import NotCachedError
+from web.domain.errors import UnavailableError
 from web.domain.jobs import Job
 from web.domain.moments import moments_in
 from web.domain.recordings import Recording
@@ -20,6 +20,7 @@ from web.pages.queries import block, choices, identifier, query_string, written_
 from web.rendering import render, see_other
 from web.services import recordings, retry
 from web.services.controller import Controller
+from web.services.waveforms import LEVEL_LIMIT, TILE_LIMIT_BINS, Overview
 from web.store import cache_files, health_events, job_cards, profiles
 from web.store import recordings as stored_recordings
 
@@ -29,6 +30,7 @@ _COUNT_LIMIT = 10_000
 _OVERVIEW_COLUMNS = 800
 _EVENTS_LIMIT = 500
 _LONGEST_SECONDS = 1e9
+_LAST_BIN = 2**40
 _KEYS = {"q", "state", "per", "before", "first", "block"}
 
 
@@ -127,7 +129,7 @@ async def show(request: Request) -> Response:
     facts = None if cache_file is None else cache_file.facts
     job = await job_cards.get(db, recording.job_id, scope=scope)
     events = await health_events.latest(db, scope=scope, recording_id=recording.id, limit=_EVENTS_LIMIT)
-    length_seconds = _length_seconds(facts, job)
+    sound, length_seconds = _sound(recording, cache_file), _length_seconds(facts, job)
     context = {
         "here": "recordings.index",
         "recording": recording,
@@ -135,7 +137,7 @@ async def show(request: Request) -> Response:
         "facts": facts,
         "job": job,
         "may": request.user.permissions,
-        "sound": _sound(recording, cache_file),
+        "sound": sound,
         "why_silent": _why_silent(recording, cache_file),
         "profile": await profiles.get(db, recording.profile_id),
         "encoding": encoding_in_words(job),
@@ -145,7 +147,7 @@ async def show(request: Request) -> Response:
         "history": await job_cards.history(db, recording.job_id, scope=scope),
         "moments": moments_in(facts, events, started_at=recording.started_at, length_seconds=length_seconds),
         "length_seconds": length_seconds,
-        "overview": None,
+        "overview": await _overview(controller, cache_file) if sound != "none" else None,
         "columns": _OVERVIEW_COLUMNS,
         "start_seconds": _seconds(request, "t"),
     }
@@ -195,7 +197,11 @@ async def live(request: Request) -> Response:
 
 
 async def peaks(request: Request) -> Response:
-    raise NotCachedError("receiving", "Listening is not there yet.")
+    """A tile of the waveform, also of what grows."""
+    level = _number(request, "level", LEVEL_LIMIT)
+    start_bin = _number(request, "start", _LAST_BIN)
+    bins = _number(request, "count", TILE_LIMIT_BINS) or 1
+    return await media.peaks(_controller(request), _id(request), level, start_bin, bins, by=request.user)
 
 
 async def download(request: Request) -> Response:
@@ -233,6 +239,17 @@ def _chips(request: Request, states: list[RecordingState]) -> list[Chip]:
 
 def _per(rows: int) -> str | None:
     return None if rows == USUAL_PER_PAGE else str(rows)
+
+
+async def _overview(controller: Controller, cache_file: CacheFile | None) -> Overview | None:
+    """None until something is drawn."""
+    if cache_file is None:
+        return None
+    try:
+        overview = await controller.waveforms.overview(cache_file, _OVERVIEW_COLUMNS)
+    except (FileNotFoundError, UnavailableError):
+        return None
+    return overview if overview.lows else None
 
 
 def _sound(recording: Recording, cache_file: CacheFile | None) -> str:
@@ -277,6 +294,12 @@ def _inputs_in_words(gains: list[float]) -> str:
     if not parts:
         return "silence"
     return " + ".join(f"input {index}" if gain == 1.0 else f"{gain:.3g} × input {index}" for index, gain in parts)
+
+
+def _number(request: Request, key: str, most: int) -> int:
+    """A number of the query, within its limit; 0 for nonsense."""
+    text = request.query_params.get(key, "")
+    return min(int(text), most) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
 def _seconds(request: Request, key: str) -> float | None:
