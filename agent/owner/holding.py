@@ -20,7 +20,7 @@ class Period:
 
 
 class Holding:
-    """Between a device and its sink. Nothing is handed on before `trust`, nothing any more after `distrust`."""
+    """Between a device and its sink. In doubt, as at the beginning, it hands nothing on."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -38,6 +38,10 @@ class Holding:
     def trust(self, hold_seconds: float) -> None:
         """It is the right device, and we would hear within this time that it is not any more."""
         self._hold_ns = int(hold_seconds * 1e9)
+
+    def doubt(self) -> None:
+        """It may be another device now: everything is held back until `trust` or `distrust`."""
+        self._hold_ns = None
 
     def distrust(self) -> None:
         """It is not the right device any more, which ends it."""

@@ -29,8 +29,6 @@ except OSError as cause:
 
 LATENCY_SECONDS = 0.2
 """What a device is asked to hold for a listener that is late."""
-HELD_SECONDS = 0.25
-"""What a sound server delivered is held back so long, since it may move us to another microphone before it says so."""
 RATES_HZ = (8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 176_400, 192_000)
 SAMPLE_TYPES: tuple[SampleType, ...] = ("s16", "s24", "s32", "f32")
 MOST_CHANNELS = 64
@@ -134,8 +132,7 @@ class PortAudioBackend:
         if place.source.name != wanted:
             raise DeviceGoneError(f"“{self._name}” leads to “{place.source.name}” now. Plug the right input in.")
         self._wanted = wanted
-        source.watch = PlaceWatch(place, source.holding.distrust)
-        source.holding.trust(HELD_SECONDS)
+        source.watch = PlaceWatch(place, source.holding)
 
     def _translated(self, fault: "sounddevice.PortAudioError") -> DeviceError:
         codes, words = _codes(fault), fault.args[0]

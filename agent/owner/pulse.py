@@ -10,14 +10,16 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from agent.owner.config import Capture, SampleType
+from agent.owner.holding import Holding
 
 log = logging.getLogger(__name__)
 
+HELD_SECONDS = 0.25
+"""What a server delivered is held back so long: it may move us to another microphone before it says so."""
 _SECONDS = 2.0
 _SAMPLE_TYPES: dict[str, SampleType] = {"s24le": "s24", "s24-32le": "s24", "s32le": "s32", "float32le": "f32"}
 _MOST_CHANNELS = 64
@@ -58,11 +60,11 @@ def own_place() -> Place | None:
 
 
 class PlaceWatch:
-    """Calls once, from a thread of its own, as soon as a stream is not where it was or its server is gone."""
+    """Trusts a stream as long as it is where it was, and distrusts it once it was moved or its server is gone."""
 
-    def __init__(self, place: Place, moved: Callable[[], None]) -> None:
+    def __init__(self, place: Place, holding: Holding) -> None:
         self._place = place
-        self._moved = moved
+        self._holding = holding
         self._closing = threading.Event()
         command = ["setpriv", "--pdeathsig", "KILL", "pactl", "subscribe"]  # also ends when this process is killed
         self._process = subprocess.Popen(
@@ -70,6 +72,7 @@ class PlaceWatch:
         )
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
         self._thread.start()
+        holding.trust(HELD_SECONDS)
 
     def close(self) -> None:
         self._closing.set()
@@ -83,12 +86,20 @@ class PlaceWatch:
         with self._process.stdout as events:
             for event in events:
                 words = event.strip()
-                if words.endswith(gone) or (words.endswith(changed) and own_place() != self._place):
+                if words.endswith(gone) or (words.endswith(changed) and self._has_moved()):
                     break
         self._process.kill()
         self._process.wait()
         if not self._closing.is_set():
-            self._moved()
+            self._holding.distrust()
+
+    def _has_moved(self) -> bool:
+        """Nothing is handed on while the server is asked, which may take a while on a busy machine."""
+        self._holding.doubt()
+        if own_place() != self._place:
+            return True
+        self._holding.trust(HELD_SECONDS)
+        return False
 
 
 def _source(fields: dict[str, Any]) -> PulseSource:

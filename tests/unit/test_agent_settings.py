@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from agent.errors import RunFolderError
-from agent.settings import AgentSettings, child_environment
+from agent.settings import AgentSettings, child_environment, sound_environment
 from protocol.home import default_run_folder
 from protocol.timeouts import Timeouts
 
@@ -20,6 +20,17 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
     assert settings.controller_url == "https://controller.example"
     assert settings.timeouts == Timeouts().scaled(0.5)
     assert not settings.enrolled
+
+
+def test_sound_files_are_named_by_a_list_and_owners_see_only_where_the_sound_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("REELKEEPER_FILE_INPUTS", '["/srv/sounds", "/srv/hymn.flac"]')
+    monkeypatch.setenv("REELKEEPER_TOKEN", "secret")
+    monkeypatch.setenv("PULSE_SERVER", "unix:/run/pulse")
+    assert AgentSettings(home=tmp_path).file_inputs == (Path("/srv/sounds"), Path("/srv/hymn.flac"))
+    assert sound_environment()["PULSE_SERVER"] == "unix:/run/pulse"
+    assert "secret" not in sound_environment().values()
 
 
 @pytest.mark.parametrize(("name", "value"), [("time_scale", 0), ("uploads_limit", 0), ("uploads_limit", "many")])

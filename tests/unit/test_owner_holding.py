@@ -49,6 +49,19 @@ def test_last_quarter_of_a_second_of_a_device_that_was_exchanged_is_dropped() ->
     assert sink.seen == ["right at 50", "device_lost"]
 
 
+def test_device_in_doubt_is_held_back_until_it_is_trusted_again() -> None:
+    sink = FakeSink()
+    holding = Holding(sink)
+    holding.trust(0.25)
+    holding.push(period("one", 100))
+    holding.doubt()
+    holding.push(period("two", 900))
+    assert sink.seen == []
+    holding.trust(0.25)
+    holding.push(period("three", 1_000))
+    assert sink.seen == ["one at 50"]
+
+
 def test_device_that_is_closed_keeps_what_it_delivered_last() -> None:
     sink = FakeSink()
     holding = Holding(sink)
