@@ -155,6 +155,7 @@
     onSeek: (seconds) => moveTo(seconds),
     onView(view, whole) {
       const shown = seek.querySelector(".window");
+      shown.hidden = view.span >= whole - 0.001;
       shown.style.insetInlineStart = `${(view.start / whole) * 100}%`;
       shown.style.inlineSize = `${Math.min(1, view.span / whole) * 100}%`;
       byId("spread").textContent = `${exactly(view.span)} in view`;

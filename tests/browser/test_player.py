@@ -13,6 +13,11 @@ from tests.acceptance.system import wait_for
 
 New = Callable[..., BrowserContext]
 
+_IS_SOUNDING = """() => {
+  const audio = document.getElementById("audio");
+  return !audio.paused && audio.readyState > 2 && audio.currentTime > 0;
+}"""
+
 
 def heard(page: Page) -> float:
     """The moment that the page says is heard, in seconds."""
@@ -26,7 +31,7 @@ def audio(page: Page, what: str) -> Any:
 
 
 def is_sounding(page: Page) -> bool:
-    return bool(page.evaluate("() => { const a = document.getElementById('audio'); return !a.paused && a.readyState > 2 && a.currentTime > 0; }"))
+    return bool(page.evaluate(_IS_SOUNDING))
 
 
 @pytest.fixture(scope="module", params=["VOICE", "FLAC_16", "WAV"])

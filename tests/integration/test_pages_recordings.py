@@ -50,8 +50,11 @@ async def test_list_shows_newest_first_with_length_and_words(browser: httpx.Asyn
     older = rows[1]
     assert older.one(class_="name").attributes["href"] == f"/recordings/{first.recording_id}"
     assert older.one(class_="length").text == "0:02"
-    assert "Court/2026" in older.text and "open" in older.text and "Town hall" in older.text
-    assert "Completed" in older.text and "Warning" in older.text
+    assert "Court/2026" in older.text
+    assert "open" in older.text
+    assert "Town hall" in older.text
+    assert "Completed" in older.text
+    assert "Warning" in older.text
     assert older.has("a", data_play=f"/recordings/{first.recording_id}/audio")
 
 
@@ -150,8 +153,13 @@ async def test_finished_recording_shows_its_facts(browser: httpx.AsyncClient, ag
     page = parsed(answer)
     assert page.one("h1").text == "Council"
     facts = page.one(id="details").text
-    assert "WAV" in facts and "48000 Hz" in facts and "stopped" in facts and "96 000 frames" in facts
-    assert "input 1" in facts and "Attempt 1" in facts and "claimed" in facts
+    assert "WAV" in facts
+    assert "48000 Hz" in facts
+    assert "stopped" in facts
+    assert "96 000 frames" in facts
+    assert "input 1" in facts
+    assert "Attempt 1" in facts
+    assert "claimed" in facts
     assert page.one("audio").attributes["src"] == f"/recordings/{job.recording_id}/audio"
     assert page.has("a", href=f"/recordings/{job.recording_id}/download")
     assert page.has("a", href=f"/nodes/{agent.room.node.node_id}")
@@ -163,7 +171,8 @@ async def test_each_region_comes_alone(browser: httpx.AsyncClient, agent: WebAge
     for region, holds in (("head", "h1"), ("timeline", "svg"), ("details", "dl")):
         address = page.one(id=region).attributes["hx-get"]
         fragment = parsed(await browser.get(address, headers=FRAGMENT))
-        assert fragment.has(holds) and not fragment.has("main"), region
+        assert fragment.has(holds), region
+        assert not fragment.has("main"), region
 
 
 async def test_moment_of_the_link_reaches_the_native_player(browser: httpx.AsyncClient, agent: WebAgent) -> None:
@@ -175,9 +184,11 @@ async def test_moment_of_the_link_reaches_the_native_player(browser: httpx.Async
 async def test_sound_plays_and_downloads_with_a_session(browser: httpx.AsyncClient, agent: WebAgent) -> None:
     job = await delivered(agent)
     part = await browser.get(f"/recordings/{job.recording_id}/audio", headers={"Range": "bytes=0-99"})
-    assert part.status_code == 206 and part.content == CONTENT.audio[:100]
+    assert part.status_code == 206
+    assert part.content == CONTENT.audio[:100]
     whole = await browser.get(f"/recordings/{job.recording_id}/download")
-    assert whole.content == CONTENT.audio and whole.headers["content-disposition"].startswith("attachment")
+    assert whole.content == CONTENT.audio
+    assert whole.headers["content-disposition"].startswith("attachment")
 
 
 async def test_stop_asks_first_and_then_stops(browser: httpx.AsyncClient, agent: WebAgent) -> None:
@@ -185,7 +196,9 @@ async def test_stop_asks_first_and_then_stops(browser: httpx.AsyncClient, agent:
     await agent.room.heartbeat(job)
     address = f"/recordings/{job.recording_id}/stop"
     asked = parsed(await browser.get(address))
-    assert "Council" in asked.one("h1").text and "Town hall" in asked.text and asked.has(class_="clock")
+    assert "Council" in asked.one("h1").text
+    assert "Town hall" in asked.text
+    assert asked.has(class_="clock")
     assert (await agent.room.heartbeat(job)).jobs[0].wish == "run"
     assert not parsed(await browser.get(address, headers=FRAGMENT)).has("main")
     answer = await browser.post(asked.one("form", method="post", data_act=str(job.recording_id)).attributes["action"])
@@ -206,7 +219,8 @@ async def test_cancelled_recording_says_so_and_offers_retry(browser: httpx.Async
     again = await browser.post(retry.attributes["action"])
     assert again.status_code == 303
     after = parsed(await browser.get(again.headers["location"]))
-    assert "Queued" in after.one(id="head").text and "Attempt 2" in after.one(id="details").text
+    assert "Queued" in after.one(id="head").text
+    assert "Attempt 2" in after.one(id="details").text
 
 
 async def test_damaged_recording_is_not_played(browser: httpx.AsyncClient, agent: WebAgent, owner: object) -> None:
@@ -231,4 +245,5 @@ async def test_nobody_sees_recordings_without_signing_in(controller: Running, ag
             answer = await stranger.get(f"/recordings{path}")
             assert (answer.status_code, answer.headers["location"][:9]) == (303, "/sign-in?"), path
         refused = await stranger.post(f"/recordings/{job.recording_id}/stop", headers={"Sec-Fetch-Site": "same-origin"})
-        assert refused.status_code == 303 and refused.headers["location"].startswith("/sign-in")
+        assert refused.status_code == 303
+        assert refused.headers["location"].startswith("/sign-in")
