@@ -7,13 +7,12 @@ from uuid import UUID
 from protocol.messages import JobSettings, Phase, Wish
 from web.domain.states import JobState
 
-
 LEAVES_NOTHING = frozenset(
     {
         "below_minimum",
         "capture_not_started",
         "channel_map_does_not_fit",
-        "codec_unknown",
+        "encoding_does_not_fit",
         "ended_before_start",
         "interface_unknown",
         "node_did_not_answer",
