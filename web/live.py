@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import EventSourceResponse
 from sse_starlette.sse import SendTimeoutError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -32,8 +32,10 @@ _METERS_LIMIT = 64
 _PAUSE_SECONDS = 0.05
 """What changes together is sent together."""
 _RETRY_MS = 2_000
-_WAITING_BYTES = 16 * 1024
-"""What may lie unsent, here and in the kernel each, before a reader counts as stuck."""
+_PING = b"event: ping\ndata: -\n\n"
+_UNSENT_BYTES = 4 * 1024
+_UNREAD_BYTES = 16 * 1024
+"""What may lie here and in the kernel before a reader counts as stuck."""
 
 _log = structlog.get_logger()
 
@@ -52,8 +54,7 @@ async def show(request: Request) -> Response:
         return await problem_response(request, fault)
     return _Stream(
         _events(controller, looking, by),
-        ping=controller.timeouts.page_ping,
-        ping_message_factory=lambda: ServerSentEvent(event="ping", data="-"),
+        ping=0,
         send_timeout=controller.timeouts.page_stuck,
     )
 
@@ -99,13 +100,12 @@ async def _events(controller: Controller, looking: _Looking, by: Actor) -> Async
         yield f"retry: {_RETRY_MS}\n\n".encode() + RESYNC.wire
         check_at = clock.time() + pause
         while not controller.stopping.is_set():
-            await box.filled_within(check_at - clock.time())
+            await box.filled_within(min(check_at - clock.time(), controller.timeouts.page_ping))
             events = box.take()
             if any(event.name == "session" for event in events):
                 return
-            if events:
-                yield b"".join(event.wire for event in events)
-                await asyncio.sleep(_PAUSE_SECONDS)
+            yield b"".join(event.wire for event in events) or _PING
+            await asyncio.sleep(_PAUSE_SECONDS)
             if clock.time() >= check_at:
                 if not await _is_still_looking(controller, looking, by):
                     return
@@ -141,8 +141,8 @@ class _Stream(EventSourceResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         transport: Any = scope.get("extensions", {}).get(TRANSPORT_EXTENSION)
         if transport is not None:
-            transport.set_write_buffer_limits(high=_WAITING_BYTES)
-            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _WAITING_BYTES)
+            transport.set_write_buffer_limits(high=_UNSENT_BYTES)
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD_BYTES)
         try:
             await super().__call__(scope, receive, send)
         except* SendTimeoutError:
