@@ -72,6 +72,7 @@ async def test_a_recording_whose_lease_ran_out_is_not_called_running(db: Databas
     job = await room.claimed()
     await room.heartbeat(job, phase=Phase.CAPTURING)
     await owner.execute("UPDATE lease SET expires_at = clock_timestamp() - interval '42 seconds'")
+    assert (await standing.bar(db, by=SOMEBODY)).running == 0
     (lost,) = await stored_standing.live_recordings(db, scope=EVERYTHING)
     assert lost.is_out_of_contact
     assert not lost.is_running

@@ -18,12 +18,18 @@ def rendition_bytes_per_second(encoding: Encoding, channels: int, capture: Captu
     """Of the rendition beside it. What FLAC saves is not counted on."""
     match encoding:
         case Mp3Encoding():
-            kbps = encoding.bitrate_kbps if encoding.vbr_quality is None else _VBR_KBPS[encoding.vbr_quality]
-            return (kbps or 0) * 125
+            return usual_kbps(encoding) * 125
         case FlacEncoding():
             return channels * capture.sample_rate_hz * encoding.bits // 8
         case WavEncoding():
             return channels * capture.sample_rate_hz * _SAMPLE_BYTES[encoding.sample_type or capture.sample_type]
+
+
+def usual_kbps(encoding: Mp3Encoding) -> int:
+    """Of stereo: as it was chosen, or about what comes of the quality."""
+    if encoding.vbr_quality is not None:
+        return _VBR_KBPS[encoding.vbr_quality]
+    return encoding.bitrate_kbps or 0
 
 
 def bytes_per_second(captured: Iterable[JobSettings]) -> int:

@@ -19,7 +19,7 @@ from web.domain.errors import CapacityError, ConflictError, InvalidError
 from web.domain.nodes import Interface
 from web.domain.profiles import Profile
 from web.domain.recordings import Recording, StartRecording
-from web.domain.space import bytes_per_second, seconds_left
+from web.domain.space import bytes_per_second, seconds_left, usual_kbps
 from web.domain.standing import NodeCard
 from web.forms import Form, faults_of, read_form
 from web.htmx import go_to, wants_fragment
@@ -263,7 +263,7 @@ def _duration_ms(sent: Form) -> int | None:
 def _in_words(encoding: Encoding) -> str:
     match encoding:
         case Mp3Encoding(bitrate_kbps=None):
-            return f"MP3, VBR quality {encoding.vbr_quality}"
+            return f"MP3, about {usual_kbps(encoding)} kbit/s"
         case Mp3Encoding():
             return f"MP3, {encoding.bitrate_kbps} kbit/s"
         case FlacEncoding():

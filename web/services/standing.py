@@ -66,7 +66,7 @@ def verdict(cards: Sequence[NodeCard], attention: int) -> Verdict:
     unseen = sum(not card.node.is_seen for card in cards)
     return Verdict(
         kind=_kind(bool(running), bool(lost or late), bool(attention or unseen)),
-        headline=_headline(len(running), len(expected)),
+        headline=_headline(len(running), len(expected), is_known=not lost),
         details=[
             *([f"{_of(lost)} lost contact with {_its(lost)} node."] if lost else []),
             *([f"{_of(late)} not been taken by {_its(late)} node yet."] if late else []),
@@ -84,11 +84,12 @@ def _kind(is_running: bool, is_missing: bool, has_concern: bool) -> Literal["qui
     return "good" if is_running else "quiet"
 
 
-def _headline(running: int, expected: int) -> str:
+def _headline(running: int, expected: int, *, is_known: bool) -> str:
     if not expected:
         return "Nothing is recording."
     if running < expected:
-        return f"{running} of {expected} recordings {'is' if running == 1 else 'are'} running."
+        is_running = "running" if is_known else "known to be running"
+        return f"{running} of {expected} recordings {'is' if running == 1 else 'are'} {is_running}."
     if running == 1:
         return "1 recording is running."
     return "Both recordings are running." if running == 2 else f"All {running} recordings are running."

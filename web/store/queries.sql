@@ -283,9 +283,11 @@ WHERE r.state IN ('queued', 'recording', 'finishing')
 ORDER BY r.created_at, r.id;
 
 -- bar_counts --
--- What the bar over every page says.
+-- What the bar over every page says. A node that was not heard of in time is not said to record.
 SELECT (SELECT count(*) FROM recording r
-        WHERE r.state = 'recording' AND ({scope}::uuid[] IS NULL OR r.node_id = ANY({scope}))) AS running,
+        WHERE r.state = 'recording' AND ({scope}::uuid[] IS NULL OR r.node_id = ANY({scope}))
+          AND EXISTS (SELECT FROM job j JOIN lease l ON l.job_id = j.id
+                      WHERE j.recording_id = r.id AND l.expires_at > clock_timestamp())) AS running,
        (SELECT count(DISTINCT c.key) FROM concern c
         WHERE c.at > clock_timestamp() - {since}::interval
           AND ({scope}::uuid[] IS NULL OR c.node_id = ANY({scope}))) AS attention;
