@@ -29,7 +29,7 @@ from web.sessions import session_token, signed_in
 TRANSPORT_EXTENSION = "reelkeeper.transport"
 """Where the server leaves the connection of a request: a reader that is stuck is cut off there."""
 _METERS_LIMIT = 64
-_PAUSE_SECONDS = 0.05
+_PAUSE_SECONDS = 0.1
 """What changes together is sent together."""
 _RETRY_MS = 2_000
 _PING = b"event: ping\ndata: -\n\n"

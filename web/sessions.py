@@ -53,12 +53,20 @@ def cookie_name(request: Request) -> str:
 
     On this machine the port is part of the name: browsers give a cookie of 127.0.0.1 to all its ports.
     """
-    return f"__Host-{_NAME}" if _is_secure(request) else f"{_NAME}-{request.url.port or 80}"
+    return f"__Host-{_NAME}" if _is_secure(request) else f"{_NAME}-{_host_and_port(request)[1]}"
 
 
 def _is_secure(request: Request) -> bool:
     """Plain HTTP is for this machine only; a request for any other name came through a proxy with TLS."""
-    return request.url.scheme == "https" or not _is_this_machine(request.url.hostname or "")
+    return request.scope["scheme"] == "https" or not _is_this_machine(_host_and_port(request)[0])
+
+
+def _host_and_port(request: Request) -> tuple[str, int]:
+    """As the browser named them; nothing when what it sent is no name."""
+    try:
+        return request.url.hostname or "", request.url.port or 80
+    except ValueError:
+        return "", 80
 
 
 def _is_this_machine(host: str) -> bool:

@@ -62,6 +62,9 @@ def test_a_password_in_the_address_is_no_token() -> None:
         ("127.0.0.1:8640", "https", "__Host-reelkeeper"),
         ("console.example", "http", "__Host-reelkeeper"),
         ("192.168.1.5:8640", "http", "__Host-reelkeeper"),
+        ("127.0.0.1:nonsense", "http", "__Host-reelkeeper"),
+        ("[::1", "http", "__Host-reelkeeper"),
+        ("", "http", "__Host-reelkeeper"),
     ],
 )
 def test_a_session_travels_by_tls_or_stays_on_this_machine(host: str, scheme: str, name: str) -> None:
