@@ -197,6 +197,20 @@ def test_agent_killed_in_a_stage_of_an_mp3_costs_nothing(place: Place, tmp_path:
     assert controller.received_bytes == sum(len(content) for content in sealed.parts.values())
 
 
+def test_a_stop_that_is_heard_late_cuts_the_mp3_at_the_press(place: Place, tmp_path: Path) -> None:
+    """What was encoded and sent meanwhile is no start of the shorter file, so that goes up anew."""
+    controller, room = place
+    room.start_agent()
+    job = controller.add_job(job_settings("speech", encoding=MP3))
+    controller.wait_for_audio(job, 40_000)
+    controller.wish(job, Wish.STOP, age=2.5)
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job))
+    assert sealed.origin is Origin.NORMAL
+    (tmp_path / "a.mp3").write_bytes(sealed.parts["audio"])
+    assert len(soundfile.read(tmp_path / "a.mp3")[0]) == sealed.facts.frames
+    assert [event.kind for event in controller.events] == []
+
+
 def test_another_version_of_the_encoder_begins_a_new_cache_file(place: Place) -> None:
     controller, room = place
     agent = room.start_agent()
