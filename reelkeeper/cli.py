@@ -28,7 +28,7 @@ Name = Annotated[str, typer.Argument(help="A name that people recognise.")]
 
 @app.command()
 def demo() -> None:
-    """Everything on this machine, with synthetic inputs. Ctrl-C stops it in order."""
+    """Everything on this machine: its sound devices, and synthetic inputs. Ctrl-C stops it in order."""
     from agent.settings import AgentSettings
     from reelkeeper.demo import run_demo
     from web.settings import ControllerSettings

@@ -1,4 +1,4 @@
-"""Everything on one machine: PostgreSQL, a controller and an agent with synthetic inputs, stopped in order."""
+"""Everything on one machine: PostgreSQL, a controller and an agent, stopped in order."""
 
 import asyncio
 import contextlib
@@ -13,13 +13,15 @@ import httpx
 
 from agent.daemon import EXIT_SUPERSEDED, enrol, stop_owners
 from agent.settings import AgentSettings
-from protocol.messages import EndReason
+from protocol.messages import EndReason, InterfaceRef
 from reelkeeper.errors import CommandError
 from reelkeeper.processes import Part
 from web import local
 from web.settings import ControllerSettings
 
 NODE_NAME = "This machine"
+FIRST_INPUT = InterfaceRef(backend="synthetic", name="speech")
+"""Preferred until somebody prefers another: it can be heard on every machine."""
 READY_SECONDS = 60.0
 RESTART_PAUSE_SECONDS = 1.0
 
@@ -58,12 +60,15 @@ class Demo:
         """Returns once the controller answers and the agent has told it what it has."""
         await self._controller.start()
         await _ready(self._controller, self._answers())
-        if not self._agent_settings.enrolled:
+        is_new = not self._agent_settings.enrolled
+        if is_new:
             code = await local.create_enrolment_code(self._controller_settings, NODE_NAME)
             await enrol(self._agent_settings, code)
         known = await local.last_seen(self._controller_settings, NODE_NAME)
         await self._agent.start()
         await _ready(self._agent, local.wait_for_report(self._controller_settings, NODE_NAME, known))
+        if is_new:
+            await local.prefer_interface(self._controller_settings, NODE_NAME, FIRST_INPUT)
 
     async def keep_running(self) -> None:
         async with asyncio.TaskGroup() as group:

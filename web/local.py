@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+from protocol.messages import InterfaceRef
 from web.domain.access import system
-from web.domain.errors import ControllerError, DatabaseUnavailableError
+from web.domain.errors import ControllerError, DatabaseUnavailableError, NotFoundError
 from web.domain.nodes import Node
 from web.services import accounts, nodes, tokens
 from web.settings import ControllerSettings
@@ -59,6 +60,15 @@ async def last_seen(settings: ControllerSettings, name: str) -> datetime | None:
     async with _running_database(settings) as db:
         node = await _node(db, settings, name)
         return node.last_seen_at if node else None
+
+
+async def prefer_interface(settings: ControllerSettings, name: str, interface: InterfaceRef) -> None:
+    """What is taken on the node of this name when a start names no input. Raises NotFoundError."""
+    async with _running_database(settings) as db:
+        node = await _node(db, settings, name)
+        if node is None:
+            raise NotFoundError("node", name)
+        await nodes.prefer_interface(db, node.id, interface, by=_BY)
 
 
 async def _has_reported(db: Database, settings: ControllerSettings, name: str, known: datetime | None) -> bool:
