@@ -130,11 +130,12 @@ async def test_growing_mp3_is_heard_from_the_encoded_frame_at_the_moment_up_to_i
     byte, frame = file.entry(round(2.5 * RATE))
     await growing.grow(byte + 6_000, 3)
     async with listening(user, growing, 2.5) as ear:
-        await ear.hear(32 * 1024)
-        assert len(ear.heard) == 32 * 1024
+        await ear.hear(64 * 1024)
+        assert len(ear.heard) == 64 * 1024
         assert ear.start_seconds == pytest.approx(frame / RATE, abs=1e-6)
         await growing.grow(byte + 9_000, 4)
-        await ear.hear(64 * 1024)
+        await ear.hear(96 * 1024)
+        assert len(ear.heard) == 96 * 1024
         await growing.seal()
         await ear.hear_out()
     assert ear.answer.headers["Content-Type"] == "audio/mpeg"

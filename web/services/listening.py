@@ -20,10 +20,13 @@ from web.domain.cache_files import CacheFile
 from web.domain.errors import UnavailableError
 
 LEAD_SECONDS = 1.0
-"""Without a moment that is asked for, listening begins so long before the newest sound: a little has to be there."""
+"""Without a moment that is asked for, listening begins so long before the newest sound. Chromium plays nothing before
+it has a little more than that, so that less would not be heard any earlier."""
 BROWSER_BLOCK_BYTES = 32 * 1024
 """Chromium hands sound on to its decoder in blocks of this size, seconds of quiet speech: each is filled up."""
-_POLL_SECONDS = 0.2
+_FIRST_BYTES = 2 * BROWSER_BLOCK_BYTES
+"""It looks at so much before it knows what it plays."""
+_POLL_SECONDS = 0.1
 _QUIET_SECONDS = 3.0
 _FIRST_SOUND_SECONDS = 8.0
 _LONGEST_FRAME_BYTES = 1024 * 1024
@@ -142,7 +145,9 @@ class _Rest:
         return data[:whole_bytes] if self._pads else data
 
     def _padding(self) -> bytes:
-        return bytes(-self._sent_bytes % BROWSER_BLOCK_BYTES) if self._pads else b""
+        if not self._pads:
+            return b""
+        return bytes(max(_FIRST_BYTES - self._sent_bytes, -self._sent_bytes % BROWSER_BLOCK_BYTES))
 
 
 class _GrowingFile:
