@@ -283,13 +283,13 @@ WHERE r.state IN ('queued', 'recording', 'finishing')
 ORDER BY r.created_at, r.id;
 
 -- bar_counts --
--- What the bar over every page says. A node that was not heard of in time is not said to record.
+-- What the bar over every page says. Instants are compared as sub-selects, once: then indexes help. A node that was not heard of in time is not said to record.
 SELECT (SELECT count(*) FROM recording r
         WHERE r.state = 'recording' AND ({scope}::uuid[] IS NULL OR r.node_id = ANY({scope}))
           AND EXISTS (SELECT FROM job j JOIN lease l ON l.job_id = j.id
                       WHERE j.recording_id = r.id AND l.expires_at > clock_timestamp())) AS running,
        (SELECT count(DISTINCT c.key) FROM concern c
-        WHERE c.at > clock_timestamp() - {since}::interval
+        WHERE c.at > (SELECT clock_timestamp() - {since}::interval)
           AND ({scope}::uuid[] IS NULL OR c.node_id = ANY({scope}))) AS attention;
 
 -- newest_concerns --
@@ -299,7 +299,7 @@ WITH recent AS (
            row_number() OVER (PARTITION BY c.key
                               ORDER BY c.is_failed DESC, c.severity = 'critical' DESC, c.at DESC) AS place
     FROM concern c
-    WHERE c.at > clock_timestamp() - {since}::interval AND ({scope}::uuid[] IS NULL OR c.node_id = ANY({scope}))
+    WHERE c.at > (SELECT clock_timestamp() - {since}::interval) AND ({scope}::uuid[] IS NULL OR c.node_id = ANY({scope}))
 ), shown AS (
     SELECT *, count(*) OVER () AS total FROM recent WHERE place = 1 ORDER BY at DESC, key LIMIT {limit}
 )
@@ -321,7 +321,7 @@ ORDER BY s.at DESC, s.key;
 -- How the recordings ended that ended within a day.
 SELECT r.state, count(*) AS recordings
 FROM recording r
-WHERE r.ended_at > clock_timestamp() - interval '1 day' AND ({scope}::uuid[] IS NULL OR r.node_id = ANY({scope}))
+WHERE r.ended_at > (SELECT clock_timestamp() - interval '1 day') AND ({scope}::uuid[] IS NULL OR r.node_id = ANY({scope}))
 GROUP BY r.state;
 
 -- job_card --
