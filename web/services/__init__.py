@@ -9,7 +9,11 @@ recordings  start_recording stop_recording cancel_recording
 nodes       create_enrolment_code enrol authenticate_node begin_run update_inventory set_capacity
             set_capture_format prefer_interface
 jobs        claim_next heartbeat finish_job record_events change_no_of
-cache_files open_cache_file require_append seal set_checksum mark_damaged cached_without_checksum abandoned
+cache_files open_cache_file require_append seal set_checksum keep_preview mark_damaged cached_without_checksum abandoned
             forget_abandoned
+profiles    all_profiles get_profile
 tokens      create_token authenticate
+
+Bytes have one object each for a whole controller, and know nothing of actors: cache_content.CacheContent takes them in,
+stored_content.StoredContent reads them back, listening.Listening follows them, waveforms.Waveforms draws them.
 """
