@@ -85,7 +85,7 @@
   document.addEventListener("htmx:sendError", (event) => {
     if (event.detail.requestConfig.triggeringEvent?.type !== "live") complain("The controller does not answer. Nothing was lost here: try again in a moment.");
   });
-  document.addEventListener("htmx:afterSwap", (event) => event.detail.target.querySelector("[data-focus]")?.focus());
+  document.addEventListener("htmx:afterSwap", (event) => event.target.querySelector("[data-focus]")?.focus());
   document.querySelector("[data-focus]")?.focus();
 
   // ---- single keys ----

@@ -183,6 +183,8 @@ async def test_what_is_wrong_is_said_beside_its_field_and_nothing_starts(
         links = page.one(class_="fault-summary").all("a")
         assert [link.attributes["href"] for link in links] == [f"#{field}"]
         assert words in links[0].text
+        if field == "name":
+            assert page.one("input", id="name").attributes["value"] == values["name"].strip()
         assert page.one(id=field)
     assert await all_of(db) == []
 

@@ -175,7 +175,7 @@ async def _form(
         "asked": asked,
         "faults": faults or {},
         "id": recording_id or new_id(),
-        "name": sent.get("name") or f"Recording {datetime.now(viewer_of(request).zone):%Y-%m-%d %H:%M}",
+        "name": sent.get("name") if faults else sent.get("name") or _usual_name(request),
         "modes": _MODES,
         "encodings": {profile.id: _in_words(profile.encoding) for profile in asked.profiles} if asked else {},
         **(_fit(asked) if asked else {}),
@@ -203,6 +203,10 @@ def _fit(asked: Asked) -> dict[str, Any]:
         "is_full": _is_full(asked.card),
         "encoding": _in_words(asked.profile.encoding),
     }
+
+
+def _usual_name(request: Request) -> str:
+    return f"Recording {datetime.now(viewer_of(request).zone):%Y-%m-%d %H:%M}"
 
 
 def _is_full(card: NodeCard) -> bool:
