@@ -8,11 +8,13 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import shutil
 import statistics
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import asyncpg
 import httpx
+import uvloop
 
 from bench.measure import at_most, report
 from tests.acceptance.system import System, rss_bytes
@@ -27,6 +30,7 @@ from web.settings import ControllerSettings
 from web.store.embedded import EmbeddedPostgres
 
 READ_PAGES = 20
+LOCAL = "127.0.0.1"
 
 
 def main() -> None:
@@ -40,7 +44,7 @@ def main() -> None:
     system = System(home=home)
     try:
         system.start_controller()
-        asyncio.run(_measure(system, arguments.pages, arguments.events, arguments.seconds))
+        uvloop.run(_measure(system, arguments.pages, arguments.events, arguments.seconds))
     finally:
         system.stop()
         shutil.rmtree(home)
@@ -51,8 +55,10 @@ async def _measure(system: System, pages: int, events: int, seconds: float) -> N
     pid, before_bytes = system.controller.pid, rss_bytes(system.controller.pid)
     request = _request(system)
     delays: list[float] = []
-    readers = [
-        asyncio.create_task(_page(system.port, request, delays if i < READ_PAGES else None)) for i in range(pages)
+    loop = asyncio.get_running_loop()
+    opened = [
+        await loop.create_connection(partial(_Page, request, delays if i < READ_PAGES else None), LOCAL, system.port)
+        for i in range(pages)
     ]
     await asyncio.sleep(2 + pages / 200)
     each_kib = (rss_bytes(pid) - before_bytes) / pages / 1024
@@ -60,9 +66,8 @@ async def _measure(system: System, pages: int, events: int, seconds: float) -> N
     busy_before, began = _cpu_seconds(pid), time.monotonic()
     await _tell(_database_url(system), events, seconds)
     share = (_cpu_seconds(pid) - busy_before) / (time.monotonic() - began)
-    for reader in readers:
-        reader.cancel()
-    await asyncio.gather(*readers, return_exceptions=True)
+    for transport, _ in opened:
+        transport.abort()
     delays.sort()
     report(
         "live_updates",
@@ -85,21 +90,24 @@ def _request(system: System) -> bytes:
     with httpx.Client(headers={"Sec-Fetch-Site": "same-origin"}, trust_env=False) as browser:
         assert browser.post(system.run("sign-in")).status_code == 303
         cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
-    lines = ["GET /events?topics=job HTTP/1.1", f"Host: 127.0.0.1:{system.port}", f"Cookie: {cookie}", "", ""]
+    lines = ["GET /events?topics=job HTTP/1.1", f"Host: {LOCAL}:{system.port}", f"Cookie: {cookie}", "", ""]
     return "\r\n".join(lines).encode()
 
 
-async def _page(port: int, request: bytes, delays: list[float] | None) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write(request)
-        while delays is None and await reader.read(65_536):
-            pass
-        while delays is not None and (line := await reader.readline()):
-            if line.startswith(b"data: at "):
-                delays.append(time.monotonic() - float(line.removeprefix(b"data: at ")))
-    finally:
-        writer.close()
+class _Page(asyncio.Protocol):
+    """An open page; with a list of delays it is read, else only drained."""
+
+    def __init__(self, request: bytes, delays: list[float] | None) -> None:
+        self._request = request
+        self._delays = delays
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        if self._delays is not None:
+            now = time.monotonic()
+            self._delays += [now - float(found) for found in re.findall(rb"data: at ([0-9.]+)", data)]
 
 
 async def _tell(url: str, events: int, seconds: float) -> None:

@@ -29,8 +29,9 @@ from web.sessions import session_token, signed_in
 TRANSPORT_EXTENSION = "reelkeeper.transport"
 """Where the server leaves the connection of a request: a reader that is stuck is cut off there."""
 _METERS_LIMIT = 64
-_PAUSE_SECONDS = 0.1
-"""What changes together is sent together."""
+_PAUSE_SECONDS = (0.05, 0.25)
+_PAGES_PER_SECOND = 4_000
+"""What changes together is sent together: the longer the more pages are open, since each send costs the same."""
 _RETRY_MS = 2_000
 _PING = b"event: ping\ndata: -\n\n"
 _UNSENT_BYTES = 4 * 1024
@@ -105,11 +106,17 @@ async def _events(controller: Controller, looking: _Looking, by: Actor) -> Async
             if any(event.name == "session" for event in events):
                 return
             yield b"".join(event.wire for event in events) or _PING
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(_rest(controller.notifications.pages))
             if clock.time() >= check_at:
                 if not await _is_still_looking(controller, looking, by):
                     return
                 check_at = clock.time() + pause
+
+
+def _rest(pages: int) -> float:
+    """Seconds between two sends to one page."""
+    shortest, longest = _PAUSE_SECONDS
+    return min(max(pages / _PAGES_PER_SECOND, shortest), longest)
 
 
 def _pause(controller: Controller, looking: _Looking) -> float:

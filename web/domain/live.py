@@ -70,7 +70,7 @@ class Mailbox:
             return
 
     def take(self) -> list[LiveEvent]:
-        """All that waits, in the order in which it came; meters last."""
+        """All that waits, things in the order in which they first changed; meters last."""
         self._filled.clear()
         found = [*self._waiting.values(), *self._meters.values()]
         self._waiting.clear()
@@ -81,5 +81,4 @@ class Mailbox:
         if event is RESYNC or (len(self._waiting) >= self._limit and (event.name, event.id) not in self._waiting):
             self._waiting = {key: one for key, one in self._waiting.items() if one.name == "session"}
             event = event if event.name == "session" else RESYNC
-        self._waiting.pop((event.name, event.id), None)
         self._waiting[event.name, event.id] = event

@@ -17,7 +17,7 @@ class PresenceWatch:
 
     async def tick(self, db: Database, notifications: Notifications) -> None:
         """Tells of every change since the last look. Nothing is asked while no page is open."""
-        if not notifications.is_watched:
+        if not notifications.pages:
             self._seen = None
             return
         found = await nodes.by_name(db, scope=EVERYTHING, seen_within=db.timeouts.node_not_seen)

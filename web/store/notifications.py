@@ -69,9 +69,9 @@ class Notifications:
             self._watching.discard(mailbox)
 
     @property
-    def is_watched(self) -> bool:
-        """Whether any page is looked at."""
-        return bool(self._watching)
+    def pages(self) -> int:
+        """How many are looked at."""
+        return len(self._watching)
 
     def deliver(self, event: LiveEvent) -> None:
         """Put it into every mailbox that wants it; those of other controllers hear nothing of it."""
