@@ -8,7 +8,7 @@
 {
   const byId = (id) => document.getElementById(id);
   const audio = byId("audio"), seek = byId("seek"), stage = byId("timeline");
-  const BEHIND_S = 0.6, RETRY_MS = 800, SETTLE_MS = 120, NEAR_S = 2.4, CATCH_UP = 1.1;
+  const BEHIND_S = 0.3, RETRY_MS = 800, SETTLE_MS = 120, NEAR_S = 2.4, CATCH_UP = 1.15;
   let facts = null, base = 0, streams = false, pending = null, loading = null, wants = false, opening = null, retries = 0, isNewest = false;
 
   // ---- what is there ----
@@ -62,8 +62,15 @@
     retries = 0;
     wave.reveal(pending);
     clearTimeout(opening);
-    opening = setTimeout(() => begin(pending ?? 0), streams || facts.growing || facts.codec === "mp3" ? SETTLE_MS : 0);
+    opening = setTimeout(() => open(), streams || facts.growing || facts.codec === "mp3" ? SETTLE_MS : 0);
     tick();
+  };
+  const open = async () => {
+    if (isNewest) {
+      await wave.grow();
+      pending = Math.max(pending ?? 0, total() - BEHIND_S);
+    }
+    begin(pending ?? 0);
   };
   const play = () => {
     wants = true;
@@ -81,7 +88,7 @@
     const rate = Number(byId("speed").value);
     if (!isNewest || rate !== 1) return;
     if (ahead < 0.3 || behind < NEAR_S) audio.playbackRate = rate;
-    else if (ahead > 0.8) audio.playbackRate = rate * CATCH_UP;
+    else if (ahead > 0.6) audio.playbackRate = rate * CATCH_UP;
   };
   const pause = () => {
     wants = false;

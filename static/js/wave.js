@@ -234,13 +234,13 @@
 
     // ---- while it grows ----
 
-    setInterval(async () => {
-      if (!facts?.growing || document.hidden) return;
+    api.grow = async () => {
       const level = levelFor(), before = known;
       await fetchTile(level, Math.floor(known * facts.rate / framesIn(level) / TILE_BINS));
       if (known > before && follows) tail();
       else if (known > before && all) settle(0, known);
-    }, GROW_MS);
+    };
+    setInterval(() => { if (facts?.growing && !document.hidden) api.grow(); }, GROW_MS);
 
     new ResizeObserver(later).observe(canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", later);

@@ -129,7 +129,9 @@ async def show(request: Request) -> Response:
     facts = None if cache_file is None else cache_file.facts
     job = await job_cards.get(db, recording.job_id, scope=scope)
     events = await health_events.latest(db, scope=scope, recording_id=recording.id, limit=_EVENTS_LIMIT)
-    sound, length_seconds = _sound(recording, cache_file), _length_seconds(facts, job)
+    sound = _sound(recording, cache_file)
+    drawn = await _drawn(controller, cache_file) if sound != "none" else None
+    length_seconds = _length_seconds(facts, drawn, job)
     context = {
         "here": "recordings.index",
         "recording": recording,
@@ -147,7 +149,7 @@ async def show(request: Request) -> Response:
         "history": await job_cards.history(db, recording.job_id, scope=scope),
         "moments": moments_in(facts, events, started_at=recording.started_at, length_seconds=length_seconds),
         "length_seconds": length_seconds,
-        "overview": await _overview(controller, cache_file) if sound != "none" else None,
+        "overview": drawn[0] if drawn else None,
         "columns": _OVERVIEW_COLUMNS,
         "start_seconds": _seconds(request, "t"),
     }
@@ -241,15 +243,16 @@ def _per(rows: int) -> str | None:
     return None if rows == USUAL_PER_PAGE else str(rows)
 
 
-async def _overview(controller: Controller, cache_file: CacheFile | None) -> Overview | None:
-    """None until something is drawn."""
+async def _drawn(controller: Controller, cache_file: CacheFile | None) -> tuple[Overview, float] | None:
+    """What is drawn so far, and of how many seconds; None until there is something."""
     if cache_file is None:
         return None
     try:
         overview = await controller.waveforms.overview(cache_file, _OVERVIEW_COLUMNS)
+        newest = await controller.waveforms.tile(cache_file, 0, 0, 1)
     except (FileNotFoundError, UnavailableError):
         return None
-    return overview if overview.lows else None
+    return (overview, newest.frames / newest.sample_rate_hz) if overview.lows else None
 
 
 def _sound(recording: Recording, cache_file: CacheFile | None) -> str:
@@ -281,11 +284,11 @@ def _why_silent(recording: Recording, cache_file: CacheFile | None) -> str:
             return "The first seconds are on their way."
 
 
-def _length_seconds(facts: RecordingFacts | None, job: Job) -> float:
+def _length_seconds(facts: RecordingFacts | None, drawn: tuple[Overview, float] | None, job: Job) -> float:
     """Of the sound as far as it is known."""
     if facts is not None:
         return facts.frames / facts.sample_rate_hz
-    return (job.frames or 0) / job.settings.capture.sample_rate_hz
+    return drawn[1] if drawn else (job.frames or 0) / job.settings.capture.sample_rate_hz
 
 
 def _inputs_in_words(gains: list[float]) -> str:
