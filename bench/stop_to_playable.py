@@ -32,7 +32,8 @@ INTERFACE = "speech"
 PROFILES = {"mp3": profiles.VOICE, "flac": profiles.FLAC_16, "wav": profiles.WAV}
 GOAL_SECONDS = 2.0
 GOAL_RATIO = 1.5
-BEHIND_SECONDS = 3.0
+BEHIND_SECONDS = 2.0
+SETTLE_SECONDS = 5.0
 _RING_SECONDS = 120
 _PUSH_SECONDS = 20
 
@@ -69,6 +70,7 @@ def stops_of(minutes: float, codec: str, stops: int) -> list[float]:
             begin_earlier(system, recordings, minutes * 60)
             for recording in recordings:
                 wait_for("renderer and upload to catch up", lambda one=recording: has_caught_up(system, one), 3600)
+            time.sleep(SETTLE_SECONDS)
             return [stop(system, recording, minutes) for recording in recordings]
     finally:
         shutil.rmtree(home)

@@ -154,7 +154,7 @@ def test_agent_away_for_longer_than_lease_and_grace_fails_the_job_and_keeps_the_
     assert failed["cache_state"] != "cached"
     system.agent.send_signal(signal.SIGCONT)
     wait_for("the job to be owed", lambda: system.spooled_job(recording).get("owed"), 20)
-    assert breaks_of(counter_of(system.job_folder(recording) / "audio.wav")) == []
+    assert breaks_of(counter_of(system.job_folder(recording) / "audio")) == []
 
 
 def test_postgres_killed_in_the_middle_loses_nothing(start_system: Start, tmp_path: Path) -> None:
