@@ -1,6 +1,7 @@
 """The library, and each recording with its sound."""
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from uuid import UUID
 
 from starlette.requests import Request
@@ -9,7 +10,7 @@ from starlette.responses import Response
 from protocol.messages import RecordingFacts, Wish
 from web.domain.access import Permission
 from web.domain.cache_files import CacheFile
-from web.domain.errors import UnavailableError
+from web.domain.errors import NotCachedError, UnavailableError
 from web.domain.jobs import Job
 from web.domain.moments import moments_in
 from web.domain.recordings import Recording
@@ -199,11 +200,14 @@ async def live(request: Request) -> Response:
 
 
 async def peaks(request: Request) -> Response:
-    """A tile of the waveform, also of what grows."""
+    """A tile of the waveform, also of what grows. No content: nothing has arrived yet, or it is gone."""
     level = _number(request, "level", LEVEL_LIMIT)
     start_bin = _number(request, "start", _LAST_BIN)
     bins = _number(request, "count", TILE_LIMIT_BINS) or 1
-    return await media.peaks(_controller(request), _id(request), level, start_bin, bins, by=request.user)
+    try:
+        return await media.peaks(_controller(request), _id(request), level, start_bin, bins, by=request.user)
+    except NotCachedError:
+        return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
 async def download(request: Request) -> Response:
