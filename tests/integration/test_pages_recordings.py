@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from protocol.ids import new_id
-from protocol.messages import ClaimedJob
+from protocol.messages import ClaimedJob, GapReport
 from tests.integration.console import FRAGMENT, parsed, person
 from tests.integration.web_room import Running, WebAgent, make_content
 from web.store.database import Database
@@ -173,6 +173,62 @@ async def test_each_region_comes_alone(browser: httpx.AsyncClient, agent: WebAge
         fragment = parsed(await browser.get(address, headers=FRAGMENT))
         assert fragment.has(holds), region
         assert not fragment.has("main"), region
+
+
+async def test_finished_recording_is_drawn_in_the_page_itself(browser: httpx.AsyncClient, agent: WebAgent) -> None:
+    job = await delivered(agent)
+    page = parsed(await browser.get(f"/recordings/{job.recording_id}"))
+    drawn = page.one("svg", class_="overview")
+    assert len(drawn.one("path", class_="wave").attributes["d"]) > 2_000
+    assert page.one(class_="sound-facts").attributes["data-seconds"] == "2.0"
+    preview = parsed(await browser.get(f"/recordings/{job.recording_id}/row")).one("svg", class_="preview")
+    assert preview.attributes["viewbox"] == "0 0 160 16"
+
+
+async def test_gap_is_hatched_in_the_drawing_and_told_in_words(browser: httpx.AsyncClient, agent: WebAgent) -> None:
+    job = await agent.room.claimed()
+    facts = CONTENT.sealing(agent.room, job).facts
+    gap = GapReport(start_frame=72_000, frames=4_800, cause="owner_died")
+    cache_file_id = await agent.open_file(job)
+    await agent.send(job, cache_file_id, CONTENT)
+    sealed = await agent.seal(job, cache_file_id, CONTENT, facts=facts.model_copy(update={"gaps": [gap]}))
+    assert sealed.status_code == 200, sealed.text
+    page = parsed(await browser.get(f"/recordings/{job.recording_id}"))
+    assert len(page.one("svg", class_="overview").all("rect", class_="gap")) == 1
+    mark = page.one("rect", class_="mark", data_kind="gap")
+    assert (mark.attributes["data-at"], mark.attributes["data-length"]) == ("1.5", "0.1")
+    told = page.one("table", class_="moments")
+    assert "owner died" in told.text
+    assert "0.100 s are missing" in told.text
+    assert told.all("a", class_="hear")[0].attributes["href"] == "?t=0.000#sound"
+
+
+async def test_peaks_and_live_sound_come_with_a_session(browser: httpx.AsyncClient, agent: WebAgent) -> None:
+    job = await delivered(agent)
+    tile = await browser.get(f"/recordings/{job.recording_id}/peaks?level=1&start=2&count=5")
+    assert tile.headers["reelkeeper-frames"] == "96000"
+    assert len(tile.content) == 5 * 2 * 2
+    nonsense = await browser.get(f"/recordings/{job.recording_id}/peaks?level=x&start=-1&count=9999999")
+    assert (nonsense.status_code, len(nonsense.content)) == (200, len(CONTENT.waveform) - 24)
+    sound = await browser.get(f"/recordings/{job.recording_id}/live?from_seconds=1")
+    assert sound.headers["reelkeeper-start-seconds"] == "1.000000"
+    assert sound.content.endswith(CONTENT.audio[4096 + 48_000 * 4 :])
+
+
+async def test_growing_recording_is_the_same_page(browser: httpx.AsyncClient, agent: WebAgent) -> None:
+    job = await agent.room.claimed()
+    await agent.room.heartbeat(job)
+    cache_file_id = await agent.open_file(job)
+    await agent.append(job, cache_file_id, "audio", CONTENT.audio[:200_000])
+    await agent.append(job, cache_file_id, "waveform", CONTENT.waveform[: 24 + 4 * 40])
+    page = parsed(await browser.get(f"/recordings/{job.recording_id}"))
+    facts = page.one(class_="sound-facts").attributes
+    assert (facts["data-sound"], float(facts["data-seconds"])) == ("growing", pytest.approx(40 * 512 / 48_000))
+    assert page.has("path", class_="wave")
+    assert page.one("audio").attributes["src"] == f"/recordings/{job.recording_id}/live"
+    assert page.has("a", href=f"/recordings/{job.recording_id}/stop")
+    assert not page.has("a", href=f"/recordings/{job.recording_id}/download")
+    assert "held by Town hall" in page.one(id="details").text
 
 
 async def test_moment_of_the_link_reaches_the_native_player(browser: httpx.AsyncClient, agent: WebAgent) -> None:
