@@ -4,10 +4,11 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.acceptance.demo import Demo
@@ -33,21 +34,57 @@ def test_a_state_that_changes_elsewhere_is_seen_without_a_reload(demo: Demo, pag
     assert page.evaluate("() => window.sameDocument")
 
 
-def test_after_a_restart_of_the_controller_the_screen_is_right_by_itself(
-    demo: Demo, page: Page, complaints: Complaints
+@pytest.mark.parametrize("away_seconds", [6, pytest.param(30, marks=pytest.mark.long)])
+def test_after_an_outage_the_screen_is_right_by_itself(
+    demo: Demo, page: Page, complaints: Complaints, away_seconds: float
 ) -> None:
-    complaints.expected |= {"ERR_", "/events"}
+    """The controller dies and stays away; meanwhile a recording ends. Nobody reloads the page."""
+    complaints.expected |= {"ERR_", "/events", "htmx:"}
     page.goto("/jobs")
     live(page)
     page.evaluate("() => { window.sameDocument = true; }")
-    os.kill(controller_of(demo), signal.SIGKILL)
-    expect(page.locator("#live")).not_to_have_attribute("data-state", "live", timeout=10_000)
-    recording = record_once_it_answers(demo, "Made while nobody looked")
-    expect(page.locator("tr", has_text="Made while nobody looked")).to_be_visible(timeout=10_000)
+    name = f"Ends while the controller is away for {away_seconds} s"
+    recording = demo.record("tone", name=name, duration_ms=4_000)
+    row = page.locator("tr", has_text=name)
+    expect(row).to_contain_text("Capturing", timeout=10_000)
+    with controller_away(demo):
+        expect(page.locator("#live")).to_have_attribute("data-state", "reconnecting", timeout=10_000)
+        time.sleep(away_seconds)
+    returned = time.monotonic()
     live(page)
-    assert page.evaluate("() => window.sameDocument")
-    demo.stop_recording(recording)
+    print(f"away {away_seconds} s: live {time.monotonic() - returned:.1f} s after the return")
     demo.wait_state(recording, "completed")
+    known = time.monotonic()
+    expect(row).to_contain_text("Completed", timeout=5_000)
+    print(f"and right {time.monotonic() - known:.2f} s after the controller knew")
+    assert page.evaluate("() => window.sameDocument")
+
+
+@contextlib.contextmanager
+def controller_away(demo: Demo) -> Iterator[None]:
+    """Killed, and not started again until the end of the block, at which it answers."""
+    assert demo.process is not None
+    os.kill(demo.process.pid, signal.SIGSTOP)
+    os.kill(controller_of(demo), signal.SIGKILL)
+    try:
+        yield
+    finally:
+        os.kill(demo.process.pid, signal.SIGCONT)
+    wait_for("the controller to answer again", lambda: is_ready(demo), 30)
+
+
+def controller_of(demo: Demo) -> int:
+    for pid in demo.processes():
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if b"controller" in words:
+            return pid
+    raise AssertionError("no controller runs")
+
+
+def is_ready(demo: Demo) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(f"{demo.url}/readyz").is_success
+    return False
 
 
 HIDE = """() => {
@@ -121,21 +158,3 @@ def test_single_keys_lead_to_pages_and_can_be_switched_off(page: Page) -> None:
     keys.get_by_role("button", name="Close").click()
     page.keyboard.press("r")
     expect(page.get_by_role("dialog", name="Record")).not_to_be_visible()
-
-
-def controller_of(demo: Demo) -> int:
-    for pid in demo.processes():
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if b"controller" in words:
-            return pid
-    raise AssertionError("no controller runs")
-
-
-def record_once_it_answers(demo: Demo, name: str) -> str:
-    def answers() -> bool:
-        with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{demo.url}/readyz").is_success
-        return False
-
-    wait_for("the controller to answer again", answers, 30)
-    return demo.record("tone", name=name)
