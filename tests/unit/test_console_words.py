@@ -13,7 +13,7 @@ from web.htmx import wants_fragment
 from web.pages.page import own_path
 from web.pages.queries import block, choices, identifier, query_string
 from web.rendering import viewer_of
-from web.texts import age, count, duration, iso, level, size
+from web.texts import age, count, duration, elapsed_ms, iso, khz, level, offset, sample_in_words, since, size
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +53,26 @@ def test_durations_read_as_hours_minutes_seconds(milliseconds: int | None, text:
 )
 def test_sizes_read_by_thousands(bytes_: int | None, text: str) -> None:
     assert size(bytes_) == text
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [(0, "0 ms"), (-211, "−211 ms"), (40, "+40 ms"), (1_250, "+1.25 s"), (-61_000, "−61.00 s")],
+)
+def test_clocks_differ_with_a_sign(milliseconds: int, text: str) -> None:
+    assert offset(milliseconds) == text
+
+
+def test_formats_read_as_people_say_them() -> None:
+    assert [khz(rate) for rate in (8_000, 44_100, 48_000)] == ["8 kHz", "44.1 kHz", "48 kHz"]
+    assert [sample_in_words(one) for one in ("s16", "s24", "f32")] == ["16 bit", "24 bit", "32 bit float"]
+
+
+def test_what_is_past_has_an_age_and_what_is_to_come_has_none() -> None:
+    now = datetime.now(UTC)
+    assert since(now - timedelta(minutes=12)) == "12 min"
+    assert elapsed_ms(now - timedelta(seconds=5)) >= 5_000
+    assert elapsed_ms(now + timedelta(seconds=5)) == 0
 
 
 def test_digital_silence_is_said_in_words_and_levels_have_a_true_minus() -> None:
