@@ -11,7 +11,7 @@ test_commands := "sox:sox ffmpeg:ffmpeg flac:flac arecord:alsa-utils openssl:ope
 _list:
     @just --list --unsorted
 
-# Start Reelkeeper on this machine, with a local recorder that has synthetic inputs
+# Start Reelkeeper on this machine, with a local recorder: its sound devices, and synthetic inputs
 demo: (_packages build_commands) _venv core _assets
     @exec {{ python }} -m reelkeeper demo
 
@@ -21,6 +21,11 @@ test: setup check
     {{ python }} -m pytest tests/unit -n 2 --dist worksteal
     {{ python }} -m pytest tests/integration -n 2 --dist worksteal
     {{ python }} -m pytest tests/acceptance tests/faults -n 2 --dist worksteal
+    {{ python }} -m pytest tests/browser -n 2 --dist loadfile
+
+# FIRST_RELIABLE_RECORDING_BASELINE alone: a recording is made, found and heard, and every recovery that exists
+baseline: setup
+    {{ python }} -m pytest tests/acceptance -m first_reliable_recording_baseline -n 2 --dist worksteal
 
 # All that the other recipes need, on a bare Debian or Ubuntu
 setup: (_packages build_commands) (_packages test_commands) _venv core _assets
@@ -59,7 +64,7 @@ bench NAME="": setup
 
 # The long fault runs
 faults *ARGS: setup
-    {{ python }} -m pytest tests/faults -m "long or not long" {{ ARGS }}
+    {{ python }} -m pytest tests/faults tests/browser -m "long or not long" {{ ARGS }}
 
 # Pin again what the projects need, with hashes
 lock:

@@ -1,4 +1,8 @@
-"""A sound goes in, a verified file comes out; killing things on the way loses nothing."""
+"""FIRST_RELIABLE_RECORDING_BASELINE: sound goes in, a verified file comes out; killing things on the way loses nothing.
+
+Scenarios of C9, J4, J6 and J7 so far, and of C1, C2, S3, S4 and S6. Retries (J10) stand in `test_retry.py` and lost
+devices (C7) in `test_sound_devices.py`, under the same mark.
+"""
 
 import hashlib
 import os
@@ -13,7 +17,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests import profiles
 from tests.acceptance.system import System, breaks_of, counter_of, is_alive, wait_for
+
+pytestmark = pytest.mark.first_reliable_recording_baseline
 
 Start = Callable[..., System]
 RATE = 48_000
@@ -43,6 +50,34 @@ def test_counter_is_delivered_to_the_frame(start_system: Start, tmp_path: Path) 
     assert numbers[0] >= 1
     assert len(numbers) >= 3 * RATE
     assert system.ledger(recording)["gaps"] == []
+
+
+def test_counter_in_flac_is_the_counter_to_the_frame(start_system: Start, tmp_path: Path) -> None:
+    system = start_system(scale=0.2)
+    recording = system.record(profile=profiles.FLAC_16)
+    system.wait_capturing(recording, 3 * RATE)
+    system.stop_recording(recording)
+    system.wait_state(recording, "completed")
+    numbers = counter_of(delivered(system, recording, tmp_path))
+    assert breaks_of(numbers) == []
+    assert len(numbers) >= 3 * RATE
+
+
+def test_speech_in_mp3_is_as_long_and_as_loud_as_it_was(start_system: Start, tmp_path: Path) -> None:
+    system = start_system(scale=0.2)
+    spoken, kept = system.record("speech", profile=profiles.VOICE), system.record("speech", profile=profiles.WAV)
+    system.wait_capturing(kept, 3 * RATE)
+    for recording in (spoken, kept):
+        system.stop_recording(recording)
+        system.wait_state(recording, "completed")
+    heard, _ = soundfile.read(delivered(system, spoken, tmp_path))
+    source, _ = soundfile.read(delivered(system, kept, tmp_path))
+    begins = system.ledger(kept)["start_frame"] - system.ledger(spoken)["start_frame"]
+    length = min(len(heard) - begins, len(source))
+    both = np.array([heard[begins : begins + length], source[:length]])
+    assert length > 2 * RATE
+    assert np.sqrt((both[0] ** 2).mean()) == pytest.approx(np.sqrt((both[1] ** 2).mean()), rel=0.02)
+    assert np.corrcoef(both)[0, 1] > 0.95
 
 
 def test_overlapping_recordings_of_one_interface_are_exact_at_both_ends(start_system: Start, tmp_path: Path) -> None:

@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.acceptance.system import Json, System, breaks_of, counter_of, wait_for
+
+pytestmark = pytest.mark.first_reliable_recording_baseline
 
 Start = Callable[..., System]
 RATE = 48_000

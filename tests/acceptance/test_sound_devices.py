@@ -27,6 +27,8 @@ from tests.owner_room import (
 )
 from tests.pulse_rig import PulseRig, pulse_rig
 
+pytestmark = pytest.mark.first_reliable_recording_baseline
+
 STEREO = Capture(2, 48_000, "s16")
 SOURCE, PCM = "PulseAudio: pipe", "pipe"
 
