@@ -103,17 +103,17 @@
   };
   const say = (text) => { byId("player-says").textContent = text; };
 
-  audio.addEventListener("ended", () => {
-    if (facts.growing && wants) { pending = now(); setTimeout(() => { if (wants) begin(pending ?? now()); }, RETRY_MS); return; }
-    wants = false;
-    tick();
-  });
-  audio.addEventListener("error", () => {
-    if (!audio.getAttribute("src") || !wants) return;
+  /** The stream broke off, or what was there has been heard: go on where it was, a few times. */
+  const goOn = () => {
     pending = now();
     if ((retries += 1) > 5) { wants = false; say("The sound cannot be had now. Press play to try again."); tick(); return; }
     setTimeout(() => { if (wants && pending !== null) begin(pending); }, RETRY_MS * retries);
+  };
+  audio.addEventListener("ended", () => {
+    if (wants && (facts.growing || now() < total() - 1)) goOn();
+    else { wants = false; tick(); }
   });
+  audio.addEventListener("error", () => { if (audio.getAttribute("src") && wants) goOn(); });
   audio.addEventListener("playing", () => { retries = 0; say(""); });
   for (const name of ["play", "pause", "playing", "waiting", "timeupdate", "seeked", "loadedmetadata"]) audio.addEventListener(name, () => tick());
 

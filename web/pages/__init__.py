@@ -38,7 +38,7 @@ PAGES: list[Page] = [
     post("/recordings/{recording_id:uuid}/stop", recordings.stop),
     get("/recordings/{recording_id:uuid}/cancel", recordings.cancel_form),
     post("/recordings/{recording_id:uuid}/cancel", recordings.cancel),
-    post("/recordings/{recording_id:uuid}/retry", recordings.retry_it),
+    post("/recordings/{recording_id:uuid}/retry", recordings.retry),
     stream("/recordings/{recording_id:uuid}/audio", recordings.audio),
     stream("/recordings/{recording_id:uuid}/live", recordings.live),
     stream("/recordings/{recording_id:uuid}/download", recordings.download),

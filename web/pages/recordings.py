@@ -19,8 +19,9 @@ from web.media import recordings as media
 from web.pages.jobs import encoding_in_words
 from web.pages.queries import block, choices, identifier, query_string, written_query
 from web.rendering import render, see_other
-from web.services import recordings, retry
+from web.services import recordings
 from web.services.controller import Controller
+from web.services.retry import retry_recording
 from web.services.waveforms import LEVEL_LIMIT, TILE_LIMIT_BINS, Overview
 from web.store import cache_files, health_events, job_cards, profiles
 from web.store import recordings as stored_recordings
@@ -139,7 +140,6 @@ async def show(request: Request) -> Response:
         "cache_file": cache_file,
         "facts": facts,
         "job": job,
-        "may": request.user.permissions,
         "sound": sound,
         "why_silent": _why_silent(recording, cache_file),
         "profile": await profiles.get(db, recording.profile_id),
@@ -181,8 +181,8 @@ async def cancel(request: Request) -> Response:
     return see_other(request, "recordings.show", recording_id=recording.id)
 
 
-async def retry_it(request: Request) -> Response:
-    recording = await retry.retry_recording(_controller(request).db, _id(request), by=request.user)
+async def retry(request: Request) -> Response:
+    recording = await retry_recording(_controller(request).db, _id(request), by=request.user)
     return see_other(request, "recordings.show", recording_id=recording.id)
 
 
