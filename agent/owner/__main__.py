@@ -118,7 +118,7 @@ def _keep(takes: Takes, device: Device, ending: Ending, tick_seconds: float) -> 
 
 def _close(device: Device, takes: Takes, reason: str | None) -> int:
     if reason is None:
-        log.critical("the device cannot be closed; the take stays open for the next owner, which can open it again")
+        log.critical("the device hangs; the take stays open for the next owner, which can open it again")
         return 1
     log.info("ending: %s", reason)
     device.close()

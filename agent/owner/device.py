@@ -4,6 +4,8 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 _EVENTS_KEPT = 32
 _LONGEST_PAUSE = 4
 """Between two tries to open a device, in first pauses."""
+_LONGEST_OPENING = 4
+"""In limits of a start: who opens a device a second time has nobody who waits for it."""
 
 
 class DeviceStanding(StrEnum):
@@ -56,9 +60,9 @@ class Device:
         self._delivered_frames = 0
         self._event_number = 0
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
+        self._patient_until: float | None = None
+        """How long the library may keep us that is being called, in monotonic seconds."""
         self.standing = DeviceStanding.OPENING
-        self.is_stuck = False
-        """Whether this process cannot get rid of the device, and so not open it again either."""
         self.events: deque[DeviceEvent] = deque(maxlen=_EVENTS_KEPT)
 
     def start(self, *, must_open: bool) -> None:
@@ -76,6 +80,12 @@ class Device:
         """Nothing is delivered any more, unless the device hangs: then it is left behind after a while."""
         self._closing.set()
         self._thread.join(self._timeouts.owner_request)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the device can neither be opened nor closed by this process any more, but perhaps by another."""
+        until = self._patient_until
+        return until is not None and time.monotonic() > until and not self._closing.is_set()
 
     def levels(self) -> list[ChannelLevels]:
         """Since the last asking; empty when the device delivered nothing since."""
@@ -122,24 +132,32 @@ class Device:
     def _open(self) -> Source | None:
         self._failure = None
         try:
-            return self._backend.open(self)
-        except (DeviceError, OSError) as error:
+            with self._for_at_most(self._timeouts.owner_start * _LONGEST_OPENING):
+                return self._backend.open(self)
+        except Exception as error:  # whatever a library raises: without this thread nobody would open it again
             if not self._opened.is_set():
                 self._first_error = error if isinstance(error, DeviceError) else DeviceError(str(error))
             if self.standing is not DeviceStanding.LOST:
                 self._broke("device_lost")
-                log.warning("the device cannot be opened: %s", error)
+                log.warning("the device cannot be opened: %s", error, exc_info=not isinstance(error, DeviceError))
             return None
 
     def _let_go(self, source: Source) -> None:
         """Some sound libraries never return from closing a device whose server died."""
-        letting_go = threading.Thread(target=source.close, name="close", daemon=True)
-        letting_go.start()
-        letting_go.join(self._timeouts.owner_request)
-        if letting_go.is_alive() and not self._closing.is_set():
-            self.is_stuck = True
-            letting_go.join()
-            self.is_stuck = False
+        try:
+            with self._for_at_most(self._timeouts.owner_request):
+                source.close()
+        except Exception:
+            log.exception("the device was not closed well")
+
+    @contextmanager
+    def _for_at_most(self, seconds: float) -> Iterator[None]:
+        """Who is inside for longer is stuck."""
+        self._patient_until = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._patient_until = None
 
     def _watch(self) -> str | None:
         """Waits until the device fails; the cause, or None when it shall be closed."""

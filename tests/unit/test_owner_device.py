@@ -38,6 +38,8 @@ class FakeBackend:
             raise DeviceGoneError("It is not there. Plug it in.")
         if opening == "hang":
             self.let_go.wait()
+        if opening == "raise":
+            raise KeyError("nothing that a backend should raise")
         if opening == "fail":
             sink.failed("device_lost")
         if opening == "deliver":
@@ -48,6 +50,8 @@ class FakeBackend:
         if self.opened[-1] == "cling":
             self.let_go.wait()
         self.closed += 1
+        if self.opened[-1] == "close badly":
+            raise KeyError("nothing that a source should raise")
 
     def hook(self, name: str, value: float) -> None:
         raise NotImplementedError
@@ -101,6 +105,26 @@ def test_silent_device_is_closed_and_opened_again(tmp_path: Path, silence: str) 
     with kept(backend, tmp_path, must_open=True):
         wait_until_opened(backend, 3)
         assert backend.closed >= 2
+
+
+@pytest.mark.parametrize("opening", ["raise", "close badly"])
+def test_fault_of_a_library_that_nobody_expected_is_no_reason_to_give_the_device_up(
+    tmp_path: Path, opening: str
+) -> None:
+    backend = FakeBackend("deliver", opening, "deliver")
+    with kept(backend, tmp_path, must_open=True) as device:
+        wait_until_opened(backend, 3)
+        wait_until(lambda: device.standing == "capturing")
+
+
+def test_device_that_hangs_when_it_is_opened_again_says_so_until_it_does_not(tmp_path: Path) -> None:
+    backend = FakeBackend("deliver", "hang", "deliver")
+    with kept(backend, tmp_path, must_open=True) as device:
+        wait_until(lambda: device.is_stuck)
+        assert backend.opened == ["deliver", "hang"]
+        backend.let_go.set()
+        wait_until(lambda: len(backend.opened) == 3)
+        assert not device.is_stuck
 
 
 def test_device_that_does_not_let_itself_be_closed_says_so_until_it_does(tmp_path: Path) -> None:
