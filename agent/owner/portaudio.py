@@ -1,5 +1,6 @@
 """Sound devices, through PortAudio. Only an owner of such a device imports this, and whoever lists them."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -9,7 +10,7 @@ from typing import Any
 from agent.owner.clock import boottime_ns
 from agent.owner.config import Capture, OwnerConfig, SampleType, format_words
 from agent.owner.holding import Holding, Period
-from agent.owner.pulse import PlaceWatch, PulseSource, own_place, pulse_sources
+from agent.owner.pulse import PlaceWatch, PulseSource, ServerSilentError, own_place, pulse_sources
 from agent.owner.sound_names import card_place, is_card, label, stable_name
 from agent.owner.sources import (
     DeviceBusyError,
@@ -26,6 +27,10 @@ try:
     import sounddevice
 except OSError as cause:
     raise DeviceError("PortAudio is not installed. Install it (on Debian: libportaudio2).") from cause
+except Exception as cause:  # of a class that could not be imported
+    raise DeviceError(f"PortAudio does not start ({cause}). Restart the sound of this machine.") from cause
+
+log = logging.getLogger(__name__)
 
 LATENCY_SECONDS = 0.2
 """What a device is asked to hold for a listener that is late."""
@@ -125,9 +130,11 @@ class PortAudioBackend:
     def _trust(self, one: SoundInput, source: "PortAudioSource") -> None:
         """A sound server that connected us elsewhere than asked, or than before, gave us the wrong microphone."""
         place = None if one.is_card else own_place()
-        if place is None:
+        if place is None and self._wanted is None:
             source.holding.trust(0.0)
             return
+        if place is None:
+            raise DeviceGoneError(f"“{self._name}” leads to no sound server now. Start it again.")
         wanted = self._wanted or place.source.name
         if place.source.name != wanted:
             raise DeviceGoneError(f"“{self._name}” leads to “{place.source.name}” now. Plug the right input in.")
@@ -198,10 +205,19 @@ def _inputs() -> Iterator[SoundInput]:
             rate_hz = int(device["default_samplerate"])
             yield SoundInput(name, label(name), index, channels, rate_hz, is_card(device["name"]))
     for index in pulse_devices:
-        for source in pulse_sources():
+        for source in _answering_sources():
             own = source.capture
             name = f"PulseAudio: {source.name}"
             yield SoundInput(name, source.label, index, own.channels, own.sample_rate_hz, source=source)
+
+
+def _answering_sources() -> list[PulseSource]:
+    """A sound server that is silent takes no card from the list."""
+    try:
+        return pulse_sources()
+    except ServerSilentError as fault:
+        log.warning("%s", fault)
+        return []
 
 
 def _look_again() -> None:

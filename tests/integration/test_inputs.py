@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from agent.owner.config import Capture, Interface, OwnerConfig
 from agent.owner.handle import OwnerStartError, start_owner
 from agent.settings import AgentSettings
 from protocol.messages import InterfaceRef
+from tests.fake_pactl import FakePactl
 from tests.owner_room import QUICK, Room, room
 
 DEVICE = """
@@ -43,6 +45,15 @@ class RawInputStream:
     def __init__(self, **settings):
         if ERROR:
             raise PortAudioError(*ERROR)
+
+    def start(self):
+        pass
+
+    def abort(self):
+        pass
+
+    def close(self):
+        pass
 """
 
 
@@ -158,6 +169,22 @@ def test_device_that_cannot_be_opened_says_why_and_whether_to_try_again(
             await start_owner(config, {"PYTHONPATH": str(library.folder)})
         assert failure.value.code == code
         assert failure.value.retry_helps == (code != "format_refused")
+        assert place.owner_pids == []
+
+    place.run(start())
+
+
+def test_stream_of_a_sound_server_is_not_captured_when_nobody_knows_where_it_leads(
+    place: Room, library: FakeLibrary
+) -> None:
+    library.has("pulse")
+    server = FakePactl(place.home / "bin")
+    server.has_sources("desk")
+    config = replace(place.config(), interface=Interface("portaudio", "PulseAudio: desk"))
+
+    async def start() -> None:
+        with pytest.raises(OwnerStartError, match="desk"):
+            await start_owner(config, {"PYTHONPATH": str(library.folder), "PATH": server.path})
         assert place.owner_pids == []
 
     place.run(start())
