@@ -194,7 +194,10 @@
     tick();
   };
   document.addEventListener("htmx:afterSwap", (event) => { if (event.detail.target === stage) settle(); });
-  setInterval(() => { if (facts?.growing && !document.hidden) htmx.trigger(stage, "live"); }, 15000);
+  setInterval(() => {
+    const isBehind = facts?.growing && wave.known - facts.seconds > Math.max(2, wave.known * 0.02);
+    if (isBehind && !document.hidden) htmx.trigger(stage, "live");
+  }, 2500);
 
   // ---- hands ----
 
