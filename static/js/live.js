@@ -2,8 +2,8 @@
 // One stream a visible tab. Events say what changed; the element that shows it fetches itself again.
 //
 // <body data-live="/events?topics=job,node">  opens it.  <p data-live-on="job:ID recording" hx-get=… hx-trigger="live">
-// hears of it. Every opening of the stream is followed by `resync`: then every such element fetches itself once, with
-// those that lie within it.
+// hears of it; `job:new` hears of jobs that nothing on the page shows. Every opening of the stream is followed by
+// `resync`: then every such element fetches itself once, with those that lie within it. Each has an id.
 
 {
   const QUIET_MS = 5000, TELL_AFTER_MS = 3000, SILENT_MS = 40000, ROW_MS = 50, WHOLE_MS = 300;
@@ -30,6 +30,10 @@
     element.querySelector("details.menu[open], dialog[open], input:checked:not([data-plain])");
   const refresh = (element) => {
     waiting.delete(element);
+    if (element.classList.contains("htmx-request")) {  // what is on its way may be older than this news
+      setTimeout(() => wake(document.getElementById(element.id) ?? element), ROW_MS);
+      return;
+    }
     if (!element.isConnected) return;
     if (isInUse(element)) {
       element.dataset.stale = "";
@@ -45,9 +49,11 @@
     if (!waiting.has(element)) waiting.set(element, setTimeout(refresh, ms, element));
   };
   const tell = (noun, id) => {
-    const one = CSS.escape(`${noun}:${id}`);
-    document.querySelectorAll(`[data-live-on~="${one}"]`).forEach((element) => wake(element));
-    document.querySelectorAll(`[data-live-on~="${noun}"]`).forEach((element) => wake(element, WHOLE_MS));
+    const found = (on) => document.querySelectorAll(`[data-live-on~="${CSS.escape(on)}"]`);
+    const known = found(`${noun}:${id}`);
+    known.forEach((element) => wake(element));
+    if (!known.length) found(`${noun}:new`).forEach((element) => wake(element, WHOLE_MS));
+    found(noun).forEach((element) => wake(element, WHOLE_MS));
   };
 
   // ---- the stream ----
