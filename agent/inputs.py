@@ -1,10 +1,11 @@
 """The inputs that this node has now, of every backend."""
 
 import asyncio
+import os
+import signal
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -86,20 +87,45 @@ class Inputs:
         return found
 
     async def _list_files(self) -> None:
-        files = await asyncio.to_thread(_sound_files, self._settings.file_inputs)
+        files = await asyncio.to_thread(self._sound_files)
         await self._list("file", bool(files), *map(str, files))
 
     async def _list(self, backend: str, is_wanted: bool, *arguments: str) -> None:
         if not is_wanted:
+            self._listed.pop(backend, None)
             return
         try:
-            self._listed[backend] = await _ask(backend, *arguments)
+            lines = await _ask(backend, *arguments)
+            self._listed[backend] = [report for line in lines if (report := self._fitting(line))]
             self._told.pop(backend, None)
-        except (OSError, TimeoutError, ValidationError, _ListingError) as fault:
-            words = str(fault) or f"the listing took more than {LOOK_SECONDS:.0f} s"
-            if self._told.get(backend) != words:
-                log.warning("inputs could not be listed", backend=backend, fault=words)
-            self._told[backend] = words
+        except (OSError, TimeoutError, _ListingError) as fault:
+            self._tell_once(backend, str(fault) or f"the listing took more than {LOOK_SECONDS:.0f} s")
+
+    def _fitting(self, line: bytes) -> InterfaceReport | None:
+        """None for an input that does not fit into an inventory, which is no reason to lose the others."""
+        try:
+            return InterfaceReport.model_validate_json(line)
+        except ValidationError as fault:
+            self._tell_once(line.decode(errors="replace"), str(fault))
+            return None
+
+    def _sound_files(self) -> list[Path]:
+        """The files named, and those in the folders named; a path is the lasting name of an input."""
+        found: list[Path] = []
+        for path in self._settings.file_inputs:
+            try:
+                inside = sorted(path.iterdir()) if path.is_dir() else [path]
+                found += [file.absolute() for file in inside if file.is_file()]
+                self._told.pop(str(path), None)
+            except OSError as fault:
+                self._tell_once(str(path), str(fault))
+        return [file for file in found if len(str(file)) <= MOST_NAME]
+
+    def _tell_once(self, what: str, words: str) -> None:
+        """Again only in other words."""
+        if self._told.get(what) != words:
+            log.warning("inputs could not be listed", of=what[:1000], fault=words)
+        self._told[what] = words
 
 
 def _cards() -> str:
@@ -113,7 +139,8 @@ class _ListingError(Exception):
     """In words, what the listing process said of its end."""
 
 
-async def _ask(backend: str, *arguments: str) -> list[InterfaceReport]:
+async def _ask(backend: str, *arguments: str) -> list[bytes]:
+    """One line an input."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "agent.owner.list_inputs", backend, *arguments),
         cwd=_PACKAGES,
@@ -126,22 +153,15 @@ async def _ask(backend: str, *arguments: str) -> list[InterfaceReport]:
     try:
         async with asyncio.timeout(LOOK_SECONDS):
             output, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    except BaseException:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # with whatever it had started itself
+        await process.wait()
+        raise
     if process.returncode != 0:
         last_words = errors.decode(errors="replace").strip().splitlines()[-1:]
         raise _ListingError(" ".join(last_words) or f"the listing ended with {process.returncode}")
-    return [InterfaceReport.model_validate_json(line) for line in output.splitlines()]
-
-
-def _sound_files(paths: Iterable[Path]) -> list[Path]:
-    """The files named, and those in the folders named; a path is the lasting name of an input."""
-    found: list[Path] = []
-    for path in paths:
-        found += sorted(path.iterdir()) if path.is_dir() else [path]
-    return [file.absolute() for file in found if file.is_file() and len(str(file.absolute())) <= MOST_NAME]
+    return output.splitlines()
 
 
 def synthetic_inputs() -> list[InterfaceReport]:

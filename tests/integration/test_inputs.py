@@ -5,14 +5,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from agent.devices import Owners
 from agent.inputs import Inputs
 from agent.owner.config import Capture, Interface, OwnerConfig
 from agent.owner.handle import OwnerStartError, start_owner
+from agent.owner.state import Process
 from agent.settings import AgentSettings
 from protocol.messages import InterfaceRef
+from tests.agent_room import wait_for
 from tests.fake_pactl import FakePactl
 from tests.owner_room import QUICK, Room, room
 
@@ -79,6 +83,13 @@ class FakeLibrary:
     def has(self, name: str, error: tuple[object, ...] | None = None) -> None:
         self._write(f"{DEVICE}\nNAME = {name!r}\nERROR = {error!r}\n")
 
+    def hangs_with_a_child(self) -> Path:
+        """The file in which its pid will stand."""
+        pid = self.folder / "pid"
+        script = f"echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 600"
+        self._write(f"import subprocess; subprocess.run(['sh', '-c', {script!r}])")
+        return pid
+
     def _write(self, source: str) -> None:
         (self.folder / "sounddevice.py").write_text(source)
 
@@ -91,8 +102,8 @@ def library(place: Room, monkeypatch: pytest.MonkeyPatch) -> FakeLibrary:
     return made
 
 
-def inputs(place: Room) -> Inputs:
-    settings = AgentSettings(home=place.home, run_folder=place.home / "run")
+def inputs(place: Room, *files: Path) -> Inputs:
+    settings = AgentSettings(home=place.home, run_folder=place.home / "run", file_inputs=files)
     return Inputs(settings, Owners(settings))
 
 
@@ -116,6 +127,51 @@ def test_crash_of_the_library_keeps_what_was_known(place: Room, library: FakeLib
         library.crashes()
         await found.look(now=True)
         assert names(found, "portaudio") == ["lectern"]
+
+    place.run(look())
+
+
+def test_listing_that_is_broken_off_leaves_no_process(place: Room, library: FakeLibrary) -> None:
+    async def look() -> None:
+        child = library.hangs_with_a_child()
+        looking = asyncio.create_task(inputs(place).look())
+        await asyncio.to_thread(wait_for, "the child", child.exists)
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+        await asyncio.to_thread(wait_for, "the child's end", lambda: Process.of(int(child.read_text())) is None)
+
+    place.run(look())
+
+
+def test_input_that_fits_into_no_inventory_costs_no_other_one(place: Room, library: FakeLibrary) -> None:
+    library.is_missing()
+    soundfile.write(place.home / "slow.wav", np.zeros(100, "<i2"), 4_000)
+    soundfile.write(place.home / "usual.wav", np.zeros(100, "<i2"), 48_000)
+    found = inputs(place, place.home / "slow.wav", place.home / "usual.wav")
+    asyncio.run(found.look())
+    assert names(found, "file") == [str(place.home / "usual.wav")]
+
+
+def test_folder_that_cannot_be_read_costs_no_other_input(place: Room, library: FakeLibrary) -> None:
+    library.has("lectern")
+    found = inputs(place, Path("/", "n" * 300))
+    asyncio.run(found.look())
+    assert names(found, "portaudio") == ["lectern"]
+    assert names(found, "file") == []
+
+
+def test_last_file_that_leaves_is_gone(place: Room, library: FakeLibrary) -> None:
+    library.is_missing()
+    file = place.home / "one.wav"
+    soundfile.write(file, np.zeros(100, "<i2"), 48_000)
+
+    async def look() -> None:
+        found = inputs(place, file)
+        await found.look()
+        assert names(found, "file") == [str(file)]
+        file.unlink()
+        await found.look(now=True)
+        assert names(found, "file") == []
 
     place.run(look())
 
