@@ -8,7 +8,7 @@ from agent.files import write_model
 from agent.patience import Patience
 from agent.recording.part import Means, Part
 from agent.renderer.encoders import encoder_version
-from agent.renderer.handle import NOT_WRITTEN, last_words
+from agent.renderer.handle import NOT_WRITTEN, last_words, stop_renderer
 from agent.states import RenderTask
 
 HOLD_BACK_SECONDS = 1.0
@@ -30,6 +30,8 @@ class Rendering(Part):
         wanted = self._task()
         if known != wanted:
             if known is not None and known.encoder_version != wanted.encoder_version:
+                if await asyncio.to_thread(stop_renderer, self.folder) is not None:
+                    return  # it would finish what is removed here; looked at again at the next step
                 await self._begin_anew()
             await asyncio.to_thread(write_model, self.folder.render, wanted)
         self._task_on_disk = wanted

@@ -50,6 +50,12 @@ def kill_renderer(room: AgentRoom, renderer: int) -> None:
     wait_for("the renderer's end", lambda: renderer not in room.renderer_pids())
 
 
+def stop_was_asked(pid: int) -> bool:
+    """Whether SIGTERM waits for a process that is stopped."""
+    (pending,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("ShdPnd")]
+    return bool(int(pending.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def kept_task(room: AgentRoom) -> RenderTask:
     """As the agent wrote it last."""
     (path,) = (room.settings.node_folder / "jobs").glob("*/render.json")
@@ -218,14 +224,19 @@ def test_another_version_of_the_encoder_begins_a_new_cache_file(place: Place) ->
     controller.wait_for_audio(job, 6_000)
     agent.kill()
     agent.wait()
-    kill_renderer(room, hold_renderer(room))
+    renderer = hold_renderer(room)
     (path,) = (room.settings.node_folder / "jobs").glob("*/render.json")
     write_model(path, kept_task(room).model_copy(update={"encoder_version": "reelkeeper-mp3 0, LAME 3.99"}))
     room.start_agent()
+    wait_for("the end of the one that the agent found", lambda: stop_was_asked(renderer))
+    assert (path.parent / "audio").exists(), "nothing is removed under a living renderer"
+    os.kill(renderer, signal.SIGCONT)
     controller.wait_until("another cache file", lambda: len(controller.cache_files) == 2)
+    assert renderer not in room.renderer_pids()
     controller.wish(job, Wish.STOP)
     sealed = controller.wait_until("seal", lambda: controller.sealed(job))
     assert sealed is list(controller.cache_files.values())[1]
+    assert sealed.facts
     assert sealed.facts.encoder_version.startswith("reelkeeper-mp3 1, LAME")
 
 
