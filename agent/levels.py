@@ -97,8 +97,9 @@ class Meters:
     async def _started(self, interface: InterfaceRef, report: InterfaceReport) -> None:
         try:
             await self._owners.start_in_any_format(interface, report.default_capture)
-        except OwnerError as fault:
-            log.warning("an interface that is watched does not open", interface=interface.name, fault=str(fault))
+        except Exception as fault:
+            tell_why = log.warning if isinstance(fault, OwnerError) else log.exception
+            tell_why("an interface that is watched does not open", interface=interface.name, fault=str(fault))
             await asyncio.sleep(self._timeouts.meter_watch / 3)
 
     async def _retire(self) -> None:

@@ -1,13 +1,12 @@
 """A sound file that is played at real speed, again and again, as if it were heard."""
 
-import hashlib
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from agent.owner.config import OwnerConfig
 from agent.owner.paced import PacedBackend, loop
 from agent.owner.sources import DeviceError, DeviceGoneError
-from agent.owner.unpacked import pcm_path
+from agent.owner.unpacked import file_key, pcm_path
 from core_rs import PcmFormat
 
 
@@ -24,5 +23,5 @@ class FileBackend(PacedBackend):
             raise DeviceGoneError(f"{file} is not there, or was changed just now. Start again.") from cause
         except ValueError as cause:
             raise DeviceError(f"{file} holds no sound. Choose another file.") from cause
-        key = hashlib.sha256(str(file).encode()).hexdigest()[:16]
-        super().__init__(format, loop(pcm, format.frame_bytes), config.synthetic_folder / f"{key}.clock")
+        clock = config.synthetic_folder / f"{file_key(file)}.clock"
+        super().__init__(format, loop(pcm, format.frame_bytes), clock)

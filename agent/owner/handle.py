@@ -369,8 +369,8 @@ async def _unpack(config: OwnerConfig) -> None:
         return
     try:
         target = pcm_path(config.synthetic_folder, file, config.capture)
-    except FileNotFoundError as cause:
-        raise OwnerStartError("device_gone", f"{file} is not there. Put it back.") from cause
+    except OSError as cause:
+        raise OwnerStartError("device_gone", f"{file} cannot be read ({cause.strerror}). Put it back.") from cause
     if target.exists():
         return
     asked = json.dumps(capture_fields(config.capture))
@@ -378,7 +378,12 @@ async def _unpack(config: OwnerConfig) -> None:
     process = await asyncio.create_subprocess_exec(
         *command, cwd=_PACKAGES, env=ENVIRONMENT, stdin=DEVNULL, stdout=PIPE, stderr=PIPE
     )
-    words, errors = await process.communicate()
+    try:
+        words, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     if process.returncode == REFUSED:
         raise OwnerStartError("format_refused", words.decode())
     if process.returncode != 0:

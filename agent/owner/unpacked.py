@@ -29,11 +29,16 @@ def sound_file(interface: InterfaceLike) -> Path | None:
 def pcm_path(folder: Path, file: Path, capture: CaptureLike) -> Path:
     """Where the samples of a file lie once they are unpacked; another one as soon as the file changed.
 
-    Raises FileNotFoundError.
+    Raises OSError.
     """
     found = file.stat()
-    facts = json.dumps([str(file), found.st_size, found.st_mtime_ns, capture.channels, capture.sample_rate_hz])
-    return folder / f"{hashlib.sha256(facts.encode()).hexdigest()[:16]}.{capture.sample_type}"
+    facts = json.dumps([found.st_size, found.st_mtime_ns, capture.channels, capture.sample_rate_hz])
+    return folder / f"{file_key(file)}-{_digest(facts)}.{capture.sample_type}"
+
+
+def file_key(file: Path) -> str:
+    """What the names of everything begin with that is kept for this file."""
+    return _digest(str(file))
 
 
 def capture_of(file: Path) -> Capture:
@@ -45,7 +50,7 @@ def capture_of(file: Path) -> Capture:
 
 
 def unpack(file: Path, target: Path, sample_type: SampleType) -> None:
-    """Writes the samples of a file, whole or not at all."""
+    """Writes the samples of a file, whole or not at all, in place of what was unpacked before it changed."""
     import soundfile
 
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -57,6 +62,13 @@ def unpack(file: Path, target: Path, sample_type: SampleType) -> None:
         half.replace(target)
     finally:
         half.unlink(missing_ok=True)
+    for earlier in target.parent.glob(f"{target.name.partition('-')[0]}-*"):
+        if earlier != target:
+            earlier.unlink(missing_ok=True)  # an owner that still plays it keeps what it has open
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _upper_three_bytes(words: bytes) -> bytes:

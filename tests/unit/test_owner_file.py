@@ -73,6 +73,16 @@ def test_changed_file_is_another_one(tmp_path: Path) -> None:
         FileBackend(made)
 
 
+def test_samples_of_a_file_before_it_changed_are_not_kept(tmp_path: Path) -> None:
+    file, neighbour = tmp_path / "one.wav", tmp_path / "two.wav"
+    soundfile.write(neighbour, np.zeros(100, "<i2"), 48_000)
+    kept = pcm_path(tmp_path / "made", neighbour, unpacked(neighbour).capture)
+    for frames in (100, 101, 102):
+        soundfile.write(file, np.zeros(frames, "<i2"), 48_000)
+        last = pcm_path(tmp_path / "made", file, unpacked(file).capture)
+    assert set((tmp_path / "made").iterdir()) == {kept, last}
+
+
 def test_file_that_is_gone_or_empty_is_refused_in_words(tmp_path: Path) -> None:
     file = tmp_path / "one.wav"
     soundfile.write(file, np.zeros(0, "<i2"), 48_000)
