@@ -445,8 +445,8 @@ class RenditionSeal:
 class Rendition:
     """One file that only grows, but for its first HEAD_BYTES; the same frames give the same bytes, however cut.
 
-    `format` is that of the frames that are encoded. A head with which the growing file plays is written at the start, the
-    final one by `finish`. After an OSError the rendition is to be made again.
+    `format` is that of the frames that are encoded. A head with which the growing file plays is written at the start,
+    the final one by `finish`. After an OSError the rendition is to be made again.
     """
 
     @staticmethod
@@ -461,15 +461,16 @@ class Rendition:
     ) -> Rendition:
         """Either a quality (0 best, 9 smallest) that the bitrate follows, or a bitrate.
 
-        Raises UnsupportedFormatError for more than 2 channels, and for sample rates and bitrates that MP3 does not have.
+        Raises UnsupportedFormatError for more than 2 channels, and for sample rates and bitrates that MP3 does not
+        have.
         """
     def append(
         self, take: Take, start_frame: int, end_frame: int, channel_map: ChannelMap, waveform: Waveform | None = None
     ) -> tuple[bytes, bytes]:
         """Reads, maps, encodes, writes, hashes and draws in one go.
 
-        Returns the waveform bytes that became complete, and the new entries of the seek index (`protocol.messages.SEEK_ENTRY`);
-        the bytes that these speak of are in the file.
+        Returns the waveform bytes that became complete, and the new entries of the seek index
+        (`protocol.messages.SEEK_ENTRY`); the bytes that these speak of are in the file.
         """
     @property
     def frames(self) -> int:
