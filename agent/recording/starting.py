@@ -20,6 +20,8 @@ log = structlog.get_logger()
 
 ARMED_EARLY_SECONDS = 2.0
 """How long before a planned start the capture process is made ready."""
+SYNTHETIC = "synthetic"
+"""The only backend whose inputs neither leave nor come."""
 
 
 class Starting(Part):
@@ -89,14 +91,17 @@ class Starting(Part):
         raise fault
 
     async def _check_fit(self) -> None:
+        """Raises DoesNotFitError, and OwnerStartError for an input that is away and may come back."""
         settings = self.state.claimed.settings
         check_fit(settings.encoding, settings.capture, settings.channel_map)
-        if await self.means.inputs.find(settings.interface) is None:
+        if await self.means.inputs.find(settings.interface) is not None:
+            return
+        if settings.interface.backend == SYNTHETIC:
             raise DoesNotFitError(
                 "interface_unknown",
-                f"This node has no interface {settings.interface.name} of {settings.interface.backend}. "
-                "Plug it in, or choose another interface, and start the recording again.",
+                f"This node has no synthetic input {settings.interface.name}. Choose another interface.",
             )
+        raise OwnerStartError("device_gone", f"{settings.interface.name} is not there just now. Plug it in or free it.")
 
     def _seconds_until_armed(self) -> float:
         starts_ns = Plan(self.state).starts_ns

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from core_rs import ChannelMap, keyed_pcm
 from protocol.messages import EndReason, InterfaceRef, Origin, Wish
@@ -146,6 +148,20 @@ def test_what_does_not_fit_is_refused_in_words(place: Place, changes: dict[str, 
     assert (job.finish.outcome, job.finish.reason) == ("failed", reason)
     assert job.finish.message.endswith(".")
     assert "hoose" in job.finish.message
+
+
+def test_input_that_is_away_at_the_start_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "later.wav"
+    with controller_and_room(file_inputs=(tmp_path,)) as (controller, room):
+        room.start_agent()
+        interface = InterfaceRef(backend="file", name=str(file))
+        job = controller.add_job(job_settings("speech", interface=interface))
+        controller.wait_until("an alarm", lambda: [event.kind for event in controller.events])
+        assert [event.kind for event in controller.events] == ["capture_not_started"]
+        assert job.finish is None
+        soundfile.write(tmp_path / "later.new", np.ones(48_000, "<i2"), 48_000, format="WAV")
+        (tmp_path / "later.new").rename(file)
+        controller.wait_for_audio(job, 8_000)
 
 
 def test_delivered_take_is_removed_after_its_last_recording() -> None:
