@@ -14,7 +14,7 @@ from tests.integration.web_room import WebAgent
 from web.domain.access import Actor, Permission, Scope
 from web.domain.errors import CapacityError, ConflictError, ForbiddenError, NotFoundError
 from web.domain.recordings import Recording
-from web.domain.states import CacheState, Health, JobState, RecordingState
+from web.domain.states import CacheState, Health, JobState, Mark, RecordingState
 from web.services import cache_files, nodes, recordings
 from web.services.retry import retry_recording
 from web.store import job_cards
@@ -126,6 +126,35 @@ async def test_what_was_salvaged_is_not_recorded_again(db: Database) -> None:
     await room.seal(job, cache_file, room.sealing(job, origin=Origin.SALVAGED))
     with pytest.raises(ConflictError, match="here already"):
         await _retry(db, job)
+
+
+async def test_salvage_that_arrives_before_a_retry_is_claimed_takes_its_place(db: Database) -> None:
+    room = await make_room(db)
+    job = await _failed(room, reason="contact_lost")
+    late = await room.open_file(job, origin=Origin.SALVAGED)
+    await _retry(db, job)
+    await room.seal(job, late, room.sealing(job, origin=Origin.SALVAGED))
+    found = await recording_store.get(db, job.recording_id, scope=SOMEBODY.scope)
+    assert (found.state, found.mark, found.reason) == (RecordingState.FAILED, Mark.SALVAGED, "salvaged_before_retry")
+    assert found.duration_ms is not None
+    assert await room.claim() is None
+    with pytest.raises(ConflictError, match="here already"):
+        await _retry(db, job)
+
+
+async def test_what_salvage_says_of_its_content_outlives_a_retry_that_comes_to_nothing(db: Database) -> None:
+    room = await make_room(db)
+    job = await _failed(room, reason="contact_lost")
+    late = await room.open_file(job, origin=Origin.SALVAGED)
+    await _retry(db, job)
+    second = await room.claim()
+    assert second is not None
+    await room.seal(job, late, room.sealing(job, origin=Origin.SALVAGED))
+    await room.finish(second, reason="window_over")
+    found = await recording_store.get(db, job.recording_id, scope=SOMEBODY.scope)
+    assert (found.state, found.mark, found.reason) == (RecordingState.FAILED, Mark.SALVAGED, "window_over")
+    assert found.duration_ms is not None
+    assert found.cache_state is CacheState.CACHED
 
 
 async def _pass_window(owner: Any) -> None:

@@ -11,7 +11,7 @@ from web.domain.errors import ConflictError, NotFoundError
 from web.domain.health import Finding, findings_in
 from web.domain.leases import HeldJob, is_salvage, require_own, require_run
 from web.domain.states import CacheState, Health, JobState, Mark, Severity
-from web.services.endings import health_at_end
+from web.services.endings import end_without_content, health_at_end
 from web.store import cache_files, health_events, jobs, recordings
 from web.store.database import Database, Session
 
@@ -64,6 +64,7 @@ async def seal(
         job, current_run = await jobs.hold(session, request.job_id, node_id=node.node_id)
         require_run(request.node_run, current_run)
         require_own(job, node.node_id)
+        retry = await _unclaimed_retry(session, job)
         cache_file = await cache_files.lock(session, cache_file_id)
         if cache_file is None or cache_file.job_id != job.id:
             raise NotFoundError("cache file", cache_file_id)
@@ -76,6 +77,8 @@ async def seal(
             await health_events.add(session, finding, node_id=job.node_id, job_id=job.id)
         if salvaged:
             await _salvage(session, job, request, node)
+            if retry is not None:
+                await _end_needless(session, retry, node)
         else:
             await _complete(session, job, request, node)
         await cache_files.queue_uploads(session, cache_file)
@@ -130,6 +133,15 @@ async def forget_abandoned(db: Database, cache_file_id: UUID) -> None:
             await recordings.tell(session, recording_id)
 
 
+async def _unclaimed_retry(session: Session, job: HeldJob) -> HeldJob | None:
+    """A later attempt that no agent has taken yet, locked."""
+    newest_id, _ = await jobs.newest_of(session, job.recording_id)
+    if newest_id == job.id:
+        return None
+    newest = await jobs.lock(session, newest_id)
+    return newest if newest.state is JobState.QUEUED else None
+
+
 def _require_growing(cache_file: CacheFile) -> None:
     if cache_file.state is not CacheState.RECEIVING:
         raise ConflictError(f"The cache file {cache_file.id} is {cache_file.state} already; nothing of it changes.")
@@ -155,3 +167,18 @@ async def _salvage(session: Session, job: HeldJob, request: SealRequest, node: N
         session, job.recording_id, duration_ms=duration_ms(request.facts), started_at=first_frame_at(request.facts)
     )
     await recordings.tell(session, job.recording_id)
+
+
+async def _end_needless(session: Session, retry: HeldJob, node: NodeActor) -> None:
+    """What a retry would deliver has come by itself; nothing is captured in its stead."""
+    await end_without_content(
+        session,
+        retry.id,
+        retry.recording_id,
+        epoch=retry.epoch,
+        state=JobState.FAILED,
+        reason="salvaged_before_retry",
+        message="What the node still held of this recording arrived before it was tried again.",
+        was_asked=False,
+        actor=node.name,
+    )

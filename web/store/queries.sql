@@ -518,7 +518,8 @@ SELECT id, node_id FROM job WHERE recording_id = {recording_id} ORDER BY attempt
 UPDATE job SET wish = {wish}, wish_at = clock_timestamp() WHERE id = {job_id};
 
 -- end_job --
--- The end of a job and its recording, once. `superseded_by` above 0 takes the epoch from whoever held it.
+-- The end of a job and its recording, once. `superseded_by` above 0 takes the epoch from whoever held it. Where good
+-- content of another attempt stands for the recording, what is said of content stays.
 WITH ended AS (
     UPDATE job
     SET state = {state}, reason = {reason}, message = {message}, ended_at = clock_timestamp(),
@@ -529,10 +530,16 @@ WITH ended AS (
     DELETE FROM lease USING ended WHERE lease.job_id = ended.id
 ), noted AS (
     INSERT INTO job_event (job_id, epoch, kind, actor) SELECT id, epoch, {state}, {actor} FROM ended
+), other AS (
+    SELECT FROM cache_file c JOIN ended ON c.recording_id = ended.recording_id
+    WHERE c.is_current AND c.state = 'cached' AND c.job_id <> ended.id
 ), recording_ended AS (
     UPDATE recording r
-    SET state = {state}, mark = {mark}, health = {health}, duration_ms = {duration_ms},
-        started_at = coalesce({started_at}::timestamptz, r.started_at), ended_at = clock_timestamp()
+    SET state = {state}, health = {health}, ended_at = clock_timestamp(),
+        mark = CASE WHEN EXISTS (SELECT FROM other) THEN r.mark ELSE {mark} END,
+        duration_ms = CASE WHEN EXISTS (SELECT FROM other) THEN r.duration_ms ELSE {duration_ms} END,
+        started_at = CASE WHEN EXISTS (SELECT FROM other) THEN r.started_at
+                          ELSE coalesce({started_at}::timestamptz, r.started_at) END
     FROM ended WHERE r.id = ended.recording_id AND r.state IN ('queued', 'recording', 'finishing')
 )
 SELECT id,
