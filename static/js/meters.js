@@ -3,7 +3,7 @@
 // Numbers come from the stream several times a second; a canvas a channel is painted once a frame.
 
 {
-  const FLOOR_DB = -60, FALL_DB_A_SECOND = 24, HOLD_MS = 1500, TELL_MS = 2000, CLIP_DB = -0.1, SILENT_AFTER_MS = 1500;
+  const FLOOR_DB = -60, FALL_DB_A_SECOND = 24, HOLD_MS = 1500, TELL_MS = 2000, WRITE_MS = 400, CLIP_DB = -0.1, SILENT_AFTER_MS = 1500;
   const banks = new Map();
   const share = (db) => Math.max(0, Math.min(1, (db - FLOOR_DB) / -FLOOR_DB));
   const inWords = (db, clipped) =>
@@ -19,7 +19,7 @@
     row.setAttribute("aria-label", bank.dataset.label ? `${bank.dataset.label}, ${name.toLowerCase()}` : name);
     for (const [key, value] of [["valuemin", FLOOR_DB], ["valuemax", 0], ["valuenow", FLOOR_DB], ["valuetext", "no signal yet"]]) row.setAttribute(`aria-${key}`, value);
     bank.append(row);
-    return { row, canvas: row.children[1], says: row.children[2], rms: -Infinity, shown: -Infinity, peak: -Infinity, peakAt: 0, clipAt: -Infinity, toldAt: 0 };
+    return { row, canvas: row.children[1], says: row.children[2], rms: -Infinity, shown: -Infinity, peak: -Infinity, peakAt: 0, clipAt: -Infinity, toldAt: 0, writtenAt: 0 };
   };
 
   const find = () => {
@@ -70,6 +70,7 @@
         const target = silent ? -Infinity : meter.rms;
         meter.shown = still.matches ? target : Math.max(target, meter.shown - FALL_DB_A_SECOND * seconds);
         draw(meter, silent, now);
+        if (now - meter.writtenAt > WRITE_MS) write(meter, silent, now);
         if (now - meter.toldAt > TELL_MS || meter.wasSilent !== silent) tell(meter, silent, now);
       }
       bank.classList.toggle("quiet", silent);
@@ -91,11 +92,14 @@
     if (!silent && meter.peak > FLOOR_DB) { pen.fillStyle = colours.ink; pen.fillRect(Math.min(width - 2 * ratio, share(meter.peak) * width), 0, 2 * ratio, height); }
     if (now - meter.clipAt < HOLD_MS) { pen.fillStyle = colours.record; pen.fillRect(width - 6 * ratio, 0, 6 * ratio, height); }
   };
+  const write = (meter, silent, now) => {
+    meter.writtenAt = now;
+    meter.says.textContent = silent ? "–" : meter.rms <= -100 ? "−∞ dB" : `${meter.rms.toFixed(0).replace("-", "−")} dB`;
+  };
   const tell = (meter, silent, now) => {
     meter.toldAt = now;
     meter.wasSilent = silent;
     const clipped = now - meter.clipAt < TELL_MS;
-    meter.says.textContent = silent ? "–" : meter.rms <= -100 ? "−∞ dB" : `${meter.rms.toFixed(0).replace("-", "−")} dB`;
     meter.row.setAttribute("aria-valuenow", Math.max(FLOOR_DB, Math.round(silent ? FLOOR_DB : meter.rms)));
     meter.row.setAttribute("aria-valuetext", silent ? "no signal yet" : inWords(meter.rms, clipped));
   };
