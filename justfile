@@ -4,7 +4,7 @@ set shell := ["sh", "-eu", "-c"]
 
 python := ".venv/bin/python"
 # What the demo needs, what the tests need besides: commands and libraries, and the Debian packages that bring them.
-build_commands := "cc:build-essential make:build-essential cmake:cmake curl:curl libportaudio.so.2:libportaudio2"
+build_commands := "cc:build-essential c++:build-essential make:build-essential cmake:cmake curl:curl libportaudio.so.2:libportaudio2"
 test_commands := "sox:sox ffmpeg:ffmpeg flac:flac arecord:alsa-utils openssl:openssl strace:strace lame:lame chromium:chromium \
     pulseaudio:pulseaudio pactl:pulseaudio-utils alsa-lib/libasound_module_pcm_pulse.so:libasound2-plugins"
 
