@@ -119,7 +119,7 @@ class Inputs:
                 self._told.pop(str(path), None)
             except OSError as fault:
                 self._tell_once(str(path), str(fault))
-        return [file for file in found if len(str(file)) <= MOST_NAME]
+        return [file for file in dict.fromkeys(found) if len(str(file)) <= MOST_NAME]
 
     def _tell_once(self, what: str, words: str) -> None:
         """Again only in other words."""

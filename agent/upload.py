@@ -33,7 +33,7 @@ MISMATCHES_BEFORE_ALARM = 3
 REFUSALS_BEFORE_ALARM = 3
 _FOLLOWED = {Stage.CAPTURING, Stage.FINISHING, Stage.UPLOADING}
 _OTHERS_EVERY = 4
-"""Seek index and waveform grow slowly: they are sent in every so manieth round."""
+"""Seek index and waveform grow slowly: they are sent in one of so many rounds."""
 
 
 class Uploads:

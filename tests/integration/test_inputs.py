@@ -160,6 +160,16 @@ def test_folder_that_cannot_be_read_costs_no_other_input(place: Room, library: F
     assert names(found, "file") == []
 
 
+def test_file_that_is_named_twice_is_one_input(place: Room, library: FakeLibrary) -> None:
+    library.is_missing()
+    (place.home / "sounds").mkdir()
+    file = place.home / "sounds" / "one.wav"
+    soundfile.write(file, np.zeros(100, "<i2"), 48_000)
+    found = inputs(place, file, file.parent)
+    asyncio.run(found.look())
+    assert names(found, "file") == [str(file)]
+
+
 def test_last_file_that_leaves_is_gone(place: Room, library: FakeLibrary) -> None:
     library.is_missing()
     file = place.home / "one.wav"
