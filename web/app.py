@@ -140,7 +140,7 @@ async def _beside(controller: Controller) -> AsyncIterator[None]:
 
 async def _faulty(request: Request, fault: Exception) -> Response:
     """Programs get a problem, people a page."""
-    is_program = request.url.path.startswith((AGENT_API, JSON_API))
+    is_program = request.scope["path"].startswith((AGENT_API, JSON_API))
     return await problem_response(request, fault) if is_program else fault_page(request, fault)
 
 

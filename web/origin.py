@@ -33,7 +33,7 @@ class SameOrigin:
 
 def is_allowed(request: Request) -> bool:
     """Whether a request that changes something may go on."""
-    is_concerned = session_token(request) is not None or not request.url.path.startswith("/api/")
+    is_concerned = session_token(request) is not None or not request.scope["path"].startswith("/api/")
     if not is_concerned or request.headers.get("authorization", "").lower().startswith("bearer "):
         return True
     return _is_from_here(request.headers)
@@ -44,5 +44,8 @@ def _is_from_here(headers: Mapping[str, str]) -> bool:
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site in _OURS
-    origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc == headers.get("host")
+    host = headers.get("host")
+    try:
+        return bool(host) and urlsplit(headers.get("origin", "")).netloc == host
+    except ValueError:
+        return False

@@ -116,7 +116,7 @@ def test_only_blocks_that_a_page_offers_can_be_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:x", "", "a", "/a\nb"]
+    "path", ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:x", "", "a", "/a\nb", "//["]
 )
 def test_only_paths_of_our_own_are_gone_back_to(path: str) -> None:
     assert own_path(path) == "/"

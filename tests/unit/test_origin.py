@@ -33,6 +33,8 @@ def request(path: str = "/recordings", host: str = HERE, scheme: str = "http", *
         ({"origin": f"https://{HERE}.evil.example"}, False),
         ({"origin": f"https://{HERE}:8443"}, False),
         ({"origin": "null"}, False),
+        ({"origin": "null", "host": ""}, False),
+        ({"origin": "http://["}, False),
         ({}, False),
     ],
 )

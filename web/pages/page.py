@@ -75,8 +75,7 @@ def stream(path: str, handler: Handler) -> Page:
 
 def own_path(text: str) -> str:
     """A path of this console, or its start page for anything that leads elsewhere."""
-    parts = urlsplit(text)
-    is_ours = text.startswith("/") and not text.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
+    is_ours = text.startswith("/") and not text.startswith(("//", "/\\"))
     return text if is_ours and text.isprintable() else "/"
 
 
