@@ -1,17 +1,20 @@
 """The cookie by which a browser is known, and who that is."""
 
+import asyncio
 from ipaddress import ip_address
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
 from web.domain.access import Actor
-from web.domain.errors import SignInRequiredError
+from web.domain.errors import SignInRequiredError, UnavailableError
 from web.domain.people import LONGEST_SECONDS, SignedIn, User
 from web.services import accounts
 from web.services.controller import Controller
 
 _NAME = "reelkeeper"
+_log = structlog.get_logger()
 
 
 async def signed_in(request: Request) -> Actor:
@@ -22,6 +25,19 @@ async def signed_in(request: Request) -> Actor:
 async def signed_in_user(request: Request) -> User:
     """The account of who asks. Raises SignInRequiredError."""
     return (await _person(request))[1]
+
+
+async def signed_out(request: Request) -> None:
+    """Returns soon after the session of who asks has ended. Whatever runs until then counts as use of it."""
+    controller: Controller = request.app.state.controller
+    while True:
+        await asyncio.sleep(controller.timeouts.page_session)
+        try:
+            await accounts.authenticate_session(controller.db, session_token(request) or "")
+        except SignInRequiredError:
+            return
+        except UnavailableError as fault:
+            _log.warning("it is not known whether a session goes on", reason=str(fault))
 
 
 def session_token(request: Request) -> str | None:

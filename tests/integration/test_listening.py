@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
 import httpx
 import pytest
 
+from protocol.ids import new_id
 from protocol.messages import ClaimedJob, Codec, PartName
 from tests import profiles
 from tests.encoded import RATE, Encoded, encode
+from tests.integration.console import person
+from tests.integration.room import SOMEBODY
 from tests.integration.web_room import (
     Content,
     Running,
@@ -25,6 +28,9 @@ from tests.integration.web_room import (
     web_agent,
 )
 from web.cache.flac import growing_flac_head
+from web.domain.access import Actor, Scope
+from web.media.recordings import still_comes
+from web.store import cache_files
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio
@@ -51,10 +57,7 @@ class Growing:
     content: Content
     cache_file_id: UUID
     sent: dict[PartName, int]
-
-    @property
-    def path(self) -> str:
-        return f"/api/v1/recordings/{self.job.recording_id}/live"
+    path: str
 
     async def grow(self, audio: int, seek: int) -> None:
         """Sends up to these bytes of the audio and this many entries of the seek index."""
@@ -79,7 +82,8 @@ class Growing:
 async def begin(agent: WebAgent, codec: Codec, content: Content) -> Growing:
     job = await agent.room.claimed(profile_id=PROFILES[codec])
     await agent.room.heartbeat(job)
-    return Growing(agent, job, content, await agent.open_file(job, codec=codec), {})
+    path = f"/api/v1/recordings/{job.recording_id}/live"
+    return Growing(agent, job, content, await agent.open_file(job, codec=codec), {}, path)
 
 
 @asynccontextmanager
@@ -243,6 +247,52 @@ async def test_recording_that_failed_is_not_waited_for(
         await ear.hear_out()
     refused = await user.get(growing.path)
     assert (refused.status_code, refused.json()["cache_state"]) == (409, "receiving")
+
+
+async def test_what_an_earlier_attempt_left_is_not_heard_as_what_is_recorded_now(
+    user: httpx.AsyncClient, agent: WebAgent, files: dict[Codec, Encoded]
+) -> None:
+    growing = await begin(agent, "mp3", encoded_content(files["mp3"]))
+    await growing.grow(40_000, 2)
+    await agent.room.finish(growing.job)
+    assert (await user.post(f"/api/v1/recordings/{growing.job.recording_id}/retry")).status_code == 200
+    refused = await user.get(growing.path)
+    assert (refused.status_code, refused.json()["cache_state"]) == (409, "receiving")
+
+
+async def test_what_is_no_sound_is_refused(user: httpx.AsyncClient, agent: WebAgent) -> None:
+    growing = await begin(agent, "wav", replace(make_content(FRAMES), audio=bytes(4096)))
+    await growing.grow(4096, 0)
+    refused = await user.get(growing.path)
+    assert (refused.status_code, refused.json()["cache_state"]) == (409, "receiving")
+
+
+async def test_listening_breaks_off_soon_after_its_session_has_ended(
+    tmp_path: Path, db: Database, database_url: str
+) -> None:
+    async with (
+        running(settings_in(tmp_path, time_scale=0.02), database_url) as controller,
+        web_agent(controller.url, db) as agent,
+        person(controller.url, db) as browser,
+    ):
+        growing = await begin(agent, "wav", make_content(FRAMES))
+        await growing.grow(4096 + RATE * 4, 1)
+        growing = replace(growing, path=f"/recordings/{growing.job.recording_id}/live")
+        async with listening(browser, growing, 0) as ear:
+            await ear.hear(1000)
+            assert (await browser.post("/sign-out")).status_code == 303
+            with pytest.raises(httpx.RemoteProtocolError):
+                await ear.hear_out()
+
+
+async def test_sound_is_waited_for_while_the_database_is_away(agent: WebAgent, db: Database) -> None:
+    growing = await begin(agent, "wav", make_content(FRAMES))
+    cache_file = await cache_files.get(db, growing.cache_file_id, scope=SOMEBODY.scope)
+    assert await still_comes(db, cache_file, by=SOMEBODY)
+    async with Database("postgresql://nobody@127.0.0.1:1/none", db.timeouts) as away:
+        assert await still_comes(away, cache_file, by=SOMEBODY)
+    elsewhere = Actor("user", None, "other", Scope(frozenset({new_id()})))
+    assert not await still_comes(db, cache_file, by=elsewhere)
 
 
 async def test_nothing_is_heard_of_what_never_came(user: httpx.AsyncClient, agent: WebAgent) -> None:

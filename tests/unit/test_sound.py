@@ -118,6 +118,17 @@ def test_what_is_no_sound_is_refused(codec: Codec) -> None:
             sound_of(codec, start)
 
 
+def test_sound_without_a_sample_rate_is_refused(files: dict[Codec, Encoded]) -> None:
+    wav, flac = wav_of(10), files["flac"].audio
+    heads: dict[Codec, bytes] = {
+        "wav": wav[:24] + bytes(4) + wav[28:],
+        "flac": flac[:18] + bytes(2) + bytes([flac[20] & 0x0F]) + flac[21:],
+    }
+    for codec, head in heads.items():
+        with pytest.raises(ContentError, match="sample rate"):
+            sound_of(codec, head)
+
+
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_read_to_their_end_and_no_further(data: bytes) -> None:
     for sync in (b"\xff\xfb\x90\x64", b"\xff\xf8\xc9\x18"):

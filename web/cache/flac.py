@@ -38,9 +38,12 @@ def parse_flac_head(head: bytes) -> FlacHead:
     if len(head) < HEAD_BYTES or head[:4] != b"fLaC" or head[4] & 0x7F != 0 or head[5:8] != b"\0\0\x22":
         raise ContentError("It does not begin as a FLAC file does.")
     packed = int.from_bytes(head[18:26], "big")
+    sample_rate_hz = packed >> 44
+    if sample_rate_hz == 0:
+        raise ContentError("Its head names no sample rate.")
     return FlacHead(
         channels=(packed >> 41 & 0x7) + 1,
-        sample_rate_hz=packed >> 44,
+        sample_rate_hz=sample_rate_hz,
         bits=(packed >> 36 & 0x1F) + 1,
         frames=packed & 0xF_FFFF_FFFF,
     )

@@ -78,10 +78,13 @@ def _wav_head(format_chunk: bytes, data_offset: int, data_bytes: int) -> WavHead
     bits, frame_bytes = _unpack("<H", format_chunk, 14), _unpack("<H", format_chunk, 12)
     if tag == _EXTENSIBLE:
         tag = _unpack("<H", format_chunk, 24)
+    sample_rate_hz = _unpack("<I", format_chunk, 4)
+    if sample_rate_hz == 0:
+        raise ContentError("Its head names no sample rate.")
     sample_type = _SAMPLE_TYPES.get((tag, bits))
     if sample_type is None or channels == 0 or frame_bytes != channels * bits // 8:
         raise ContentError(f"Its samples are of kind {tag} with {bits} bits in frames of {frame_bytes} bytes.")
-    return WavHead(channels, _unpack("<I", format_chunk, 4), sample_type, frame_bytes, data_offset, data_bytes)
+    return WavHead(channels, sample_rate_hz, sample_type, frame_bytes, data_offset, data_bytes)
 
 
 def _unpack(form: str, data: bytes, at: int) -> int:

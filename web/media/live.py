@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 from web.domain.cache_files import CacheFile
 from web.domain.errors import NotCachedError
 from web.media.files import FILE_HEADERS
-from web.media.streaming import send_blocks, send_end, send_head
+from web.media.streaming import Until, send_blocks, send_end, send_head
 from web.services.controller import Controller
 
 START_HEADER = "Reelkeeper-Start-Seconds"
@@ -25,11 +25,13 @@ class LiveResponse(Response):
         cache_file: CacheFile,
         from_seconds: float | None,
         goes_on: Callable[[], Awaitable[bool]],
+        until: Until | None,
     ) -> None:
         self._controller = controller
         self._cache_file = cache_file
         self._from_seconds = from_seconds
         self._goes_on = goes_on
+        self._until = until
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,6 +46,6 @@ class LiveResponse(Response):
                 await send_head(send, HTTPStatus.OK, headers)
                 if scope["method"] == "HEAD":
                     return await send_end(send)
-                await send_blocks(self._controller, listener.blocks(self._goes_on), receive, send)
+                await send_blocks(self._controller, listener.blocks(self._goes_on), receive, send, self._until)
         except FileNotFoundError as gone:
             raise NotCachedError("none", "Nothing of this recording is here any more.") from gone

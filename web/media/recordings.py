@@ -1,5 +1,6 @@
 """What of a recording is given out, to whom, and in which form."""
 
+from functools import partial
 from uuid import UUID
 
 from starlette.responses import Response
@@ -7,13 +8,15 @@ from starlette.responses import Response
 from protocol.messages import PartName
 from web.domain.access import Actor, Permission
 from web.domain.cache_files import CacheFile
-from web.domain.errors import NotCachedError
+from web.domain.errors import NotCachedError, NotFoundError, UnavailableError
 from web.domain.recordings import Recording
 from web.domain.states import CacheState
 from web.media.files import FILE_HEADERS, Disposition, FileResponse, StoredFile, download_name
 from web.media.live import LiveResponse
+from web.media.streaming import Until
 from web.services.controller import Controller
 from web.store import cache_files, recordings
+from web.store.database import Database
 
 _WHY_NOT = {
     CacheState.NONE: "Nothing of this recording has arrived here yet.",
@@ -37,24 +40,24 @@ async def downloaded(controller: Controller, recording_id: UUID, *, by: Actor) -
 
 
 async def listened(
-    controller: Controller, recording_id: UUID, from_seconds: float | None, *, by: Actor
+    controller: Controller,
+    recording_id: UUID,
+    from_seconds: float | None,
+    *,
+    by: Actor,
+    until: Until | None = None,
 ) -> LiveResponse:
     """The sound from that moment on, also while the recording grows; else from its start, or near what is heard now.
 
-    Raises NotCachedError for what neither grows nor was proved to be whole.
+    It breaks off when `until` returns. Raises NotCachedError for what neither grows nor was proved to be whole.
     """
     recording = await recordings.get(controller.db, recording_id, scope=by.scope)
     by.require(Permission.RECORDING_PLAYBACK, of=recording)
     cache_file = await cache_files.current_of(controller.db, recording_id, scope=by.scope)
-    if cache_file is None or not (_is_growing(recording, cache_file) or cache_file.state is CacheState.CACHED):
+    if cache_file is None or not (is_growing(recording, cache_file) or cache_file.state is CacheState.CACHED):
         raise _not_cached(recording, cache_file)
-
-    async def goes_on() -> bool:
-        now = await recordings.get(controller.db, recording_id, scope=by.scope)
-        current = await cache_files.current_of(controller.db, recording_id, scope=by.scope)
-        return current is not None and current.id == cache_file.id and _is_growing(now, current)
-
-    return LiveResponse(controller, cache_file, from_seconds, goes_on)
+    goes_on = partial(still_comes, controller.db, cache_file, by=by)
+    return LiveResponse(controller, cache_file, from_seconds, goes_on, until)
 
 
 async def waveform(controller: Controller, recording_id: UUID, *, by: Actor) -> FileResponse:
@@ -94,6 +97,24 @@ async def ledger(controller: Controller, recording_id: UUID, *, by: Actor) -> Fi
     return FileResponse(controller, _file(recording, cache_file, "ledger", "application/json", ".json", "attachment"))
 
 
+def is_growing(recording: Recording, cache_file: CacheFile) -> bool:
+    """Whether this is the sound of what is recorded now. What an earlier attempt left half sent is not."""
+    is_coming = cache_file.state is CacheState.RECEIVING and not recording.state.is_terminal
+    return is_coming and cache_file.job_id == recording.job_id
+
+
+async def still_comes(db: Database, cache_file: CacheFile, *, by: Actor) -> bool:
+    """Whether there is more of it to wait for. While the database is away it is taken to go on."""
+    try:
+        recording = await recordings.get(db, cache_file.recording_id, scope=by.scope)
+        current = await cache_files.current_of(db, cache_file.recording_id, scope=by.scope)
+    except NotFoundError:
+        return False
+    except UnavailableError:
+        return True
+    return current is not None and current.id == cache_file.id and is_growing(recording, current)
+
+
 async def _cached(
     controller: Controller, recording_id: UUID, by: Actor, permission: Permission
 ) -> tuple[Recording, CacheFile]:
@@ -104,10 +125,6 @@ async def _cached(
     if cache_file is None or cache_file.state is not CacheState.CACHED:
         raise _not_cached(recording, cache_file)
     return recording, cache_file
-
-
-def _is_growing(recording: Recording, cache_file: CacheFile) -> bool:
-    return cache_file.state is CacheState.RECEIVING and not recording.state.is_terminal
 
 
 def _not_cached(recording: Recording, cache_file: CacheFile | None) -> NotCachedError:

@@ -18,18 +18,30 @@ async def send_end(send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def send_blocks(controller: Controller, blocks: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
+Until = Callable[[], Awaitable[object]]
+"""Returns when nothing may be sent any more."""
+
+
+async def send_blocks(
+    controller: Controller,
+    blocks: AsyncIterator[bytes],
+    receive: Receive,
+    send: Send,
+    until: Until | None = None,
+) -> None:
     """Sends all of them and the end of the body; ends early when the client leaves or the controller stops."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_cancel_after, tasks.cancel_scope, controller.stopping.wait)
         tasks.start_soon(_cancel_after, tasks.cancel_scope, lambda: _disconnected(receive))
+        if until is not None:
+            tasks.start_soon(_cancel_after, tasks.cancel_scope, until)
         async for block in blocks:
             await send({"type": "http.response.body", "body": block, "more_body": True})
         await send_end(send)
         tasks.cancel_scope.cancel()
 
 
-async def _cancel_after(scope: anyio.CancelScope, event: Callable[[], Awaitable[object]]) -> None:
+async def _cancel_after(scope: anyio.CancelScope, event: Until) -> None:
     await event()
     scope.cancel()
 

@@ -1,6 +1,7 @@
 """The library, and each recording with its sound."""
 
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from web.services import recordings
 from web.services.controller import Controller
 from web.services.retry import retry_recording
 from web.services.waveforms import LEVEL_LIMIT, TILE_LIMIT_BINS, Overview
+from web.sessions import signed_out
 from web.store import cache_files, health_events, job_cards, profiles
 from web.store import recordings as stored_recordings
 
@@ -195,8 +197,8 @@ async def audio(request: Request) -> Response:
 
 async def live(request: Request) -> Response:
     """The sound from a moment on, also while it grows."""
-    from_seconds = _seconds(request, "from_seconds")
-    return await media.listened(_controller(request), _id(request), from_seconds, by=request.user)
+    from_seconds, until = _seconds(request, "from_seconds"), partial(signed_out, request)
+    return await media.listened(_controller(request), _id(request), from_seconds, by=request.user, until=until)
 
 
 async def peaks(request: Request) -> Response:
@@ -265,8 +267,7 @@ def _sound(recording: Recording, cache_file: CacheFile | None) -> str:
         return "none"
     if cache_file.state is CacheState.CACHED:
         return "cached"
-    is_coming = cache_file.state is CacheState.RECEIVING and not recording.state.is_terminal
-    return "growing" if is_coming else "none"
+    return "growing" if media.is_growing(recording, cache_file) else "none"
 
 
 def _why_silent(recording: Recording, cache_file: CacheFile | None) -> str:

@@ -14,10 +14,11 @@ import anyio
 from anyio import CancelScope, CapacityLimiter, to_thread
 
 from protocol.messages import HEAD_BYTES, SEEK_ENTRY
+from web.cache.errors import ContentError
 from web.cache.folder import BLOCK_BYTES, CacheFolder
 from web.cache.sound import Place, Sound, sound_of
 from web.domain.cache_files import CacheFile
-from web.domain.errors import UnavailableError
+from web.domain.errors import NotCachedError, UnavailableError
 
 LEAD_SECONDS = 1.0
 """Without a moment that is asked for, listening begins so long before the newest sound. Chromium plays nothing before
@@ -48,7 +49,7 @@ class Listening:
         """Begins at the last encoded frame at or before that moment, or near the newest sound.
 
         Waits a little for the first sound. Raises UnavailableError when none comes or too many listen already,
-        ContentError for what cannot be heard, OSError when there is no such file.
+        NotCachedError for what cannot be heard, OSError when there is no such file.
         """
         if self._places <= 0:
             raise UnavailableError("As many listen to this controller as it can bear; ask again in a moment.")
@@ -56,7 +57,10 @@ class Listening:
         try:
             file = await self._work(lambda: _GrowingFile(self._folder, cache_file))
             try:
-                sound, place = await self._first_place(file, from_seconds)
+                try:
+                    sound, place = await self._first_place(file, from_seconds)
+                except ContentError as odd:
+                    raise NotCachedError(cache_file.state, f"What is here cannot be heard. {odd}") from odd
                 yield Listener(file, sound, place, self._workers)
             finally:
                 with CancelScope(shield=True):
@@ -65,6 +69,7 @@ class Listening:
             self._places += 1
 
     async def _first_place(self, file: "_GrowingFile", from_seconds: float | None) -> tuple[Sound, Place]:
+        """Raises UnavailableError, and ContentError for what is no sound."""
         with anyio.move_on_after(_FIRST_SOUND_SECONDS):
             while True:
                 found = await self._work(lambda: file.place_at(from_seconds))
