@@ -11,7 +11,7 @@ from agent.owner.clock import boottime_ns
 from agent.owner.config import Capture, OwnerConfig, SampleType, format_words
 from agent.owner.holding import Holding, Period
 from agent.owner.pulse import PlaceWatch, PulseSource, ServerSilentError, own_place, pulse_sources
-from agent.owner.sound_names import card_place, is_card, label, stable_name
+from agent.owner.sound_names import JACK, card_place, is_card, label, stable_name
 from agent.owner.sources import (
     DeviceBusyError,
     DeviceError,
@@ -55,7 +55,8 @@ class SoundInput:
     device: int
     max_channels: int
     default_rate_hz: int
-    is_card: bool = False
+    is_direct: bool = False
+    """No PulseAudio server can stand between."""
     source: PulseSource | None = None
 
 
@@ -129,7 +130,7 @@ class PortAudioBackend:
 
     def _trust(self, one: SoundInput, source: "PortAudioSource") -> None:
         """A sound server that connected us elsewhere than asked, or than before, gave us the wrong microphone."""
-        place = None if one.is_card else own_place()
+        place = None if one.is_direct else own_place()
         if place is None and self._wanted is None:
             source.holding.trust(0.0)
             return
@@ -203,7 +204,8 @@ def _inputs() -> Iterator[SoundInput]:
         name = stable_name(host_api, device["name"], card_place)
         if name is not None:
             rate_hz = int(device["default_samplerate"])
-            yield SoundInput(name, label(name), index, channels, rate_hz, is_card(device["name"]))
+            is_direct = host_api == JACK or is_card(device["name"])
+            yield SoundInput(name, label(name), index, channels, rate_hz, is_direct)
     for index in pulse_devices:
         for source in _answering_sources():
             own = source.capture

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def query_devices():
     return [{"name": NAME, "hostapi": 0, "max_input_channels": 40, "default_samplerate": 44100.0}]
 
 def query_hostapis(index):
-    return {"name": "ALSA"}
+    return {"name": HOST_API}
 
 def check_input_settings(device, channels, dtype, samplerate):
     if samplerate not in (44100, 96000):
@@ -80,8 +81,8 @@ class FakeLibrary:
     def crashes(self) -> None:
         self._write("import os; os.abort()")
 
-    def has(self, name: str, error: tuple[object, ...] | None = None) -> None:
-        self._write(f"{DEVICE}\nNAME = {name!r}\nERROR = {error!r}\n")
+    def has(self, name: str, error: tuple[object, ...] | None = None, host_api: str = "ALSA") -> None:
+        self._write(f"{DEVICE}\nNAME = {name!r}\nERROR = {error!r}\nHOST_API = {host_api!r}\n")
 
     def hangs_with_a_child(self) -> Path:
         """The file in which its pid will stand."""
@@ -252,5 +253,26 @@ def test_stream_of_a_sound_server_is_not_captured_when_nobody_knows_where_it_lea
         with pytest.raises(OwnerStartError, match="desk"):
             await start_owner(config, {"PYTHONPATH": str(library.folder), "PATH": server.path})
         assert place.owner_pids == []
+
+    place.run(start())
+
+
+@pytest.mark.parametrize(
+    ("host_api", "name", "is_captured"),
+    [("ALSA", "lectern", False), ("JACK Audio Connection Kit", "JACK: lectern", True)],
+)
+def test_sound_server_that_does_not_answer_matters_only_to_what_may_lead_through_it(
+    place: Room, library: FakeLibrary, host_api: str, name: str, is_captured: bool
+) -> None:
+    library.has("lectern", host_api=host_api)
+    server = FakePactl(place.home / "bin")
+    server.says("source-outputs", "no JSON")
+    config = replace(place.config(), interface=Interface("portaudio", name))
+
+    async def start() -> None:
+        start = start_owner(config, {"PYTHONPATH": str(library.folder), "PATH": server.path})
+        with nullcontext() if is_captured else pytest.raises(OwnerStartError, match="does not answer"):
+            place.agent_of(await start)
+        assert bool(place.owner_pids) == is_captured
 
     place.run(start())
