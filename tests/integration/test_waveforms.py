@@ -15,6 +15,7 @@ from tests.integration.web_room import Content, WebAgent, make_content
 from web.cache.folder import CacheFolder
 from web.domain.access import EVERYTHING
 from web.domain.cache_files import CacheFile
+from web.domain.errors import UnavailableError
 from web.domain.previews import COLUMNS, LEVELS, packed, preview_level, unpacked
 from web.domain.states import CacheState
 from web.services.waveforms import Overview, Waveforms
@@ -170,6 +171,25 @@ async def test_overview_has_the_extremes_of_all_channels_in_each_column(tmp_path
 async def test_overview_of_nothing_is_empty(tmp_path: Path) -> None:
     waveforms, cache_file = drawn(tmp_path, b"", 2)
     assert await waveforms.overview(cache_file, 100) == Overview([], [])
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        struct.pack("<iIiiIi", 2, 1, 48_000, 512, 0, 1)[:23],
+        struct.pack("<iIiiIi", 2, 1, 48_000, 512, 0, 0),
+        struct.pack("<iIiiIi", 2, 1, 0, 512, 0, 2),
+        struct.pack("<iIiiIi", 2, 1, 48_000, 512, 0, 2**31 - 1),
+    ],
+)
+async def test_nothing_is_drawn_behind_a_head_that_is_not_whole_or_makes_no_sense(tmp_path: Path, head: bytes) -> None:
+    waveforms, cache_file = drawn(tmp_path, bytes(8), 2)
+    (path,) = (tmp_path / "incoming").glob("*/waveform")
+    path.write_bytes(head)
+    for asked in (waveforms.overview(cache_file, 8), waveforms.tile(cache_file, 0, 0, 8)):
+        with pytest.raises(UnavailableError):
+            await asked
 
 
 async def test_overview_of_many_hours_keeps_every_peak(tmp_path: Path) -> None:

@@ -130,13 +130,17 @@ class _Drawing:
         self._file = folder.open_for_reading(cache_file.id, "waveform")
 
     def __enter__(self) -> "_Drawing":
-        head = os.pread(self._file, _HEAD_BYTES, 0).ljust(_HEAD_BYTES, b"\0")
-        _, _, self.sample_rate_hz, _, _, self.channels = struct.unpack("<iIiiIi", head)
-        if not 1 <= self.channels <= _MOST_CHANNELS:
+        try:
+            head = os.pread(self._file, _HEAD_BYTES, 0).ljust(_HEAD_BYTES, b"\0")
+            _, _, self.sample_rate_hz, _, _, self.channels = struct.unpack("<iIiiIi", head)
+            drawn_bytes = os.fstat(self._file).st_size - _HEAD_BYTES
+            if drawn_bytes < 0 or self.sample_rate_hz < 1 or not 1 <= self.channels <= _MOST_CHANNELS:
+                raise UnavailableError("Nothing of this recording is drawn yet; ask again in a moment.")
+        except BaseException:
             os.close(self._file)
-            raise UnavailableError("Nothing of this recording is drawn yet; ask again in a moment.")
+            raise
         self._bin_bytes = 2 * self.channels
-        self.bins = (os.fstat(self._file).st_size - _HEAD_BYTES) // self._bin_bytes
+        self.bins = drawn_bytes // self._bin_bytes
         return self
 
     def __exit__(self, *_: object) -> None:
