@@ -36,8 +36,14 @@ class Holding:
                 self._hand_on(period.arrived_at_ns - self._hold_ns)
 
     def trust(self, hold_seconds: float) -> None:
-        """It is the right device, and we would hear within this time that it is not any more."""
-        self._hold_ns = int(hold_seconds * 1e9)
+        """It is the right device, and we would hear within this time that it is not any more.
+
+        Hands on at once: doubts that follow closely must not hold everything back.
+        """
+        with self._turn:
+            self._hold_ns = int(hold_seconds * 1e9)
+            if self._held:
+                self._hand_on(self._held[-1].arrived_at_ns - self._hold_ns)
 
     def doubt(self) -> None:
         """It may be another device now: everything is held back until `trust` or `distrust`."""

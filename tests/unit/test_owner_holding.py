@@ -62,6 +62,16 @@ def test_device_in_doubt_is_held_back_until_it_is_trusted_again() -> None:
     assert sink.seen == ["one at 50"]
 
 
+def test_doubts_that_follow_one_another_hold_nothing_back_for_ever() -> None:
+    sink = FakeSink()
+    holding = Holding(sink)
+    for number in range(4):
+        holding.push(period("one", 100 * number))
+        holding.trust(0.25)
+        holding.doubt()
+    assert sink.seen == ["one at -50"]
+
+
 def test_device_that_is_closed_keeps_what_it_delivered_last() -> None:
     sink = FakeSink()
     holding = Holding(sink)
