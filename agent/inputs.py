@@ -22,8 +22,8 @@ log = structlog.get_logger()
 
 LOOK_EVERY_SECONDS = 30.0
 """Unless a card comes or goes, which is seen at once."""
-LOOK_SECONDS = 5.0
-"""What a listing may take, real devices included."""
+LOOK_SECONDS = 15.0
+"""What a listing may take: on a small machine with many cards several seconds."""
 _PACKAGES = Path(__file__).parents[1]
 _LABELS = {
     "counter": "Counter (every frame has its number)",

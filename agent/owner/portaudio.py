@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ SAMPLE_TYPES: tuple[SampleType, ...] = ("s16", "s24", "s32", "f32")
 MOST_CHANNELS = 64
 _DTYPES = {"s16": "int16", "s24": "int24", "s32": "int32", "f32": "float32"}
 _USUAL_HZ = 48_000
+_BRIEFLY_SECONDS = 1.0
+_BRIEF_PAUSE_SECONDS = 0.1
 _LONGEST_AGE_SECONDS = 2.0
 _BUSY = {-9985, -16}
 _REFUSED = {-9998, -9997, -9994, -9993}
@@ -99,7 +102,7 @@ class PortAudioBackend:
     def open(self, sink: Sink) -> Source:
         with _quiet() if self._has_failed else nullcontext():
             try:
-                source = self._opened(sink)
+                source = self._opened(sink) if self._has_failed else self._opened_soon(sink)
             except DeviceError:
                 self._has_failed = True
                 raise
@@ -108,6 +111,17 @@ class PortAudioBackend:
 
     def hook(self, name: str, value: float) -> None:
         raise HookRefusedError("A sound device is broken by hand only.")
+
+    def _opened_soon(self, sink: Sink) -> "PortAudioSource":
+        """Who lists inputs has each of them open for a moment, and hides it meanwhile: no reason to fail a start."""
+        gives_up_at = time.monotonic() + _BRIEFLY_SECONDS
+        while True:
+            try:
+                return self._opened(sink)
+            except (DeviceBusyError, DeviceGoneError):
+                if time.monotonic() > gives_up_at:
+                    raise
+            time.sleep(_BRIEF_PAUSE_SECONDS)
 
     def _opened(self, sink: Sink) -> "PortAudioSource":
         _look_again()

@@ -47,8 +47,11 @@ def _terminate():
     pass
 
 class RawInputStream:
+    failures = 0
+
     def __init__(self, **settings):
-        if ERROR:
+        if ERROR and RawInputStream.failures < FAILURES:
+            RawInputStream.failures += 1
             raise PortAudioError(*ERROR)
 
     def start(self):
@@ -81,8 +84,17 @@ class FakeLibrary:
     def crashes(self) -> None:
         self._write("import os; os.abort()")
 
-    def has(self, name: str, error: tuple[object, ...] | None = None, host_api: str = "ALSA") -> None:
-        self._write(f"{DEVICE}\nNAME = {name!r}\nERROR = {error!r}\nHOST_API = {host_api!r}\n")
+    def has(
+        self,
+        name: str,
+        error: tuple[object, ...] | None = None,
+        *,
+        failures: int = 1_000_000,
+        host_api: str = "ALSA",
+    ) -> None:
+        """One input; so many openings of it fail with the error, if there is one."""
+        facts = {"NAME": name, "ERROR": error, "FAILURES": failures, "HOST_API": host_api}
+        self._write("\n".join([DEVICE, *(f"{fact} = {value!r}" for fact, value in facts.items())]))
 
     def hangs_with_a_child(self) -> Path:
         """The file in which its pid will stand."""
@@ -237,6 +249,17 @@ def test_device_that_cannot_be_opened_says_why_and_whether_to_try_again(
         assert failure.value.code == code
         assert failure.value.retry_helps == (code != "format_refused")
         assert place.owner_pids == []
+
+    place.run(start())
+
+
+def test_device_that_somebody_has_open_for_a_moment_is_waited_for(place: Room, library: FakeLibrary) -> None:
+    library.has("lectern", ("Device unavailable", -9985), failures=2, host_api="JACK Audio Connection Kit")
+    config = replace(place.config(), interface=Interface("portaudio", "JACK: lectern"))
+
+    async def start() -> None:
+        place.agent_of(await start_owner(config, {"PYTHONPATH": str(library.folder)}))
+        assert len(place.owner_pids) == 1
 
     place.run(start())
 
