@@ -49,8 +49,6 @@ async def show(request: Request) -> Response:
     controller: Controller = request.app.state.controller
     try:
         by, looking = await signed_in(request), _Looking.of(request)
-        if request.method == "HEAD":
-            return Response(headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
         if looking.interface_ids:
             await controller.meters.keep_watched(looking.interface_ids, by=by)
     except ControllerError as fault:

@@ -128,13 +128,6 @@ async def test_the_stream_is_for_signed_in_people_only(controller: Running, brow
     assert (await browser.get(f"/events?meters={too_many}")).status_code == 422
 
 
-async def test_asking_for_the_head_of_the_stream_opens_none(browser: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(5):
-        answer = await browser.head("/events?topics=job")
-        assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
-        assert (await browser.get("/healthz")).status_code == 200
-
-
 async def test_the_stream_ends_with_its_session_and_no_other(
     controller: Running, browser: httpx.AsyncClient, db: Database
 ) -> None:
