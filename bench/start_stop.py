@@ -54,8 +54,9 @@ def main() -> None:
 
 def one_round(system: System) -> tuple[float, float, float]:
     """Seconds between press and first frame, between press and last frame, and until the first frame was durable."""
+    request = system.start_request()
     pressed_ns, pressed = time.time_ns(), time.monotonic()
-    recording = system.record()
+    recording = system.post("/recordings", request)["id"]
     folder = wait_for("the take", lambda: begun(system, recording))
     take = Take.open(folder)
     start_frame = take.marks[f"start:{recording}"]
