@@ -96,6 +96,17 @@ async def test_signing_out_ends_the_session_itself(controller: Running, visitor:
         assert (await thief.get("/account")).status_code == 303
 
 
+async def test_signing_in_again_ends_the_session_that_the_browser_had(
+    controller: Running, db: Database, visitor: httpx.AsyncClient
+) -> None:
+    cookies = dict(visitor.cookies)
+    answer = await visitor.post(f"/welcome/{await accounts.sign_in_link_code(db)}")
+    assert answer.status_code == 303
+    assert (await visitor.get("/account")).status_code == 200
+    async with httpx.AsyncClient(base_url=controller.url, cookies=cookies) as thief:
+        assert (await thief.get("/account")).status_code == 303
+
+
 async def test_another_site_cannot_act_in_the_name_of_who_is_signed_in(visitor: httpx.AsyncClient) -> None:
     answer = await visitor.post("/sign-out", headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 403

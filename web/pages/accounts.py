@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from web.domain.errors import InvalidError, LinkSpentError
+from web.domain.people import SignedIn
 from web.forms import read_form
 from web.pages.page import own_path
 from web.rendering import render, see_other
@@ -31,9 +32,7 @@ async def accept_welcome(request: Request) -> Response:
         begun = await accounts.spend_code(_controller(request).db, code)
     except LinkSpentError as spent:
         return _welcome(request, code, str(spent), HTTPStatus.GONE)
-    response = see_other(request, "dashboard.show")
-    keep_session(request, response, begun)
-    return response
+    return await _signed_in(request, see_other(request, "dashboard.show"), begun)
 
 
 async def sign_in_form(request: Request) -> Response:
@@ -49,15 +48,11 @@ async def sign_in(request: Request) -> Response:
     except InvalidError as refused:
         context = {"name": name, "next": wanted, "faults": {refused.field or "": str(refused)}}
         return render(request, "pages/accounts/sign_in.html", context, status=HTTPStatus.UNPROCESSABLE_ENTITY)
-    response = RedirectResponse(wanted, HTTPStatus.SEE_OTHER)
-    keep_session(request, response, begun)
-    return response
+    return await _signed_in(request, RedirectResponse(wanted, HTTPStatus.SEE_OTHER), begun)
 
 
 async def sign_out(request: Request) -> Response:
-    token = session_token(request)
-    if token is not None:
-        await accounts.sign_out(_controller(request).db, token)
+    await _end_session(request)
     response = see_other(request, "accounts.sign_in_form")
     drop_session(request, response)
     return response
@@ -92,6 +87,19 @@ async def _account(request: Request, faults: dict[str, str], status: HTTPStatus 
         "is_changed": "changed" in request.query_params,
     }
     return render(request, "pages/accounts/show.html", context, status=status)
+
+
+async def _signed_in(request: Request, response: Response, begun: SignedIn) -> Response:
+    """Gives the browser its new session; the one that it had ends."""
+    await _end_session(request)
+    keep_session(request, response, begun)
+    return response
+
+
+async def _end_session(request: Request) -> None:
+    token = session_token(request)
+    if token is not None:
+        await accounts.sign_out(_controller(request).db, token)
 
 
 def _welcome(request: Request, code: str, fault: str | None, status: HTTPStatus) -> Response:
