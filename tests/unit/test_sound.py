@@ -143,6 +143,15 @@ def test_arbitrary_bytes_are_read_to_their_end_and_no_further(data: bytes) -> No
         parse_flac_header(sync + data)
 
 
+def test_bytes_that_only_look_like_flac_are_given_up(files: dict[Codec, Encoded]) -> None:
+    file = files["flac"]
+    first, second, third = (byte for byte, _ in file.packets[:3])
+    frame, rest = file.audio[first:second], file.audio[second:third] + file.audio[third:][:100]
+    alike = frame[:5] + bytes(1)
+    assert len(list(flac_frames_in(frame + alike * 100 + rest))) == 2
+    assert list(flac_frames_in(frame + alike * 10_000 + rest)) == []
+
+
 def test_a_tag_that_is_cut_short_is_refused(files: dict[Codec, Encoded]) -> None:
     audio = files["mp3"].audio
     header = parse_mp3_header(audio)

@@ -9,6 +9,8 @@ from web.cache.errors import ContentError
 HEAD_BYTES = 42
 """The marker and STREAMINFO: all that a decoder needs before the first frame."""
 _MOST_HEADER_BYTES = 16
+_MOST_FALSE_MARKS = 4096
+"""Sound has one in 64 KiB that looks like the start of a frame and is none; bytes made to look so only cost time."""
 _BLOCK_FRAMES = {1: 192, **{2 + n: 576 << n for n in range(4)}, **{8 + n: 256 << n for n in range(8)}}
 _BLOCK_IN_8_BITS, _BLOCK_IN_16_BITS = 6, 7
 
@@ -81,14 +83,17 @@ def parse_flac_header(data: bytes, at: int = 0) -> FlacHeader | None:
 
 
 def flac_frames_in(data: bytes) -> Iterator[EncodedFrame]:
-    """Every encoded frame in `data`, which begins at one, but for the last: only the next one tells where one ends."""
-    header, at = parse_flac_header(data), 0
+    """Every encoded frame in `data`, which begins at one, but for the last: only the next one tells where one ends.
+
+    Gives up where too much looks like a frame and is none.
+    """
+    header, at, marks_left = parse_flac_header(data), 0, _MOST_FALSE_MARKS
     while header is not None:
         step = header.frames if data[at + 1] & 1 else 1
-        following, found = None, at
+        following, found, marks_left = None, at, marks_left + 1
         while following is None or following.number != header.number + step:
-            found = data.find(data[at : at + 2], found + 1)
-            if found < 0:
+            found, marks_left = data.find(data[at : at + 2], found + 1), marks_left - 1
+            if found < 0 or marks_left < 0:
                 return
             following = parse_flac_header(data, found)
         yield EncodedFrame(at, found, header.frames)
