@@ -11,6 +11,7 @@ import pytest
 
 from protocol.ids import new_id
 from protocol.messages import Origin
+from tests.integration.room import make_room
 from tests.integration.web_room import Content, WebAgent, make_content
 from web.cache.folder import CacheFolder
 from web.domain.access import EVERYTHING
@@ -18,6 +19,9 @@ from web.domain.cache_files import CacheFile
 from web.domain.errors import UnavailableError
 from web.domain.previews import COLUMNS, LEVELS, packed, preview_level, unpacked
 from web.domain.states import CacheState
+from web.runners import finalise
+from web.services import cache_files
+from web.services.stored_content import StoredContent
 from web.services.waveforms import Overview, Waveforms
 from web.store import recordings
 from web.store.database import Database
@@ -121,6 +125,20 @@ async def test_salvage_has_a_preview(user: httpx.AsyncClient, agent: WebAgent, d
     answer = await agent.seal(job, cache_file_id, content, origin=Origin.SALVAGED)
     assert answer.status_code == 200, answer.text
     assert len(await _preview(db, job.recording_id)) == COLUMNS
+
+
+async def test_waveform_that_went_bad_keeps_no_file_from_being_finalised(db: Database, tmp_path: Path) -> None:
+    room = await make_room(db)
+    job = await room.claimed()
+    cache_file = await room.open_file(job)
+    await room.seal(job, cache_file)
+    store = CacheFolder(tmp_path)
+    store.prepare()
+    path = store.installed_path(cache_file.id, "waveform")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(bytes(24))
+    await finalise.tick(db, StoredContent(store, 1), Waveforms(store, 1))
+    assert await cache_files.cached_without_checksum(db) == []
 
 
 def test_preview_keeps_its_levels_in_half_a_byte_each() -> None:

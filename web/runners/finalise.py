@@ -3,6 +3,7 @@
 import structlog
 
 from web.domain.cache_files import CacheFile
+from web.domain.errors import UnavailableError
 from web.services import cache_files
 from web.services.stored_content import StoredContent
 from web.services.waveforms import Waveforms
@@ -21,7 +22,7 @@ async def tick(db: Database, stored: StoredContent, waveforms: Waveforms) -> Non
 async def _draw(db: Database, waveforms: Waveforms, cache_file: CacheFile) -> None:
     try:
         levels = await waveforms.preview(cache_file)
-    except OSError as fault:
+    except (OSError, UnavailableError) as fault:
         _log.error("waveform cannot be read", cache_file=str(cache_file.id), reason=str(fault))
     else:
         await cache_files.keep_preview(db, cache_file, levels)
