@@ -31,6 +31,7 @@ from web.domain.errors import ConflictError
 from web.runners import abandoned, finalise
 from web.services.cache_content import CacheContent, ContentLimits
 from web.services.stored_content import StoredContent
+from web.services.waveforms import Waveforms
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio
@@ -484,7 +485,7 @@ async def test_file_that_reads_back_otherwise_is_damaged_and_not_given_out(
     folder.installed_path(cache_file_id, "audio").write_bytes(stored)
     await owner.execute("UPDATE cache_file SET sha256 = NULL")
 
-    await finalise.tick(db, StoredContent(folder, 1))
+    await finalise.tick(db, StoredContent(folder, 1), Waveforms(folder, 1))
 
     refused = await user.get(f"/api/v1/recordings/{job.recording_id}/audio")
     assert (refused.status_code, refused.json()["cache_state"]) == (409, "damaged")
@@ -502,7 +503,7 @@ async def test_file_that_is_gone_is_damaged(
     assert refused.status_code == 409
     await owner.execute("UPDATE cache_file SET sha256 = NULL")
 
-    await finalise.tick(db, StoredContent(folder, 1))
+    await finalise.tick(db, StoredContent(folder, 1), Waveforms(folder, 1))
 
     recording = (await user.get(f"/api/v1/recordings/{job.recording_id}")).json()
     assert (recording["cache_state"], recording["health"]) == ("damaged", "critical")
