@@ -28,8 +28,11 @@ from tests.integration.web_room import (
     web_agent,
 )
 from web.cache.flac import growing_flac_head
+from web.cache.folder import CacheFolder
 from web.domain.access import Actor, Scope
+from web.domain.errors import UnavailableError
 from web.media.recordings import still_comes
+from web.services.listening import Listening
 from web.store import cache_files
 from web.store.database import Database
 
@@ -317,6 +320,19 @@ async def test_controller_that_stops_does_not_wait_for_listeners(
         await ear.hear(1000)
         async with asyncio.timeout(5):
             await controller.end()
+
+
+async def test_controller_that_stops_does_not_wait_for_a_first_sound(
+    agent: WebAgent, db: Database, tmp_path: Path
+) -> None:
+    growing = await begin(agent, "wav", make_content(FRAMES))
+    await growing.grow(100, 0)
+    listening_here = Listening(CacheFolder(tmp_path / "cache"), workers=1, limit=1)
+    listening_here.stop()
+    cache_file = await cache_files.get(db, growing.cache_file_id, scope=SOMEBODY.scope)
+    with pytest.raises(UnavailableError, match="stopping"):
+        async with listening_here.opened(cache_file, 0):
+            pass
 
 
 async def test_one_listener_too_many_is_told_to_come_again(

@@ -36,6 +36,7 @@ class Controller:
         """Lets everything that waits or streams end at a good place. A second call does nothing."""
         self.stopping.set()
         self.content.stop()
+        self.listening.stop()
         for node_id in self.notifications.waiting_nodes():
             self.notifications.wake(node_id)
         self.notifications.ring_pages()

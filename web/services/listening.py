@@ -43,6 +43,11 @@ class Listening:
         self._folder = folder
         self._workers = CapacityLimiter(workers)
         self._places = limit
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Nobody waits for a first sound any more."""
+        self._is_stopping = True
 
     @asynccontextmanager
     async def opened(self, cache_file: CacheFile, from_seconds: float | None) -> AsyncIterator["Listener"]:
@@ -75,6 +80,8 @@ class Listening:
                 found = await self._work(lambda: file.place_at(from_seconds))
                 if found is not None:
                     return found
+                if self._is_stopping:
+                    raise UnavailableError("The controller is stopping; ask again in a moment.")
                 await anyio.sleep(_POLL_SECONDS)
         raise UnavailableError("Nothing of this recording can be heard yet; ask again in a moment.")
 
