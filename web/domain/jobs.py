@@ -73,8 +73,8 @@ class Job:
 class JobCount:
     """Of the jobs in one state."""
 
-    jobs: int = 0
-    of_today: int = 0
+    jobs: int
+    of_today: int
     """Those that ended within the last 24 hours."""
 
 

@@ -47,13 +47,10 @@ async def latest(
     return [_job(row) for row in rows]
 
 
-async def counts(session: Session, *, scope: Scope) -> dict[JobState, JobCount]:
-    """One entry for every state."""
-    found = {
-        row["state"]: JobCount(row["jobs"], row["of_today"])
-        for row in await session.rows("job_counts", scope=scope.node_ids)
-    }
-    return {state: found.get(state, JobCount()) for state in JobState}
+async def counts(session: Session, *, scope: Scope, limit: int) -> dict[JobState, JobCount]:
+    """One entry for every state; none counts beyond `limit`."""
+    rows = await session.rows("job_counts", scope=scope.node_ids, states=list(JobState), limit=limit)
+    return {JobState(row["state"]): JobCount(row["jobs"], row["of_today"]) for row in rows}
 
 
 async def history(session: Session, job_id: UUID, *, scope: Scope) -> list[JobEvent]:

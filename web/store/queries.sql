@@ -352,11 +352,16 @@ ORDER BY j.created_at DESC, j.id DESC
 LIMIT {limit};
 
 -- job_counts --
--- How many jobs stand where, and how many ended so within a day.
-SELECT j.state, count(*) AS jobs, count(*) FILTER (WHERE j.ended_at > clock_timestamp() - interval '1 day') AS of_today
-FROM job j
-WHERE {scope}::uuid[] IS NULL OR j.node_id = ANY({scope})
-GROUP BY j.state;
+-- How many jobs stand where, and how many ended so within a day; of neither more than {limit}.
+SELECT s.state, now.jobs, today.jobs AS of_today
+FROM unnest({states}::text[]) AS s (state),
+     LATERAL (SELECT count(*) AS jobs FROM (
+         SELECT FROM job j
+         WHERE j.state = s.state AND ({scope}::uuid[] IS NULL OR j.node_id = ANY({scope})) LIMIT {limit}) found) now,
+     LATERAL (SELECT count(*) AS jobs FROM (
+         SELECT FROM job j
+         WHERE j.state = s.state AND j.ended_at > (SELECT clock_timestamp() - interval '1 day')
+           AND ({scope}::uuid[] IS NULL OR j.node_id = ANY({scope})) LIMIT {limit}) found) today;
 
 -- job_history --
 -- What happened to a job, oldest first.
