@@ -1,13 +1,19 @@
 """A person before the console: a browser without script, as far as forms, links and cookies go."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import httpx
+from starlette.requests import Request
+from starlette.responses import Response
 
+from web.app import create_app
+from web.domain.access import ALL_PERMISSIONS, EVERYTHING, Actor, Permission
 from web.services import accounts
+from web.settings import ControllerSettings
 from web.store.database import Database
 
 _VOID = {"br", "hr", "img", "input", "link", "meta", "use", "source", "path", "rect", "line", "circle"}
@@ -65,6 +71,28 @@ def parsed(answer: httpx.Response) -> Element:
     parser.close()
     assert len(parser.open) == 1, f"not closed: {[element.tag for element in parser.open[1:]]}"
     return parser.open[0]
+
+
+async def shown_without(
+    handler: Callable[[Request], Awaitable[Response]], db: Database, *lacking: Permission, **path_params: object
+) -> Element:
+    """What somebody is shown who lacks these permissions."""
+    app = create_app(ControllerSettings(), db.url)
+    app.state.controller = SimpleNamespace(db=db)
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/",
+        "query_string": b"",
+        "headers": [],
+        "server": ("127.0.0.1", 80),
+        "app": app,
+        "path_params": path_params,
+        "user": Actor("user", None, "ANA", EVERYTHING, permissions=ALL_PERMISSIONS - set(lacking)),
+    }
+    answer = await handler(Request(scope))
+    return parsed(httpx.Response(answer.status_code, headers=dict(answer.headers), content=bytes(answer.body)))
 
 
 @asynccontextmanager

@@ -8,12 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from protocol.messages import GapReport, Phase
-from tests.integration.console import FRAGMENT, parsed
+from tests.integration.console import FRAGMENT, parsed, shown_without
 from tests.integration.web_room import Running, WebAgent
-from web.domain.access import EVERYTHING, Actor
-from web.domain.errors import ForbiddenError
+from web.domain.access import EVERYTHING, Actor, Permission
+from web.domain.errors import DatabaseUnavailableError, ForbiddenError
 from web.pages import dashboard, nodes, record
 from web.services import recordings
+from web.store.database import Database, Row
 
 pytestmark = pytest.mark.anyio
 
@@ -126,6 +127,48 @@ async def test_without_the_permission_nothing_is_told(handler: Callable[[Request
     nobody = Actor("user", None, "ANA", EVERYTHING, permissions=frozenset())
     with pytest.raises(ForbiddenError):
         await handler(Request({"type": "http", "user": nobody, "headers": []}))
+
+
+class Lame(Database):
+    """Answers all queries but one."""
+
+    failing = ""
+
+    async def rows(self, name: str, /, **values: object) -> list[Row]:
+        if name == self.failing:
+            raise DatabaseUnavailableError("it took too long")
+        return await super().rows(name, **values)
+
+
+@pytest.mark.parametrize(
+    ("failing", "regions"),
+    [
+        ("newest_concerns", {"verdict", "attention"}),
+        ("last_day", {"day"}),
+        ("live_recordings", {"verdict", "now", "nodes"}),
+    ],
+)
+async def test_a_panel_that_cannot_be_read_says_so_alone(
+    db: Database, agent: WebAgent, failing: str, regions: set[str]
+) -> None:
+    async with Lame(db.url, db.timeouts) as lame:
+        lame.failing = failing
+        page = await shown_without(dashboard.show, lame)
+    for region in ("verdict", "now", "attention", "nodes", "day"):
+        assert ("cannot be read" in page.one(id=region).text) == (region in regions), region
+
+
+async def test_whoever_may_not_control_sees_no_act_that_would_be_refused(db: Database, agent: WebAgent) -> None:
+    job = await agent.room.claimed(name="Council")
+    await agent.room.heartbeat(job, phase=Phase.CAPTURING)
+    assert (await shown_without(dashboard.show, db)).has(id=f"stop-{job.recording_id}")
+    page = await shown_without(
+        dashboard.show, db, Permission.RECORDING_CONTROL, Permission.RECORDING_CREATE, Permission.NODE_READ
+    )
+    assert page.one(id="now").one("h3").text == "Council"
+    assert not page.has(id=f"stop-{job.recording_id}")
+    assert not page.has("a", href="/record")
+    assert not page.has(class_="meters")
 
 
 def _somebody() -> Actor:

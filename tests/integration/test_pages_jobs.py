@@ -4,8 +4,14 @@ import httpx
 import pytest
 
 from protocol.messages import Phase
-from tests.integration.console import FRAGMENT, parsed
+from tests.integration.console import FRAGMENT, parsed, shown_without
 from tests.integration.web_room import WebAgent
+from web.domain.access import EVERYTHING, Permission
+from web.domain.jobs import JobCount
+from web.domain.states import JobState
+from web.pages import jobs
+from web.store import job_cards
+from web.store.database import Database
 
 pytestmark = pytest.mark.anyio
 
@@ -61,6 +67,28 @@ async def test_older_jobs_are_on_a_page_of_their_own(visitor: httpx.AsyncClient,
     assert len(page.all("tr", data_row="")) == 50
     older = parsed(await visitor.get(page.one(class_="pager").one("a").attributes["href"]))
     assert [row.one("th").one("a").text for row in older.all("tr", data_row="")] == ["Meeting 1", "Meeting 0"]
+    again = parsed(await visitor.get(older.one(id="results").attributes["hx-get"], headers=FRAGMENT))
+    assert [row.one("th").one("a").text for row in again.all("tr", data_row="")] == ["Meeting 1", "Meeting 0"]
+
+
+async def test_counts_end_at_their_limit(db: Database, agent: WebAgent) -> None:
+    for _ in range(3):
+        await agent.room.finish(await agent.room.claimed())
+    await agent.room.claimed()
+    counted = await job_cards.counts(db, scope=EVERYTHING, limit=2)
+    assert counted[JobState.FAILED] == JobCount(jobs=2, of_today=2)
+    assert counted[JobState.RUNNING] == JobCount(jobs=1, of_today=0)
+    assert counted[JobState.CANCELLED] == JobCount(jobs=0, of_today=0)
+
+
+async def test_whoever_may_not_control_reads_why_there_is_no_stop(db: Database, agent: WebAgent) -> None:
+    job = await agent.room.claimed()
+    assert (await shown_without(jobs.show, db, job_id=job.job_id)).has(id=f"stop-{job.job_id}")
+    for handler in (jobs.show, jobs.row):
+        page = await shown_without(handler, db, Permission.RECORDING_CONTROL, job_id=job.job_id)
+        assert not page.has("a", data_dialog="", id=f"stop-{job.job_id}")
+    page = await shown_without(jobs.show, db, Permission.RECORDING_CONTROL, job_id=job.job_id)
+    assert "needs the permission recording:control" in page.one(id="job").text
 
 
 async def test_regions_and_rows_can_be_fetched_alone(visitor: httpx.AsyncClient, agent: WebAgent) -> None:

@@ -7,8 +7,10 @@ import pytest
 
 from protocol.ids import new_id
 from protocol.messages import ClaimedJob, GapReport
-from tests.integration.console import FRAGMENT, parsed, person
+from tests.integration.console import FRAGMENT, parsed, person, shown_without
 from tests.integration.web_room import Running, WebAgent, make_content
+from web.domain.access import Permission
+from web.pages import recordings
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio
@@ -213,6 +215,22 @@ async def test_peaks_and_live_sound_come_with_a_session(browser: httpx.AsyncClie
     sound = await browser.get(f"/recordings/{job.recording_id}/live?from_seconds=1")
     assert sound.headers["reelkeeper-start-seconds"] == "1.000000"
     assert sound.content.endswith(CONTENT.audio[4096 + 48_000 * 4 :])
+
+
+async def test_without_a_permission_its_controls_are_away_and_the_page_says_which(
+    db: Database, agent: WebAgent
+) -> None:
+    job = await agent.room.claimed()
+    control = await shown_without(recordings.show, db, Permission.RECORDING_CONTROL, recording_id=job.recording_id)
+    assert not control.has(id="stop")
+    assert not control.has(id="cancel")
+    assert "needs the permission recording:control" in control.one(id="head").text
+    playback = await shown_without(recordings.show, db, Permission.RECORDING_PLAYBACK, recording_id=job.recording_id)
+    assert playback.has(id="stop")
+    assert playback.one(class_="sound-facts").attributes["data-sound"] == "none"
+    assert "needs the permission recording:playback" in playback.one(id="timeline").text
+    row = await shown_without(recordings.row, db, Permission.RECORDING_PLAYBACK, recording_id=job.recording_id)
+    assert not row.has("a", class_="play")
 
 
 async def test_growing_recording_is_the_same_page(browser: httpx.AsyncClient, agent: WebAgent) -> None:

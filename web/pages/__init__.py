@@ -1,7 +1,7 @@
 """The console: one module a noun, one table of pages."""
 
 from web.pages import accounts, dashboard, jobs, nodes, preferences, record, recordings
-from web.pages.page import Page, get, post, stream
+from web.pages.page import Page, data, get, post, stream
 
 PAGES: list[Page] = [
     get("/welcome/{code}", accounts.welcome, is_open=True),
@@ -43,7 +43,7 @@ PAGES: list[Page] = [
     stream("/recordings/{recording_id:uuid}/live", recordings.live),
     stream("/recordings/{recording_id:uuid}/download", recordings.download),
     stream("/recordings/{recording_id:uuid}/waveform.dat", recordings.waveform),
-    stream("/recordings/{recording_id:uuid}/peaks", recordings.peaks),
+    data("/recordings/{recording_id:uuid}/peaks", recordings.peaks),
     stream("/recordings/{recording_id:uuid}/ledger", recordings.ledger),
     get("/jobs", jobs.index),
     get("/jobs/{job_id:uuid}", jobs.show),

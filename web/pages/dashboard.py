@@ -1,12 +1,14 @@
 """The dashboard: is everything that should be recording, recording, and is it good? Each panel refreshes alone."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeVar
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
 from web.domain.access import Permission
+from web.domain.errors import UnavailableError
 from web.domain.standing import NodeCard
 from web.rendering import render
 from web.services import standing
@@ -14,18 +16,23 @@ from web.services.controller import Controller
 from web.store import standing as stored_standing
 from web.store.database import Database
 
+_Panel = TypeVar("_Panel")
+
+_log = structlog.get_logger()
+
 
 async def show(request: Request) -> Response:
+    """A panel that cannot be read says so alone."""
     db = _db(request)
-    cards = await standing.node_cards(db, by=request.user)
-    concerns = await standing.concerns(db, by=request.user)
+    cards = await _read("nodes", standing.node_cards(db, by=request.user))
+    concerns = await _read("concerns", standing.concerns(db, by=request.user))
     context = {
         "here": "dashboard.show",
         "cards": cards,
-        **_now(cards),
+        **_now(cards or []),
         "concerns": concerns,
-        "verdict": standing.verdict(cards, concerns.total),
-        "last_day": await stored_standing.last_day(db, scope=request.user.scope),
+        "verdict": None if cards is None or concerns is None else standing.verdict(cards, concerns.total),
+        "last_day": await _read("last day", stored_standing.last_day(db, scope=request.user.scope)),
     }
     return render(request, "pages/dashboard/show.html", context)
 
@@ -61,6 +68,15 @@ async def nodes(request: Request) -> Response:
 async def last_day(request: Request) -> Response:
     found = await stored_standing.last_day(_db(request), scope=request.user.scope)
     return render(request, "partials/_last_day.html", {"last_day": found})
+
+
+async def _read(panel: str, reading: Awaitable[_Panel]) -> _Panel | None:
+    """None, and a line in the log, for what cannot be read now."""
+    try:
+        return await reading
+    except UnavailableError as fault:
+        _log.warning("a panel of the dashboard cannot be read", panel=panel, reason=str(fault))
+        return None
 
 
 def _now(cards: Sequence[NodeCard]) -> dict[str, Any]:

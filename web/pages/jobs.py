@@ -16,6 +16,7 @@ from web.store import job_cards, nodes
 from web.store import recordings as stored_recordings
 
 _PER_PAGE = 50
+_COUNT_LIMIT = 10_000
 _TILES = {
     "Active": JobState.RUNNING,
     "Queued": JobState.QUEUED,
@@ -37,13 +38,15 @@ async def index(request: Request) -> Response:
         "here": "jobs.index",
         "jobs": found[:_PER_PAGE],
         "older": found[_PER_PAGE - 1].id if len(found) > _PER_PAGE else None,
-        "counts": await job_cards.counts(db, scope=scope),
+        "counts": await job_cards.counts(db, scope=scope, limit=_COUNT_LIMIT + 1),
+        "count_limit": _COUNT_LIMIT,
         "tiles": _TILES,
         "states": states,
         "text": text,
         "node_id": node_id,
         "nodes": await nodes.by_name(db, scope=scope, seen_within=db.timeouts.node_not_seen),
         "query": query_string(request),
+        "before": before,
         "is_filtered": bool(states or text or node_id or before),
     }
     return render(request, "pages/jobs/index.html", context, fragment=block(request, "results", "tiles"))

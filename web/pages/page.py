@@ -35,21 +35,23 @@ class Page:
     handler: Handler
     is_open: bool = False
     """Also for people who have not signed in."""
-    is_stream: bool = False
-    """Its answer is not text that gets shorter by compression."""
+    is_part: bool = False
+    """What a page fetches for itself: it is never shown as a page."""
+    is_compressed: bool = True
+    """Whether its answer gets shorter by compression."""
 
     @property
     def name(self) -> str:
         return f"{self.handler.__module__.rpartition('.')[2]}.{self.handler.__name__}"
 
     def route(self) -> Route:
-        shorten = [] if self.is_stream else [Middleware(GZipMiddleware, minimum_size=1000)]
+        shorten = [Middleware(GZipMiddleware, minimum_size=500)] if self.is_compressed else []
         return Route(self.path, self._answer, methods=[self.method], name=self.name, middleware=shorten)
 
     async def _answer(self, request: Request) -> Response:
         try:
             request.scope["user"] = None if self.is_open else await signed_in(request)
-            if not self.is_open and not self.is_stream and not wants_fragment(request):
+            if not self.is_open and not self.is_part and not wants_fragment(request):
                 request.state.bar = await standing.bar(request.app.state.controller.db, by=request.user)
             return await self.handler(request)
         except ClientDisconnect:
@@ -69,8 +71,13 @@ def post(path: str, handler: Handler, *, is_open: bool = False) -> Page:
 
 
 def stream(path: str, handler: Handler) -> Page:
-    """Sound, or events: sent as it comes."""
-    return Page("GET", path, handler, is_stream=True)
+    """Sound, or a file: sent as it comes."""
+    return Page("GET", path, handler, is_part=True, is_compressed=False)
+
+
+def data(path: str, handler: Handler) -> Page:
+    """Numbers for a script."""
+    return Page("GET", path, handler, is_part=True)
 
 
 def own_path(text: str) -> str:

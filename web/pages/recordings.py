@@ -133,7 +133,8 @@ async def show(request: Request) -> Response:
     facts = None if cache_file is None else cache_file.facts
     job = await job_cards.get(db, recording.job_id, scope=scope)
     events = await health_events.latest(db, scope=scope, recording_id=recording.id, limit=_EVENTS_LIMIT)
-    sound = _sound(recording, cache_file)
+    may_play = Permission.RECORDING_PLAYBACK in request.user.permissions
+    sound = _sound(recording, cache_file) if may_play else "none"
     drawn = await _drawn(controller, cache_file) if sound != "none" else None
     length_seconds = _length_seconds(facts, drawn, job)
     context = {
@@ -143,7 +144,10 @@ async def show(request: Request) -> Response:
         "facts": facts,
         "job": job,
         "sound": sound,
-        "why_silent": _why_silent(recording, cache_file),
+        "is_cached": cache_file is not None and cache_file.state is CacheState.CACHED,
+        "why_silent": _why_silent(recording, cache_file)
+        if may_play
+        else f"Playing needs the permission {Permission.RECORDING_PLAYBACK}.",
         "profile": await profiles.get(db, recording.profile_id),
         "encoding": encoding_in_words(job),
         "channels": len(job.settings.channel_map),
