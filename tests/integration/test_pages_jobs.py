@@ -127,6 +127,19 @@ async def test_a_retry_is_another_attempt_that_both_pages_name(visitor: httpx.As
     assert not page.has("form", action=f"/recordings/{job.recording_id}/retry")
 
 
+async def test_a_refused_act_offers_no_link_that_would_lead_nowhere(
+    visitor: httpx.AsyncClient, agent: WebAgent
+) -> None:
+    job = await agent.room.claimed()
+    answer = await visitor.post(f"/recordings/{job.recording_id}/retry")
+    assert answer.status_code == 409
+    links = parsed(answer).one(class_="fault-page").all("a")
+    assert [link.attributes["href"] for link in links] == ["/"]
+    missing = "/jobs/00000000-0000-7000-8000-000000000000?a=1&b=2"
+    links = parsed(await visitor.get(missing)).one(class_="fault-page").all("a")
+    assert [link.attributes["href"] for link in links] == [missing, "/"]
+
+
 async def test_an_unknown_job_is_not_found(visitor: httpx.AsyncClient) -> None:
     answer = await visitor.get("/jobs/00000000-0000-7000-8000-000000000000")
     assert answer.status_code == 404
