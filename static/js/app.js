@@ -36,11 +36,14 @@
     if (opener && dialog && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
       event.preventDefault();
       htmx.ajax("GET", opener.getAttribute("href"), { target: "#dialog-body", swap: "innerHTML", source: opener }).then(() => {
+        const title = dialog.querySelector("h1, h2");
+        if (!title) return;
+        dialog.setAttribute("aria-label", title.textContent);
         if (!dialog.open) dialog.showModal();
         const first = dialog.querySelector("[autofocus]");
         first?.focus();
         first?.select?.();
-      });
+      }, () => {});  // htmx:sendError has said it
     }
     const closer = event.target.closest("[data-close]");
     if (closer && closer.closest("dialog")) {
@@ -54,30 +57,32 @@
     }
     const copier = event.target.closest("[data-copy]");
     if (copier) {
-      navigator.clipboard.writeText(copier.dataset.copy).then(() => announce("Copied"));
+      navigator.clipboard?.writeText(copier.dataset.copy).then(() => announce("Copied"));
     }
   });
   dialog?.addEventListener("close", () => byId("dialog-body").replaceChildren());
 
   const announce = (text) => { byId("announce").textContent = text; };
-  window.reelkeeper = { announce, asClock };
-
-  // ---- a second press within the first second is a slip of the hand ----
-
-  document.addEventListener("submit", (event) => {
-    const form = event.target;
-    if (form.dataset.sent && performance.now() - Number(form.dataset.sent) < 1000) event.preventDefault();
-    else form.dataset.sent = performance.now();
-  }, true);
-
-  // ---- what HTMX reports ----
-
   const complain = (text) => {
     const alert = byId("alert");
     if (!alert) return;
     alert.textContent = text;
     alert.hidden = false;
   };
+  window.reelkeeper = { announce, asClock, complain };
+
+  // ---- a second press within the first second is a slip of the hand ----
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.dataset.sent && performance.now() - Number(form.dataset.sent) < 1000) {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    } else form.dataset.sent = performance.now();
+  }, true);
+
+  // ---- what HTMX reports ----
+
   document.addEventListener("htmx:responseError", (event) => {
     const live = event.detail.requestConfig.triggeringEvent?.type === "live";
     if (!live) complain(new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html").body.textContent.trim() || "The controller refused this.");
@@ -87,6 +92,18 @@
   });
   document.addEventListener("htmx:afterSwap", (event) => event.target.querySelector("[data-focus]")?.focus());
   document.querySelector("[data-focus]")?.focus();
+
+  // ---- meters: their script comes with the first of them ----
+
+  const bringMeters = () => {
+    if (!document.querySelector("[data-meters]") || document.querySelector("script[data-of-meters]")) return;
+    const script = document.createElement("script");
+    script.src = document.body.dataset.metersScript;
+    script.dataset.ofMeters = "";
+    document.head.append(script);
+  };
+  bringMeters();
+  document.addEventListener("htmx:afterSettle", bringMeters);
 
   // ---- single keys ----
 

@@ -6,7 +6,7 @@
 // `resync`: then every such element fetches itself once, with those that lie within it. Each has an id.
 
 {
-  const QUIET_MS = 5000, TELL_AFTER_MS = 3000, SILENT_MS = 40000, ROW_MS = 50, WHOLE_MS = 300;
+  const QUIET_MS = 5000, TELL_AFTER_MS = 3000, SILENT_MS = 40000, ROW_MS = 50, WHOLE_MS = 300, REST_MS = 200, AGAIN_MS = 5000, METERS = 64;
   const NOUNS = ["recording", "job", "node", "health", "upload", "schedule", "settings", "audit"];
   const badge = document.getElementById("live");
   const address = document.body.dataset.live;
@@ -26,7 +26,7 @@
 
   const waiting = new Map();
   const isInUse = (element) =>
-    (element.contains(document.activeElement) && document.activeElement.matches("input, select, textarea, summary, [data-keep]")) ||
+    (element.contains(document.activeElement) && document.activeElement.matches("input, select, textarea, summary")) ||
     element.querySelector("details.menu[open], dialog[open], input:checked:not([data-plain])");
   const refresh = (element) => {
     waiting.delete(element);
@@ -36,10 +36,12 @@
     }
     if (!element.isConnected) return;
     if (isInUse(element)) {
+      if ("stale" in element.dataset) return;
       element.dataset.stale = "";
-      element.addEventListener("focusout", () => setTimeout(() => {
-        if (element.isConnected && "stale" in element.dataset) wake(element);
-      }, 200), { once: true });
+      element.addEventListener("focusout", () => {
+        delete element.dataset.stale;
+        wake(element, REST_MS);
+      }, { once: true });
       return;
     }
     delete element.dataset.stale;
@@ -48,6 +50,31 @@
   const wake = (element, ms = ROW_MS) => {
     if (!waiting.has(element)) waiting.set(element, setTimeout(refresh, ms, element));
   };
+  // HTMX gives the focus back to the element of the same id; here also to the link to the same place.
+  const held = new Map();
+  document.addEventListener("htmx:beforeSwap", ({ detail: { target } }) => {
+    const link = document.activeElement;
+    if (target.contains(link) && !link.id) held.set(target.id, link.getAttribute("href"));
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    for (const [id, href] of held) {
+      const same = href && document.querySelector(`#${CSS.escape(id)} a[href="${CSS.escape(href)}"]`);
+      if (same && document.activeElement === document.body) same.focus();
+    }
+    held.clear();
+  });
+
+  /** What could not be fetched shows that it is old, and is fetched again. */
+  const failed = ({ detail }) => {
+    const { elt: element, xhr, requestConfig } = detail;
+    if (requestConfig?.triggeringEvent?.type !== "live" || (xhr.status >= 400 && xhr.status < 500)) return;
+    element.dataset.stale = "";
+    setTimeout(() => {
+      delete element.dataset.stale;
+      if (element.isConnected) wake(element);
+    }, AGAIN_MS);
+  };
+  for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) document.addEventListener(name, failed);
   const tell = (noun, id) => {
     const found = (on) => document.querySelectorAll(`[data-live-on~="${CSS.escape(on)}"]`);
     const known = found(`${noun}:${id}`);
@@ -68,11 +95,17 @@
   };
   const isLost = () => {
     telling ??= setTimeout(() => say("reconnecting",
-      `Reconnecting… last update ${updatedAt ? updatedAt.toLocaleTimeString([], { hour12: false }) : "at load"}`), TELL_AFTER_MS);
+      `Reconnecting… last update ${updatedAt ? updatedAt.toLocaleTimeString([], { hour12: false, timeZone: document.body.dataset.zone || undefined }) : "at load"}`), TELL_AFTER_MS);
   };
+  const isInView = (element) => {
+    const { top, bottom } = element.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight;
+  };
+  /** The inputs whose levels are wanted: all, or those in view where a page has more than one stream may carry. */
   const watched = () => {
-    const ids = new Set([...document.querySelectorAll("[data-meters]")].map((element) => element.dataset.meters));
-    return [...ids].sort().join(",");
+    const banks = [...document.querySelectorAll("[data-meters]")], idsOf = (some) => [...new Set(some.map((bank) => bank.dataset.meters))];
+    const ids = idsOf(banks);
+    return (ids.length > METERS ? idsOf(banks.filter(isInView)).slice(0, METERS) : ids).sort().join(",");
   };
   const fullAddress = () => {
     const ids = watched();
@@ -90,6 +123,7 @@
       isLost();
       if (opened.readyState === EventSource.CLOSED) {
         shut();
+        document.querySelectorAll("#bar-counts").forEach((element) => wake(element));  // leads to the sign-in when the session has ended
         setTimeout(open, retry);
         retry = Math.min(retry * 2, 5000);
       }
@@ -125,6 +159,8 @@
       else closing ??= setTimeout(() => {
         closing = null;
         shut();
+        clearTimeout(telling);
+        telling = null;
         say("paused", "Paused");
       }, QUIET_MS);
     });

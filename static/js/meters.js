@@ -22,9 +22,17 @@
     return { row, canvas: row.children[1], says: row.children[2], rms: -Infinity, shown: -Infinity, peak: -Infinity, peakAt: 0, clipAt: -Infinity, toldAt: 0, writtenAt: 0 };
   };
 
+  const isSame = (one, other) => ["meters", "channels", "label"].every((name) => one[name] === other[name]);
   const find = () => {
     for (const bank of document.querySelectorAll("[data-meters]")) {
       if (banks.has(bank)) continue;
+      const before = [...banks.keys()].find((one) => !one.isConnected && isSame(one.dataset, bank.dataset));
+      if (before) {  // the page has fetched itself again: the needles stay where they are
+        bank.replaceChildren(...before.children);
+        banks.set(bank, banks.get(before));
+        banks.delete(before);
+        continue;
+      }
       bank.replaceChildren();
       const wanted = bank.dataset.channels ? bank.dataset.channels.split(" ").map(Number) : [0];
       banks.set(bank, { at: 0, channels: new Map(wanted.map((index) => [index, channelOf(bank, index)])) });

@@ -107,7 +107,8 @@
   const goOn = () => {
     pending = now();
     if ((retries += 1) > 5) { wants = false; say("The sound cannot be had now. Press play to try again."); tick(); return; }
-    setTimeout(() => { if (wants && pending !== null) begin(pending); }, RETRY_MS * retries);
+    clearTimeout(opening);
+    opening = setTimeout(() => { if (wants && pending !== null) begin(pending); }, RETRY_MS * retries);
   };
   audio.addEventListener("ended", () => {
     if (wants && (facts.growing || now() < total() - 1)) goOn();
@@ -303,7 +304,14 @@
     if (!form.dataset.act || event.defaultPrevented || !form.closest("dialog")) return;
     event.preventDefault();
     fetch(form.action, { method: "POST", headers: { "Content-Type": "application/x-www-form-urlencoded" } })
-      .then((answer) => (answer.ok ? form.closest("dialog").close() : form.submit()), () => form.submit());
+      .then((answer) => {
+        const isDone = answer.ok && new URL(answer.url).pathname === location.pathname;
+        if (isDone) form.closest("dialog").close();
+        else form.submit();
+      }, () => {
+        form.closest("dialog").close();
+        reelkeeper.complain("The controller does not answer, and nothing was stopped. Try again in a moment.");
+      });
   });
 
   audio.controls = false;

@@ -3,7 +3,7 @@
 // `reelkeeper.wave(parts)` draws; the player tells it what to show and hears where somebody pressed.
 
 {
-  const BIN_FRAMES = 512, LEVELS = 10, TILE_BINS = 1024, TILES_KEPT = 300, RULER = 20, SHORTEST_S = 1, GROW_MS = 1000;
+  const BIN_FRAMES = 512, LEVELS = 10, TILE_BINS = 1024, TILES_KEPT = 300, RULER = 20, SHORTEST_S = 1, GROW_MS = 1000, WIDEST_BIN_PX = 1.7;
   const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200, 86400];
   const framesIn = (level) => BIN_FRAMES * 4 ** level;
 
@@ -18,27 +18,34 @@
     const levelFor = () => {
       const framesPerPixel = (view.span * facts.rate) / Math.max(1, canvas.width);
       let level = 0;
-      while (level < LEVELS - 1 && framesIn(level + 1) <= framesPerPixel) level += 1;
+      while (level < LEVELS - 1 && framesIn(level + 1) <= framesPerPixel * WIDEST_BIN_PX) level += 1;
       return level;
     };
+    /** What a short tile lacks, and its last bin again: that one may have been still filling. */
     const fetchTile = async (level, index) => {
       const key = `${level}:${index}`;
       const held = tiles.get(key);
       if (held?.coming) return held.coming;
       const tile = held ?? { data: new Int8Array(0), bins: 0 };
-      const epoch = fetches;
+      const epoch = fetches, from = Math.max(0, tile.bins - 1);
       tile.coming = (async () => {
-        const answer = await fetch(`${facts.peaks}?level=${level}&start=${index * TILE_BINS}&count=${TILE_BINS}`);
-        if (!answer.ok || epoch !== fetches) return;
-        tile.data = new Int8Array(await answer.arrayBuffer());
-        tile.bins = Math.floor(tile.data.length / (2 * facts.channels));
+        const answer = await fetch(`${facts.peaks}?level=${level}&start=${index * TILE_BINS + from}&count=${TILE_BINS - from}`);
+        const drawn = answer.status === 200 && !answer.redirected && new Int8Array(await answer.arrayBuffer());
+        if (epoch !== fetches) return;
+        tile.failed = !drawn;
+        if (!drawn) return;
+        const stride = 2 * facts.channels, bins = from + Math.floor(drawn.length / stride);
+        const data = new Int8Array(bins * stride);
+        data.set(tile.data.subarray(0, from * stride));
+        data.set(drawn.subarray(0, (bins - from) * stride), from * stride);
+        [tile.data, tile.bins] = [data, bins];
         tile.whole = tile.bins === TILE_BINS;
         const frames = Number(answer.headers.get("Reelkeeper-Frames"));
         if (frames / facts.rate > known) {
           known = frames / facts.rate;
           onGrow(known);
         }
-      })().catch(() => {}).finally(() => { tile.coming = null; tile.at = performance.now(); later(); });
+      })().catch(() => { tile.failed = true; }).finally(() => { tile.coming = null; tile.at = performance.now(); later(); });
       tiles.delete(key);
       tiles.set(key, tile);
       while (tiles.size > TILES_KEPT) tiles.delete(tiles.keys().next().value);
@@ -46,8 +53,8 @@
     };
     const tileOf = (level, index) => {
       const tile = tiles.get(`${level}:${index}`);
-      const isShort = tile && facts.growing && !tile.whole && !tile.coming && performance.now() - tile.at > GROW_MS;
-      if (!tile || isShort) fetchTile(level, index);
+      const isLacking = tile && (tile.failed || (facts.growing && !tile.whole)) && !tile.coming && performance.now() - tile.at > GROW_MS;
+      if (!tile || isLacking) fetchTile(level, index);
       return tile;
     };
 

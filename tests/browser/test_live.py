@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.acceptance.demo import Demo
 from tests.acceptance.system import wait_for
@@ -158,3 +158,55 @@ def test_single_keys_lead_to_pages_and_can_be_switched_off(page: Page) -> None:
     keys.get_by_role("button", name="Close").click()
     page.keyboard.press("r")
     expect(page.get_by_role("dialog", name="Record")).not_to_be_visible()
+
+
+def test_a_dialog_that_is_refused_says_why_and_does_not_open(page: Page, complaints: Complaints) -> None:
+    complaints.expected |= {"403", "htmx:"}
+    page.goto("/jobs")
+    page.route("**/record", lambda route: route.fulfill(status=403, body="That needs the permission recording:create."))
+    page.get_by_role("link", name="Record", exact=True).first.click()
+    expect(page.get_by_role("alert")).to_have_text("That needs the permission recording:create.")
+    expect(page.locator("#dialog")).to_be_hidden()
+
+
+def test_a_part_that_could_not_be_fetched_is_marked_and_fetched_again(page: Page, complaints: Complaints) -> None:
+    complaints.expected |= {"503", "htmx:"}
+    refused: list[str] = []
+
+    def refuse_first(route: Route) -> None:
+        if refused:
+            route.continue_()
+        else:
+            refused.append(route.request.url)
+            route.fulfill(status=503, body="Later.")
+
+    page.route("**/dashboard/last-day", refuse_first)
+    page.goto("/")
+    day = page.locator("#day")
+    expect(day).to_have_attribute("data-stale", "")
+    with page.expect_response("**/dashboard/last-day") as again:
+        expect(day).not_to_have_attribute("data-stale", "", timeout=10_000)
+    assert again.value.ok
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_link_keeps_the_focus_while_its_part_of_the_page_is_fetched_again(page: Page) -> None:
+    page.goto("/")
+    live(page)
+    tile = page.locator("#day .tile", has_text="Failed")
+    tile.focus()
+    page.evaluate("() => { document.querySelector('#day .tiles').dataset.old = ''; htmx.trigger('#day', 'live'); }")
+    expect(page.locator("#day .tiles[data-old]")).to_have_count(0)
+    expect(tile).to_be_focused()
+
+
+def test_a_page_whose_session_has_ended_leads_to_the_sign_in(new_context: New, complaints: Complaints) -> None:
+    complaints.expected |= {"401", "/events"}
+    context = new_context()
+    context.add_init_script("Object.defineProperty(document, 'hidden', {value: true, configurable: true});")
+    page = context.new_page()
+    page.goto("/jobs")
+    expect(page.locator("#live")).to_have_attribute("data-state", "paused")
+    context.clear_cookies()
+    page.evaluate(HIDE.replace("HIDDEN", "false"))
+    page.wait_for_url("**/sign-in?next=/jobs")
