@@ -21,6 +21,7 @@ async def test_without_jobs_the_page_offers_to_record(visitor: httpx.AsyncClient
     empty = page.one(class_="empty")
     assert empty.one("a", class_="record").attributes["href"] == "/record"
     assert [tile.one("b").text for tile in page.all("a", class_="tile")] == ["0"] * 5
+    assert not page.has("a", class_="failed")  # red says that something failed
 
 
 async def test_jobs_are_listed_with_their_state_in_words_and_what_can_be_done(
