@@ -151,8 +151,9 @@ class Lame(Database):
 async def test_a_panel_that_cannot_be_read_says_so_alone(
     db: Database, agent: WebAgent, failing: str, regions: set[str]
 ) -> None:
-    async with Lame(db.url, db.timeouts) as lame:
-        lame.failing = failing
+    lame = Lame(db.url, db.timeouts)
+    lame.failing = failing
+    async with lame:
         page = await shown_without(dashboard.show, lame)
     for region in ("verdict", "now", "attention", "nodes", "day"):
         assert ("cannot be read" in page.one(id=region).text) == (region in regions), region
