@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -154,5 +155,13 @@ def test_wheel_holds_everything(demo: Demo, tmp_path: Path) -> None:
         text=True,
     ).stdout
     assert str(root) not in where
-    assert "Reelkeeper runs" in httpx.get(f"{demo.url}/").text
+    page = httpx.get(f"{demo.url}/sign-in").text
+    assets = set(re.findall(r"/static/[^\"#]+", page))
+    assert {path.rpartition("/")[2].partition("?")[0] for path in assets} >= {
+        "htmx.min.js",
+        "reelkeeper.css",
+        "live.js",
+    }
+    for path in (*assets, "/static/vendor/icons.svg"):
+        assert httpx.get(demo.url + path).is_success, path
     demo.wait_state(demo.record("speech", duration_ms=2000), "completed")
