@@ -35,7 +35,7 @@
     const opener = event.target.closest("[data-dialog]");
     if (opener && dialog && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
       event.preventDefault();
-      htmx.ajax("GET", opener.getAttribute("href"), { target: "#dialog-body", swap: "innerHTML", source: opener }).then(() => {
+      htmx.ajax("GET", opener.getAttribute("href"), { target: "#dialog-body", swap: "innerHTML", source: "#dialog-body" }).then(() => {
         const title = dialog.querySelector("h1, h2");
         if (!title) return;
         dialog.setAttribute("aria-label", title.textContent);

@@ -35,6 +35,7 @@
       return;
     }
     if (!element.isConnected) return;
+    if (element.matches(":active")) return wake(element, REST_MS);  // a press that loses its element is no click
     if (isInUse(element)) {
       if ("stale" in element.dataset) return;
       element.dataset.stale = "";
@@ -52,7 +53,13 @@
   };
   // HTMX gives the focus back to the element of the same id; here also to the link to the same place.
   const held = new Map();
-  document.addEventListener("htmx:beforeSwap", ({ detail: { target } }) => {
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    const { target } = detail;
+    if (detail.requestConfig.triggeringEvent?.type === "live" && target.matches(":active")) {
+      detail.shouldSwap = false;
+      wake(target, REST_MS);
+      return;
+    }
     const link = document.activeElement;
     if (target.contains(link) && !link.id) held.set(target.id, link.getAttribute("href"));
   });

@@ -19,7 +19,7 @@
     row.setAttribute("aria-label", bank.dataset.label ? `${bank.dataset.label}, ${name.toLowerCase()}` : name);
     for (const [key, value] of [["valuemin", FLOOR_DB], ["valuemax", 0], ["valuenow", FLOOR_DB], ["valuetext", "no signal yet"]]) row.setAttribute(`aria-${key}`, value);
     bank.append(row);
-    return { row, canvas: row.children[1], says: row.children[2], rms: -Infinity, shown: -Infinity, peak: -Infinity, peakAt: 0, clipAt: -Infinity, toldAt: 0, writtenAt: 0 };
+    return { row, canvas: row.children[1], says: row.children[2], rms: -Infinity, loudest: -Infinity, shown: -Infinity, peak: -Infinity, peakAt: 0, clipAt: -Infinity, toldAt: 0, writtenAt: 0 };
   };
 
   const isSame = (one, other) => ["meters", "channels", "label"].every((name) => one[name] === other[name]);
@@ -51,6 +51,7 @@
         const heard = channels[index];
         if (!heard) continue;
         meter.rms = heard.rms ?? -Infinity;
+        meter.loudest = Math.max(meter.loudest, meter.rms);
         const peak = heard.peak ?? -Infinity;
         if (peak >= meter.peak || now - meter.peakAt > HOLD_MS) { meter.peak = peak; meter.peakAt = now; }
         if (peak >= CLIP_DB) meter.clipAt = now;
@@ -108,8 +109,9 @@
     meter.toldAt = now;
     meter.wasSilent = silent;
     const clipped = now - meter.clipAt < TELL_MS;
-    meter.row.setAttribute("aria-valuenow", Math.max(FLOOR_DB, Math.round(silent ? FLOOR_DB : meter.rms)));
-    meter.row.setAttribute("aria-valuetext", silent ? "no signal yet" : inWords(meter.rms, clipped));
+    meter.row.setAttribute("aria-valuenow", Math.max(FLOOR_DB, Math.round(silent ? FLOOR_DB : meter.loudest)));
+    meter.row.setAttribute("aria-valuetext", silent ? "no signal yet" : inWords(meter.loudest, clipped));
+    meter.loudest = meter.rms;
   };
 
   find();
