@@ -8,10 +8,9 @@ from starlette.responses import RedirectResponse, Response
 from web.domain.errors import InvalidError, LinkSpentError
 from web.domain.people import SignedIn
 from web.forms import read_form
-from web.pages.page import own_path
+from web.pages.page import controller_of, own_path
 from web.rendering import render, see_other
 from web.services import accounts
-from web.services.controller import Controller
 from web.sessions import drop_session, keep_session, session_token, signed_in_user
 
 
@@ -19,7 +18,7 @@ async def welcome(request: Request) -> Response:
     """What a one-time link leads to. Looking at it does not use it."""
     code = request.path_params["code"]
     try:
-        await accounts.require_good_code(_controller(request).db, code)
+        await accounts.require_good_code(controller_of(request).db, code)
     except LinkSpentError as spent:
         return _welcome(request, code, str(spent), HTTPStatus.GONE)
     return _welcome(request, code, None, HTTPStatus.OK)
@@ -29,7 +28,7 @@ async def accept_welcome(request: Request) -> Response:
     """Uses the link: this browser is signed in."""
     code = request.path_params["code"]
     try:
-        begun = await accounts.spend_code(_controller(request).db, code)
+        begun = await accounts.spend_code(controller_of(request).db, code)
     except LinkSpentError as spent:
         return _welcome(request, code, str(spent), HTTPStatus.GONE)
     return await _signed_in(request, see_other(request, "dashboard.show"), begun)
@@ -41,7 +40,7 @@ async def sign_in_form(request: Request) -> Response:
 
 
 async def sign_in(request: Request) -> Response:
-    controller, form = _controller(request), await read_form(request)
+    controller, form = controller_of(request), await read_form(request)
     name, wanted = form.get("name"), own_path(form.get("next", "/"))
     try:
         begun = await accounts.sign_in(controller.db, controller.passwords, name, form.raw("password"))
@@ -63,7 +62,7 @@ async def show(request: Request) -> Response:
 
 
 async def set_password(request: Request) -> Response:
-    controller, form = _controller(request), await read_form(request)
+    controller, form = controller_of(request), await read_form(request)
     token = session_token(request) or ""
     try:
         begun = await accounts.set_password(
@@ -99,13 +98,8 @@ async def _signed_in(request: Request, response: Response, begun: SignedIn) -> R
 async def _end_session(request: Request) -> None:
     token = session_token(request)
     if token is not None:
-        await accounts.sign_out(_controller(request).db, token)
+        await accounts.sign_out(controller_of(request).db, token)
 
 
 def _welcome(request: Request, code: str, fault: str | None, status: HTTPStatus) -> Response:
     return render(request, "pages/accounts/welcome.html", {"code": code, "fault": fault}, status=status)
-
-
-def _controller(request: Request) -> Controller:
-    controller: Controller = request.app.state.controller
-    return controller

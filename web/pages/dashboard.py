@@ -10,9 +10,9 @@ from starlette.responses import Response
 from web.domain.access import Permission
 from web.domain.errors import UnavailableError
 from web.domain.standing import NodeCard
+from web.pages.page import controller_of
 from web.rendering import render
 from web.services import standing
-from web.services.controller import Controller
 from web.store import standing as stored_standing
 from web.store.database import Database
 
@@ -89,5 +89,4 @@ def _now(cards: Sequence[NodeCard]) -> dict[str, Any]:
 def _db(request: Request) -> Database:
     """Of the controller, for whoever may see recordings."""
     request.user.require(Permission.RECORDING_READ)
-    controller: Controller = request.app.state.controller
-    return controller.db
+    return controller_of(request).db

@@ -9,9 +9,9 @@ from protocol.messages import Mp3Encoding
 from web.domain.access import Permission
 from web.domain.jobs import Job
 from web.domain.states import JobState
+from web.pages.page import controller_of
 from web.pages.queries import block, choices, identifier, query_string
 from web.rendering import render
-from web.services.controller import Controller
 from web.store import job_cards, nodes
 from web.store import recordings as stored_recordings
 
@@ -28,7 +28,7 @@ _TILES = {
 
 async def index(request: Request) -> Response:
     request.user.require(Permission.RECORDING_READ)
-    db, scope = _controller(request).db, request.user.scope
+    db, scope = controller_of(request).db, request.user.scope
     states, node_id = choices(request, "state", JobState), identifier(request, "node")
     text, before = request.query_params.get("q", "").strip(), identifier(request, "before")
     found = await job_cards.latest(
@@ -58,7 +58,7 @@ async def row(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
-    db, scope, job = _controller(request).db, request.user.scope, await _job(request)
+    db, scope, job = controller_of(request).db, request.user.scope, await _job(request)
     context = {
         "here": "jobs.index",
         "job": job,
@@ -86,11 +86,6 @@ def encoding_in_words(job: Job) -> str:
 
 async def _job(request: Request) -> Job:
     job_id: UUID = request.path_params["job_id"]
-    job = await job_cards.get(_controller(request).db, job_id, scope=request.user.scope)
+    job = await job_cards.get(controller_of(request).db, job_id, scope=request.user.scope)
     request.user.require(Permission.RECORDING_READ, of=job)
     return job
-
-
-def _controller(request: Request) -> Controller:
-    controller: Controller = request.app.state.controller
-    return controller

@@ -14,9 +14,9 @@ from web.domain.errors import InvalidError, NotFoundError
 from web.domain.nodes import Interface
 from web.domain.standing import NodeCard
 from web.forms import Form, faults_of, read_form
+from web.pages.page import controller_of
 from web.rendering import render, see_other
 from web.services import nodes, standing
-from web.services.controller import Controller
 from web.store import health_events, job_cards
 from web.store import nodes as stored_nodes
 
@@ -25,7 +25,7 @@ _ROWS = 10
 
 async def index(request: Request) -> Response:
     request.user.require(Permission.NODE_READ)
-    cards = await standing.node_cards(_controller(request).db, by=request.user)
+    cards = await standing.node_cards(controller_of(request).db, by=request.user)
     return render(request, "pages/nodes/index.html", {"here": "nodes.index", "cards": cards})
 
 
@@ -52,7 +52,7 @@ async def set_capacity(request: Request) -> Response:
     text = (await read_form(request)).get("capacity")
     try:
         capacity = int(text) if text.isascii() and text.isdigit() else 0
-        await nodes.set_capacity(_controller(request).db, _id(request), capacity, by=request.user)
+        await nodes.set_capacity(controller_of(request).db, _id(request), capacity, by=request.user)
     except InvalidError as refused:
         return await _node(request, {"capacity": str(refused)}, {"capacity": text})
     return _done(request)
@@ -63,7 +63,7 @@ async def set_capture_format(request: Request) -> Response:
     sent, interface = await read_form(request), await _interface(request)
     try:
         capture = None if sent.has("follow", "default") else _capture(sent)
-        await nodes.set_capture_format(_controller(request).db, _id(request), interface.ref, capture, by=request.user)
+        await nodes.set_capture_format(controller_of(request).db, _id(request), interface.ref, capture, by=request.user)
     except ValidationError as refused:
         return await _node(request, _named(interface, faults_of(refused)), _named(interface, dict(sent.fields)))
     except InvalidError as refused:
@@ -74,7 +74,7 @@ async def set_capture_format(request: Request) -> Response:
 
 async def prefer(request: Request) -> Response:
     interface = await _interface(request)
-    await nodes.prefer_interface(_controller(request).db, _id(request), interface.ref, by=request.user)
+    await nodes.prefer_interface(controller_of(request).db, _id(request), interface.ref, by=request.user)
     return _done(request)
 
 
@@ -95,12 +95,12 @@ async def _node(
 
 async def _card(request: Request) -> NodeCard:
     request.user.require(Permission.NODE_READ)
-    return await standing.node_card(_controller(request).db, _id(request), by=request.user)
+    return await standing.node_card(controller_of(request).db, _id(request), by=request.user)
 
 
 async def _work(request: Request) -> dict[str, Any]:
     request.user.require(Permission.NODE_READ)
-    db, scope, node_id = _controller(request).db, request.user.scope, _id(request)
+    db, scope, node_id = controller_of(request).db, request.user.scope, _id(request)
     return {
         "node_id": node_id,
         "jobs": await job_cards.latest(db, scope=scope, node_id=node_id, limit=_ROWS),
@@ -110,7 +110,7 @@ async def _work(request: Request) -> dict[str, Any]:
 
 async def _interface(request: Request) -> Interface:
     interface_id: UUID = request.path_params["interface_id"]
-    all_of_node = await stored_nodes.interfaces_of(_controller(request).db, _id(request), scope=request.user.scope)
+    all_of_node = await stored_nodes.interfaces_of(controller_of(request).db, _id(request), scope=request.user.scope)
     for interface in all_of_node:
         if interface.id == interface_id:
             return interface
@@ -136,8 +136,3 @@ def _done(request: Request) -> Response:
 def _id(request: Request) -> UUID:
     node_id: UUID = request.path_params["node_id"]
     return node_id
-
-
-def _controller(request: Request) -> Controller:
-    controller: Controller = request.app.state.controller
-    return controller

@@ -19,6 +19,7 @@ from web.errors import status_and_code
 from web.htmx import go_to, wants_fragment
 from web.rendering import render
 from web.services import standing
+from web.services.controller import Controller
 from web.sessions import signed_in
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -52,7 +53,7 @@ class Page:
         try:
             request.scope["user"] = None if self.is_open else await signed_in(request)
             if not self.is_open and not self.is_part and not wants_fragment(request):
-                request.state.bar = await standing.bar(request.app.state.controller.db, by=request.user)
+                request.state.bar = await standing.bar(controller_of(request).db, by=request.user)
             return await self.handler(request)
         except ClientDisconnect:
             return Response(status_code=HTTPStatus.BAD_REQUEST)
@@ -78,6 +79,11 @@ def stream(path: str, handler: Handler) -> Page:
 def data(path: str, handler: Handler) -> Page:
     """Numbers for a script."""
     return Page("GET", path, handler, is_part=True)
+
+
+def controller_of(request: Request) -> Controller:
+    controller: Controller = request.app.state.controller
+    return controller
 
 
 def own_path(text: str) -> str:

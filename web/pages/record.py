@@ -23,9 +23,9 @@ from web.domain.space import bytes_per_second, seconds_left, usual_kbps
 from web.domain.standing import NodeCard
 from web.forms import Form, faults_of, read_form
 from web.htmx import go_to, wants_fragment
+from web.pages.page import controller_of
 from web.rendering import render, see_other, viewer_of
 from web.services import profiles, recordings, standing
-from web.services.controller import Controller
 
 _MODES: tuple[ChannelMode, ...] = get_args(ChannelMode)
 _LABELS = (("duration_ms", "duration_hours"), ("node_id", "node"))
@@ -147,7 +147,7 @@ async def start(request: Request) -> Response:
         try:
             return _started(
                 request,
-                await recordings.start_recording(_controller(request).db, _wanted(asked), by=request.user),
+                await recordings.start_recording(controller_of(request).db, _wanted(asked), by=request.user),
             )
         except ValidationError as refused:
             faults = faults_of(refused, _LABELS)
@@ -167,7 +167,7 @@ async def start(request: Request) -> Response:
 async def _form(
     request: Request, sent: Form, faults: dict[str, str] | None = None, recording_id: UUID | None = None
 ) -> Response:
-    cards = await standing.node_cards(_controller(request).db, by=request.user)
+    cards = await standing.node_cards(controller_of(request).db, by=request.user)
     asked = await _asked(request, sent, cards)
     context: dict[str, Any] = {
         "here": "record.form",
@@ -187,7 +187,7 @@ async def _form(
 
 async def _asked(request: Request, sent: Form, cards: list[NodeCard] | None = None) -> Asked | None:
     """None while there is no node."""
-    db = _controller(request).db
+    db = controller_of(request).db
     cards = await standing.node_cards(db, by=request.user) if cards is None else cards
     chosen = next((card for card in cards if str(card.node.id) == sent.get("node")), None)
     likeliest = sorted(cards, key=lambda card: (not card.node.is_seen, _is_full(card), not card.present))
@@ -280,8 +280,3 @@ def _started(request: Request, recording: Recording) -> Response:
     if wants_fragment(request):
         return go_to(str(request.app.url_path_for("recordings.show", recording_id=recording.id)))
     return see_other(request, "recordings.show", recording_id=recording.id)
-
-
-def _controller(request: Request) -> Controller:
-    controller: Controller = request.app.state.controller
-    return controller

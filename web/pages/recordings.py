@@ -18,6 +18,7 @@ from web.domain.recordings import Recording
 from web.domain.states import CacheState, RecordingState
 from web.media import recordings as media
 from web.pages.jobs import encoding_in_words
+from web.pages.page import controller_of
 from web.pages.queries import block, choices, identifier, query_string, written_query
 from web.rendering import render, see_other
 from web.services import recordings
@@ -67,7 +68,7 @@ class Chip:
 
 async def index(request: Request) -> Response:
     request.user.require(Permission.RECORDING_READ)
-    db, scope, asked = _controller(request).db, request.user.scope, _listing(request)
+    db, scope, asked = controller_of(request).db, request.user.scope, _listing(request)
     found = await stored_recordings.latest(
         db,
         scope=scope,
@@ -108,7 +109,7 @@ async def news(request: Request) -> Response:
     request.user.require(Permission.RECORDING_READ)
     asked, after = _listing(request), identifier(request, "after")
     count = await stored_recordings.count(
-        _controller(request).db,
+        controller_of(request).db,
         scope=request.user.scope,
         limit=_COUNT_LIMIT,
         after=after,
@@ -127,7 +128,7 @@ async def row(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
-    controller, scope, recording = _controller(request), request.user.scope, await _recording(request)
+    controller, scope, recording = controller_of(request), request.user.scope, await _recording(request)
     db = controller.db
     cache_file = await cache_files.current_of(db, recording.id, scope=scope)
     facts = None if cache_file is None else cache_file.facts
@@ -174,7 +175,7 @@ async def stop_form(request: Request) -> Response:
 
 
 async def stop(request: Request) -> Response:
-    recording = await recordings.stop_recording(_controller(request).db, _id(request), by=request.user)
+    recording = await recordings.stop_recording(controller_of(request).db, _id(request), by=request.user)
     return see_other(request, "recordings.show", recording_id=recording.id)
 
 
@@ -183,12 +184,12 @@ async def cancel_form(request: Request) -> Response:
 
 
 async def cancel(request: Request) -> Response:
-    recording = await recordings.cancel_recording(_controller(request).db, _id(request), by=request.user)
+    recording = await recordings.cancel_recording(controller_of(request).db, _id(request), by=request.user)
     return see_other(request, "recordings.show", recording_id=recording.id)
 
 
 async def retry(request: Request) -> Response:
-    recording = await retry_recording(_controller(request).db, _id(request), by=request.user)
+    recording = await retry_recording(controller_of(request).db, _id(request), by=request.user)
     return see_other(request, "recordings.show", recording_id=recording.id)
 
 
@@ -196,13 +197,13 @@ async def retry(request: Request) -> Response:
 
 
 async def audio(request: Request) -> Response:
-    return await media.played(_controller(request), _id(request), by=request.user)
+    return await media.played(controller_of(request), _id(request), by=request.user)
 
 
 async def live(request: Request) -> Response:
     """The sound from a moment on, also while it grows."""
     from_seconds, until = _seconds(request, "from_seconds"), partial(signed_out, request)
-    return await media.listened(_controller(request), _id(request), from_seconds, by=request.user, until=until)
+    return await media.listened(controller_of(request), _id(request), from_seconds, by=request.user, until=until)
 
 
 async def peaks(request: Request) -> Response:
@@ -211,21 +212,21 @@ async def peaks(request: Request) -> Response:
     start_bin = _number(request, "start", _LAST_BIN)
     bins = _number(request, "count", TILE_LIMIT_BINS) or 1
     try:
-        return await media.peaks(_controller(request), _id(request), level, start_bin, bins, by=request.user)
+        return await media.peaks(controller_of(request), _id(request), level, start_bin, bins, by=request.user)
     except NotCachedError:
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
 async def download(request: Request) -> Response:
-    return await media.downloaded(_controller(request), _id(request), by=request.user)
+    return await media.downloaded(controller_of(request), _id(request), by=request.user)
 
 
 async def waveform(request: Request) -> Response:
-    return await media.waveform(_controller(request), _id(request), by=request.user)
+    return await media.waveform(controller_of(request), _id(request), by=request.user)
 
 
 async def ledger(request: Request) -> Response:
-    return await media.ledger(_controller(request), _id(request), by=request.user)
+    return await media.ledger(controller_of(request), _id(request), by=request.user)
 
 
 def _listing(request: Request) -> Listing:
@@ -336,7 +337,7 @@ async def _ask(request: Request, act: str) -> Response:
 
 
 async def _recording(request: Request) -> Recording:
-    recording = await stored_recordings.get(_controller(request).db, _id(request), scope=request.user.scope)
+    recording = await stored_recordings.get(controller_of(request).db, _id(request), scope=request.user.scope)
     request.user.require(Permission.RECORDING_READ, of=recording)
     return recording
 
@@ -344,8 +345,3 @@ async def _recording(request: Request) -> Recording:
 def _id(request: Request) -> UUID:
     recording_id: UUID = request.path_params["recording_id"]
     return recording_id
-
-
-def _controller(request: Request) -> Controller:
-    controller: Controller = request.app.state.controller
-    return controller
