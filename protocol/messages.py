@@ -59,6 +59,10 @@ class EndReason(StrEnum):
     NODE_STOPPED = "node stopped"
     CAPTURE_DIED = "capture died"
     CANCELLED = "cancelled"
+    LENGTH_LIMIT = "length limit"
+    SIZE_LIMIT = "size limit"
+    IDLE_LIMIT = "idle limit"
+    DISK_FULL = "disk full"
 
 
 # ---- what is recorded ----
@@ -112,6 +116,17 @@ Encoding = Annotated[WavEncoding | FlacEncoding | Mp3Encoding, Field(discriminat
 """How the rendition is made."""
 
 
+class Limits(Message):
+    """What ends a recording by itself, as a valid file that names the limit (C13). None: no such limit."""
+
+    length_ms: Annotated[int, Field(ge=1)] | None = None
+    """Gaps counted: the timeline stays true."""
+    size_bytes: Annotated[int, Field(ge=64 * 1024)] | None = None
+    """Of the rendition, head and all."""
+    idle_ms: Annotated[int, Field(ge=1)] | None = None
+    """Of silence without a break."""
+
+
 class JobSettings(Message):
     """Pinned into a job when it is made; later edits do not change it (J1)."""
 
@@ -121,6 +136,9 @@ class JobSettings(Message):
     """Rows of gains: one row an output, one gain a captured channel."""
     encoding: Encoding
     minimum_bytes: Bytes = 128
+    limits: Limits = Limits()
+    preroll_ms: Milliseconds = 0
+    """An ad-hoc start reaches back so far from its press, as far as the interface was armed (S5)."""
     starts_at: datetime | None = None
     """Also the name of the instant that neighbours share."""
     ends_at: datetime | None = None
@@ -158,6 +176,15 @@ class EnrolAnswer(Message):
     token: str
 
 
+class ArmedInterface(Message):
+    """An interface that is captured before anybody starts a recording, so that a start can reach back (S5)."""
+
+    interface: InterfaceRef
+    capture: CaptureFormat
+    preroll_ms: Annotated[int, Field(ge=1, le=3_600_000)]
+    """At least so much is kept, and no more than a segment besides."""
+
+
 class RunRequest(Message):
     previous_run: Annotated[int, Field(ge=0)]
     """The run this agent had last, 0 at first; a higher one in the database means a clone."""
@@ -170,6 +197,8 @@ class RunAnswer(Message):
     node_run: int
     jobs: list[ClaimedJob]
     """The live leases, which now belong to this run."""
+    armed: list[ArmedInterface] = Field(default_factory=list)
+    """All of them; the agent remembers them while the controller is away."""
 
 
 class InterfaceReport(Message):
@@ -182,12 +211,26 @@ class InterfaceReport(Message):
     default_capture: CaptureFormat
 
 
+class SpoolReport(Message):
+    """One folder that takes are written to, in the order in which they are filled."""
+
+    path: Name
+    free_bytes: Bytes
+    total_bytes: Bytes
+    standing: Literal["usable", "full", "failing"]
+    """`full`: no start is accepted for want of room; `failing`: it cannot be written for another reason."""
+
+
 class Inventory(Message):
     node_run: int
     version: Name
     interfaces: list[InterfaceReport]
+    spools: Annotated[list[SpoolReport], Field(max_length=8)] = Field(default_factory=list)
     spool_free_bytes: Bytes
+    """Of all usable spools together."""
     spool_total_bytes: Bytes
+    disk_seconds_left: Annotated[int, Field(ge=0)] | None = None
+    """At the rate at which recordings fill it now, as measured; None when nothing does."""
     utc_ns: int
 
 
@@ -240,6 +283,8 @@ class HeartbeatAnswer(Message):
     change_no: int
     watched: list[InterfaceRef] = Field(default_factory=list)
     """As in `WakeAnswer`."""
+    armed: list[ArmedInterface] = Field(default_factory=list)
+    """As in `RunAnswer`. A change of it raises the node's `change_no`."""
 
 
 # ---- content ----
@@ -304,6 +349,8 @@ class ChannelLevel(Message):
 
     peak_dbfs: float | None
     rms_dbfs: float | None
+    clipped_frames: Frames = 0
+    """Frames at full scale that stand in a run: overload, not a lone peak."""
 
 
 class RecordingFacts(Message):
@@ -324,6 +371,8 @@ class RecordingFacts(Message):
     clock_pairs: list[ClockPairReport]
     segments: list[SegmentReport]
     levels: list[ChannelLevel]
+    integrated_lufs: float | None = None
+    """R 128 of the rendition; None when nothing is above the gate, or when it was not measured."""
     end_reason: EndReason
 
 
@@ -356,11 +405,19 @@ class FinishRequest(Message):
 
 
 class EventReport(Message):
+    """Something that happened, or a condition that lasts. A condition is told when it begins and again, under the same
+    id, when it is over; a controller that hears only the second misses nothing."""
+
     id: UUID
     kind: Annotated[str, Field(pattern=r"^[a-z_]+$", max_length=60)]
     severity: Literal["info", "warning", "critical"]
     message: Annotated[str, Field(min_length=1, max_length=1000)]
     age_ms: Milliseconds
+    """Since it happened, or began."""
+    lasts: bool = False
+    """A condition that is not over yet."""
+    ended_age_ms: Milliseconds | None = None
+    """Since a condition was over."""
     job_id: UUID | None = None
     interface: InterfaceRef | None = None
 
