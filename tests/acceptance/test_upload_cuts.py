@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.acceptance.cutting_proxy import CuttingProxy
+from reelkeeper.faultkit.proxy import Proxy, Rule
 from tests.acceptance.system import System, breaks_of, counter_of, free_port, wait_for
 
 RATE = 48_000
@@ -14,11 +14,11 @@ def test_upload_cut_fifty_times_sends_nothing_twice_but_what_was_cut(
     start_system: Callable[..., System], tmp_path: Path
 ) -> None:
     port = free_port()
-    proxy = CuttingProxy(target=port, seed=7, cuts_left=CUTS)
-    try:
+    with Proxy(port, seed=7) as proxy:
+        proxy.obey(Rule("cut", method="PUT", path="/audio", times=CUTS))
         system = start_system(port=port, agent_url=f"http://127.0.0.1:{proxy.port}", scale=0.1)
         recording = system.record()
-        wait_for("all cuts", lambda: proxy.cuts_left == 0, 120)
+        wait_for("all cuts", lambda: proxy.rules_left == 0, 120)
         system.stop_recording(recording)
         system.wait_state(recording, "completed", 60)
         checksum = system.wait_checksum(recording)
@@ -33,5 +33,3 @@ def test_upload_cut_fifty_times_sends_nothing_twice_but_what_was_cut(
         twice = sum(append.passed for append in proxy.appends) - file.stat().st_size
         assert twice <= sum(append.passed for append in proxy.appends if append.was_cut)
         print(f"{CUTS} cuts, {file.stat().st_size} bytes, {twice} sent twice")
-    finally:
-        proxy.close()

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from protocol.timeouts import Timeouts
+from reelkeeper.faultkit import proxy as proxies
+from reelkeeper.faultkit.proxy import Proxy
 from tests.acceptance.conftest import start_system  # noqa: F401
-from tests.acceptance.cutting_proxy import CuttingProxy
-from tests.acceptance.system import System, breaks_of, counter_of, free_port, wait_for
+from reelkeeper.faultkit.sound import breaks_of, counter_of
+from reelkeeper.faultkit.system import System, free_port, wait_for
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -23,10 +25,9 @@ LEASE_AND_GRACE = T.lease + T.grace_capturing + T.rescue_period
 
 
 @pytest.fixture
-def proxy() -> Iterator[CuttingProxy]:
-    made = CuttingProxy(target=free_port(), seed=1)
-    yield made
-    made.close()
+def proxy() -> Iterator[Proxy]:
+    with Proxy(free_port(), seed=1) as made:
+        yield made
 
 
 def whole(system: System, recording: str, folder: Path) -> int:
@@ -72,16 +73,16 @@ def test_controller_away_and_back_completes_as_if_nothing_had_been(
 
 def test_partition_beyond_lease_and_grace_fails_the_job_and_everything_stays_on_the_node_as_owed(
     start_system: Start,  # noqa: F811
-    proxy: CuttingProxy,
+    proxy: Proxy,
 ) -> None:
     system = start_system(port=proxy.target, agent_url=f"http://127.0.0.1:{proxy.port}")
     recording = system.record()
     system.wait_capturing(recording, RATE)
-    proxy.is_cut = True
+    proxy.become(proxies.CUT)
     system.wait_state(recording, "failed", LEASE_AND_GRACE + 30)
     assert system.job_of(recording)["reason"] == "contact_lost"
     assert system.request("GET", f"/recordings/{recording}/download").status_code == 409
-    proxy.is_cut = False
+    proxy.become(proxies.PASS)
     wait_for("the job to be owed", lambda: system.spooled_job(recording).get("owed"), 60)
     numbers = counter_of(system.job_folder(recording) / "audio")
     assert breaks_of(numbers) == []
@@ -90,15 +91,15 @@ def test_partition_beyond_lease_and_grace_fails_the_job_and_everything_stays_on_
 
 def test_network_away_for_two_leases_changes_nothing(
     start_system: Start,  # noqa: F811
-    proxy: CuttingProxy,
+    proxy: Proxy,
     tmp_path: Path,
 ) -> None:
     system = start_system(port=proxy.target, agent_url=f"http://127.0.0.1:{proxy.port}")
     recording = system.record()
     system.wait_capturing(recording, RATE)
-    proxy.is_cut = True
+    proxy.become(proxies.CUT)
     time.sleep(2 * T.lease)
-    proxy.is_cut = False
+    proxy.become(proxies.PASS)
     frames = system.job_of(recording)["frames"]
     system.wait_capturing(recording, frames + 2 * T.lease * RATE, 90)
     system.stop_recording(recording)

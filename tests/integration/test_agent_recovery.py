@@ -14,7 +14,6 @@ from agent.daemon import EXIT_SUPERSEDED, stop_owners
 from agent.files import write_model
 from agent.states import Instant, Stage
 from protocol.messages import EndReason, Origin, Wish
-from tests.acceptance.cutting_proxy import CuttingProxy
 from tests.agent_room import (
     AgentRoom,
     assert_nothing_is_missing,
@@ -448,25 +447,6 @@ def test_agent_that_starts_without_a_controller_keeps_capturing(place: Place) ->
     sealed = controller.wait_until("seal", lambda: controller.sealed(job), seconds=20)
     assert len(sealed.facts.gaps) == 1
     assert len(counter_values(sealed.parts["audio"])) == sealed.facts.frames
-
-
-def test_upload_cut_fifty_times_resumes_and_sends_only_the_cuts_again(place: Place) -> None:
-    controller, room = place
-    proxy = CuttingProxy(controller.port, seed=7, cuts_left=0)
-    agent = room.start_agent(url=f"http://127.0.0.1:{proxy.port}")
-    job = controller.add_job(job_settings("counter-32"))
-    controller.wait_for_audio(job, 3_000_000)
-    proxy.cuts_left = 50
-    wait_for("fifty cuts", lambda: proxy.cuts_left == 0, seconds=60)
-    controller.wish(job, Wish.STOP)
-    sealed = controller.wait_until("seal", lambda: controller.sealed(job), seconds=20)
-    proxy.close()
-    assert sum(append.was_cut for append in proxy.appends) == 50
-    passed = sum(append.passed for append in proxy.appends)
-    audio_bytes = len(sealed.parts["audio"])
-    assert audio_bytes == 4096 + sealed.facts.frames * 128
-    assert audio_bytes <= passed < audio_bytes + 50 * 65_536
-    assert agent.poll() is None
 
 
 def test_damaged_upload_is_never_sealed_and_goes_again(place: Place) -> None:

@@ -1,0 +1,1 @@
+"""Breaks a running Reelkeeper on purpose, and judges what is left."""
