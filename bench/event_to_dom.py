@@ -19,7 +19,7 @@ from playwright.sync_api import Page, sync_playwright
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.measure import at_most, report
-from tests.acceptance.system import System, wait_for
+from reelkeeper.faultkit.system import System, wait_for
 
 NODES = 20
 OTHER_PAGES = 3

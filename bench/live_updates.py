@@ -25,7 +25,7 @@ import httpx
 import uvloop
 
 from bench.measure import at_most, report
-from tests.acceptance.system import System, rss_bytes
+from reelkeeper.faultkit.system import System, rss_bytes
 from web.settings import ControllerSettings
 from web.store.embedded import EmbeddedPostgres
 

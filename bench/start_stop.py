@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.measure import at_most, report
 from core_rs import Take
-from tests.acceptance.system import System, running, wait_for
+from reelkeeper.faultkit.system import System, running, wait_for
 
 RATE = 48_000
 HELD_SECONDS = 1.0

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import measure
 from core_rs import Take, TakeWriter
+from reelkeeper.faultkit.system import System, running, wait_for
 from tests import profiles
-from tests.acceptance.system import System, running, wait_for
 
 ROOT = Path(__file__).parents[1]
 INTERFACE = "speech"

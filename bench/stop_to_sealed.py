@@ -14,7 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.acceptance.system import System, breaks_of, counter_of, rss_bytes, running
+from reelkeeper.faultkit.sound import breaks_of, counter_of
+from reelkeeper.faultkit.system import System, rss_bytes, running
 
 RESULTS = Path(__file__).parent / "results"
 

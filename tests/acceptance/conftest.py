@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.system import System, running
+from reelkeeper.faultkit.system import System, running
 
 
 @pytest.fixture

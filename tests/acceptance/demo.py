@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.acceptance.system import System, is_alive, wait_for
+from reelkeeper.faultkit.system import System, is_alive, wait_for
 
 
 @dataclass

@@ -15,8 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from reelkeeper.faultkit.sound import breaks_of, counter_of
+from reelkeeper.faultkit.system import free_port, wait_for
 from tests.acceptance.demo import Demo
-from tests.acceptance.system import breaks_of, counter_of, free_port, wait_for
 
 RATE = 48_000
 

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from reelkeeper.faultkit.sound import breaks_of, counter_of
+from reelkeeper.faultkit.system import System, is_alive, wait_for
 from tests import profiles
-from tests.acceptance.system import System, breaks_of, counter_of, is_alive, wait_for
 
 pytestmark = pytest.mark.first_reliable_recording_baseline
 
@@ -199,7 +200,7 @@ def test_postgres_killed_in_the_middle_loses_nothing(start_system: Start, tmp_pa
     postmaster = system.postmaster()
     os.kill(postmaster, signal.SIGKILL)
     wait_for("the database to be started again", lambda: _other_postmaster(system, postmaster), 30)
-    wait_for("the controller to answer again", system._ready, 30)
+    wait_for("the controller to answer again", system.is_ready, 30)
     frames = system.job_of(recording)["frames"]
     system.wait_capturing(recording, frames + 2 * RATE, 40)
     system.stop_recording(recording)

@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.system import Json, System, breaks_of, counter_of, wait_for
+from reelkeeper.faultkit.sound import breaks_of, counter_of
+from reelkeeper.faultkit.system import Json, System, wait_for
 
 pytestmark = pytest.mark.first_reliable_recording_baseline
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reelkeeper.faultkit.proxy import Proxy, Rule
-from tests.acceptance.system import System, breaks_of, counter_of, free_port, wait_for
+from reelkeeper.faultkit.sound import breaks_of, counter_of
+from reelkeeper.faultkit.system import System, free_port, wait_for
 
 RATE = 48_000
 CUTS = 50

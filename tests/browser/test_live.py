@@ -11,8 +11,8 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
+from reelkeeper.faultkit.system import wait_for
 from tests.acceptance.demo import Demo
-from tests.acceptance.system import wait_for
 from tests.browser.conftest import Complaints
 
 New = Callable[..., BrowserContext]

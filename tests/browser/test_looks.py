@@ -8,8 +8,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, Response
 
+from reelkeeper.faultkit.system import wait_for
 from tests.acceptance.demo import Demo
-from tests.acceptance.system import wait_for
 
 New = Callable[..., BrowserContext]
 STATIC = Path(__file__).parents[2] / "static"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from reelkeeper.faultkit.system import wait_for
 from tests import profiles
 from tests.acceptance.demo import Demo
-from tests.acceptance.system import wait_for
 
 New = Callable[..., BrowserContext]
 

@@ -12,9 +12,9 @@ import pytest
 from protocol.timeouts import Timeouts
 from reelkeeper.faultkit import proxy as proxies
 from reelkeeper.faultkit.proxy import Proxy
-from tests.acceptance.conftest import start_system  # noqa: F401
 from reelkeeper.faultkit.sound import breaks_of, counter_of
 from reelkeeper.faultkit.system import System, free_port, wait_for
+from tests.acceptance.conftest import start_system  # noqa: F401
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 

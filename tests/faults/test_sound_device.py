@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from reelkeeper.faultkit.sound import breaks_of, counter_of
+from reelkeeper.faultkit.system import System, wait_for
 from tests import profiles
 from tests.acceptance.conftest import start_system  # noqa: F401
-from tests.acceptance.system import System, breaks_of, counter_of, wait_for
 from tests.pulse_rig import PulseRig, pulse_rig
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]

@@ -81,8 +81,9 @@ def test_loops_of_the_agent_do_not_import_one_another(loop: str) -> None:
 
 
 def test_only_the_store_touches_tables_and_sql() -> None:
+    """The fault kit judges what stands in the database, so it reads that by itself, past the code that it judges."""
     for path in modules():
-        if not lies_in(module_name(path), {"web.store"}):
+        if not lies_in(module_name(path), {"web.store", "reelkeeper.faultkit.database"}):
             found = {name for name in imports(path) if lies_in(name, {"piccolo", "asyncpg", "web.store.tables"})}
             assert not found, f"{module_name(path)} imports {sorted(found)}"
 

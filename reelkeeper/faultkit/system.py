@@ -11,29 +11,40 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
-import numpy as np
-import soundfile
-from numpy.typing import NDArray
 
-from tests import profiles
+from agent.settings import child_environment
+from protocol.timeouts import Timeouts
 
 T = TypeVar("T")
 Json = dict[str, Any]
 
+WAV_PROFILE = UUID("00000000-0000-7000-8000-000000000001")
+"""The built-in profile that keeps what was captured."""
+
+
+class UnexpectedError(AssertionError):
+    """The system answered, or ended, as it must not."""
+
+
+class TooLateError(UnexpectedError):
+    """Something did not come true within its bound."""
+
 
 def wait_for(what: str, probe: Callable[[], T | None], seconds: float = 30.0) -> T:
-    """Asks until the answer is true; the bound is a failure, never a pass."""
+    """Asks until the answer is true; the bound is a failure, never a pass. Raises TooLateError."""
     end = time.monotonic() + seconds
     while True:
         answer = probe()
         if answer:
             return answer
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        if time.monotonic() > end:
+            raise TooLateError(f"waited {seconds} s for {what}")
         time.sleep(0.05)
 
 
@@ -47,8 +58,12 @@ def free_port() -> int:
 def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def is_gone(pid: int) -> bool:
+    return not is_alive(pid)
 
 
 def rss_bytes(pid: int) -> int:
@@ -67,6 +82,13 @@ class System:
     """Where the agent finds the controller; through a proxy, say."""
     sound: dict[str, str] | None = None
     """Where the agent finds a sound server. None: it hears nothing of this machine."""
+    node_home: Path | None = None
+    """Where the agent lives, when that is another disk than the controller's."""
+    log_folder: Path | None = None
+    more_environment: dict[str, str] = field(default_factory=dict)
+    """What every process is told besides."""
+    agent_environment: dict[str, str] = field(default_factory=dict)
+    """What the agent alone is told besides."""
 
     controller: subprocess.Popen[bytes] | None = None
     agent: subprocess.Popen[bytes] | None = None
@@ -80,39 +102,54 @@ class System:
 
     @property
     def run_folder(self) -> Path:
-        return self.home / "run"
+        return (self.log_folder.parent if self.log_folder else self.home) / "run"
 
-    def environment(self) -> dict[str, str]:
+    @property
+    def node_folder(self) -> Path:
+        """The agent's spool."""
+        return (self.node_home or self.home) / "node"
+
+    @property
+    def timeouts(self) -> Timeouts:
+        return Timeouts().scaled(self.scale)
+
+    def environment(self, command: str = "") -> dict[str, str]:
+        is_agent = command == "agent"
+        home = self.node_home if is_agent and self.node_home else self.home
         return {
-            **{name: value for name, value in os.environ.items() if not name.startswith("REELKEEPER_")},
-            "REELKEEPER_HOME": str(self.home),
+            **child_environment(),
+            "REELKEEPER_HOME": str(home),
             "REELKEEPER_RUN_FOLDER": str(self.run_folder),
             "REELKEEPER_PORT": str(self.port),
             "REELKEEPER_CONTROLLER_URL": self.agent_url or self.url,
             "REELKEEPER_TIME_SCALE": str(self.scale),
             "REELKEEPER_PORTAUDIO": str(self.sound is not None),
             **(self.sound or {}),
+            **self.more_environment,
+            **(self.agent_environment if is_agent else {}),
         }
 
     def run(self, *arguments: str) -> str:
         """One command to its end; its output."""
         done = subprocess.run(
             [sys.executable, "-m", "reelkeeper", *arguments],
-            env=self.environment(),
+            env=self.environment(arguments[0]),
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
-        assert done.returncode == 0, f"{arguments} ended with {done.returncode}: {done.stderr}"
+        if done.returncode != 0:
+            raise UnexpectedError(f"{arguments} ended with {done.returncode}: {done.stderr}")
         return done.stdout.strip()
 
-    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
-        (self.home / "log").mkdir(parents=True, exist_ok=True)
-        with (self.home / "log" / f"test-{arguments[0]}.log").open("ab") as output:
+    def spawn(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        log = self._log_file(arguments[0])
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
             return subprocess.Popen(
                 [sys.executable, "-m", "reelkeeper", *arguments],
-                env=self.environment(),
+                env={**self.environment(arguments[0]), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -127,11 +164,12 @@ class System:
 
     def start_controller(self) -> None:
         self.controller = self.spawn("controller")
-        wait_for("the controller to be ready", self._ready, 60)
+        wait_for("the controller to be ready", self.is_ready, 60)
 
-    def _ready(self) -> bool:
-        assert self.controller is not None
-        assert self.controller.poll() is None, f"the controller ended: {self.log_of('controller')[-2000:]}"
+    def is_ready(self) -> bool:
+        """Whether the controller answers. Raises UnexpectedError once it has ended."""
+        if self.controller is None or self.controller.poll() is not None:
+            raise UnexpectedError(f"the controller ended: {self.log_of('controller')[-2000:]}")
         with contextlib.suppress(httpx.TransportError):
             return httpx.get(f"{self.url}/readyz", timeout=5).is_success
         return False
@@ -145,19 +183,30 @@ class System:
     def _reported_after(self, before: str | None) -> Callable[[], bool]:
         def reported() -> bool:
             node = self.node()
-            assert self.agent is not None
-            assert self.agent.poll() is None, f"the agent ended: {self.log_of('agent')[-2000:]}"
+            if self.agent is None or self.agent.poll() is not None:
+                raise UnexpectedError(f"the agent ended: {self.log_of('agent')[-2000:]}")
             return node["last_seen_at"] != before and bool(node["interfaces"])
 
         return reported
 
     def log_of(self, name: str) -> str:
-        return (self.home / "log" / f"test-{name}.log").read_text(errors="replace")
+        return self._log_file(name).read_text(errors="replace")
+
+    def _log_file(self, name: str) -> Path:
+        return (self.log_folder or self.home / "log") / f"test-{name}.log"
 
     def owners(self) -> list[int]:
         """The live capture processes of the node."""
-        states = [json.loads(file.read_text()) for file in self.run_folder.glob("*/state.json")]
-        return [state["process"]["pid"] for state in states if is_alive(state["process"]["pid"])]
+        return [state["process"]["pid"] for state in self.owner_states() if is_alive(state["process"]["pid"])]
+
+    def owner_states(self) -> list[Json]:
+        """What owners, living or dead, wrote of themselves."""
+        found = []
+        for file in sorted(self.run_folder.glob("owner-*/state.json")):
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                state = json.loads(file.read_text())
+                found.append({**state, "folder": str(file.parent)})
+        return found
 
     def renderers(self) -> list[int]:
         """The live renderers of the node; the folder of their job stands in their arguments."""
@@ -166,7 +215,7 @@ class System:
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):
                     words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                    if "agent.renderer" in words and any(word.startswith(str(self.home)) for word in words):
+                    if "agent.renderer" in words and any(word.startswith(str(self.node_folder)) for word in words):
                         found.append(int(entry.name))
         return [pid for pid in found if is_alive(pid)]
 
@@ -180,6 +229,7 @@ class System:
         """Ends everything that this system started, whatever state it is in."""
         for process in (self.agent, self.controller):
             if process and process.poll() is None:
+                process.send_signal(signal.SIGCONT)
                 process.send_signal(signal.SIGTERM)
         for pid in [*self.renderers(), *self.owners()]:
             with contextlib.suppress(ProcessLookupError):
@@ -192,37 +242,31 @@ class System:
                     process.kill()
                     process.wait()
         for pid in [*self.renderers(), *self.owners()]:
-            with contextlib.suppress(AssertionError):
-                wait_for("an owner to end", lambda pid=pid: not is_alive(pid), 8)
+            with contextlib.suppress(TooLateError):
+                wait_for("an owner to end", partial(is_gone, pid), 8)
             if is_alive(pid):
                 os.kill(pid, signal.SIGKILL)
         for file in self.home.rglob("postmaster.pid"):
-            with contextlib.suppress(ProcessLookupError, ValueError, IndexError):
+            with contextlib.suppress(ProcessLookupError, ValueError, IndexError, FileNotFoundError):
                 os.kill(int(file.read_text().split()[0]), signal.SIGQUIT)
 
     # ---- the API ----
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
-        return httpx.request(method, f"{self.url}/api/v1{path}", headers=headers, timeout=60, **options)
+        return httpx.request(method, f"{self.url}/api/v1{path}", headers=headers, **{"timeout": 60, **options})
 
     def get(self, path: str) -> Json:
-        answer = self.request("GET", path)
-        assert answer.is_success, answer.text
-        body: Json = answer.json()
-        return body
+        return _body(self.request("GET", path))
 
     def post(self, path: str, body: Json | None = None) -> Json:
-        answer = self.request("POST", path, json=body)
-        assert answer.is_success, answer.text
-        made: Json = answer.json()
-        return made
+        return _body(self.request("POST", path, json=body))
 
     def node(self) -> Json:
         nodes: list[Json] = self.get("/nodes")["items"]
         return self.get(f"/nodes/{nodes[0]['id']}")
 
-    def start_request(self, interface: str = "counter", profile: UUID = profiles.WAV, **more: Any) -> Json:
+    def start_request(self, interface: str = "counter", profile: UUID = WAV_PROFILE, **more: Any) -> Json:
         """In WAV unless another profile is named: only that brings a counter back number by number."""
         return {
             "id": str(uuid.uuid4()),
@@ -256,17 +300,20 @@ class System:
         self.post(f"/recordings/{identifier}/stop")
 
     def wait_state(self, identifier: str, state: str, seconds: float = 30) -> Json:
+        """Raises UnexpectedError as soon as it ended otherwise."""
+
         def reached() -> Json | None:
             found = self.recording(identifier)
-            ended = found["state"] in {"completed", "failed", "cancelled"}
-            assert not ended or found["state"] == state, f"{identifier} ended {found['state']}: {found}"
+            if found["state"] in {"completed", "failed", "cancelled"} - {state}:
+                raise UnexpectedError(f"{identifier} ended {found['state']}: {found}")
             return found if found["state"] == state else None
 
         try:
             return wait_for(f"{identifier} to be {state}", reached, seconds)
-        except AssertionError as late:
-            logs = "".join(file.read_text(errors="replace")[-3000:] for file in (self.home / "log").glob("*.log"))
-            raise AssertionError(f"{late}\n{self.job_of(identifier)}\n{logs}") from late
+        except UnexpectedError as late:
+            folder = self._log_file("agent").parent
+            logs = "".join(file.read_text(errors="replace")[-3000:] for file in folder.glob("*.log"))
+            raise UnexpectedError(f"{late}\n{self.job_of(identifier)}\n{logs}") from late
 
     def wait_checksum(self, identifier: str, seconds: float = 30) -> str:
         checksum: str = wait_for(
@@ -280,7 +327,8 @@ class System:
             httpx.stream("GET", f"{self.url}/api/v1/recordings/{identifier}/download", headers=headers) as answer,
             to.open("wb") as file,
         ):
-            assert answer.status_code == 200
+            if answer.status_code != 200:
+                raise UnexpectedError(f"the download of {identifier} is answered with {answer.status_code}")
             for block in answer.iter_bytes():
                 file.write(block)
         return to
@@ -289,10 +337,10 @@ class System:
         return self.get(f"/recordings/{identifier}/ledger")
 
     def job_folder(self, identifier: str) -> Path:
-        for file in (self.home / "node" / "jobs").glob("*/job.json"):
+        for file in (self.node_folder / "jobs").glob("*/job.json"):
             if identifier in file.read_text():
                 return file.parent
-        raise AssertionError(f"no job folder of {identifier}")
+        raise UnexpectedError(f"no job folder of {identifier}")
 
     def spooled_job(self, identifier: str) -> Json:
         found: Json = json.loads((self.job_folder(identifier) / "job.json").read_text())
@@ -308,18 +356,8 @@ def running(system: System) -> Iterator[System]:
         system.stop()
 
 
-# ---- judging what came out ----
-
-
-def counter_of(path: Path) -> NDArray[np.int64]:
-    """The frame numbers that a recording of `counter` carries; silence reads 0."""
-    pcm, rate = soundfile.read(path, dtype="int16", always_2d=True)
-    assert rate == 48_000
-    unsigned = pcm.astype(np.uint16).astype(np.int64)
-    joined: NDArray[np.int64] = unsigned[:, 0] | unsigned[:, 1] << 16
-    return joined
-
-
-def breaks_of(numbers: NDArray[np.int64]) -> list[int]:
-    """The positions after which the next number is not the successor."""
-    return [int(at) for at in np.flatnonzero(np.diff(numbers) != 1)]
+def _body(answer: httpx.Response) -> Json:
+    if not answer.is_success:
+        raise UnexpectedError(f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}")
+    body: Json = answer.json()
+    return body
