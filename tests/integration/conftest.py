@@ -40,7 +40,7 @@ class Server:
         return self._embedded.url(role, database)
 
     def make(self, name: str, template: str = _TEMPLATE) -> None:
-        self._do(self._run_sql(f"CREATE DATABASE {name} OWNER owner TEMPLATE {template}"))
+        self._do(self._run_sql(f"CREATE DATABASE {name} OWNER owner TEMPLATE {template} STRATEGY FILE_COPY"))
 
     def drop(self, name: str) -> None:
         self._do(self._run_sql(f"DROP DATABASE {name} WITH (FORCE)"))
