@@ -1,141 +1,206 @@
-"""Kills writers of takes, or cuts the power of their disk, at random instants: nothing acknowledged may be lost.
+"""Kills what writes a store, or cuts the power of its disk, at random instants: nothing acknowledged may be lost.
 
-One interpreter without threads forks a child for every kill: it begins or resumes a take, pushes a counter as fast as
-the disk allows and says what it was told is durable.
+An interpreter without threads forks a child for every round; the child works on the store and says what it was told is
+durable. Then comes the kill, or the power cut, and another child looks at what is left, as an agent or a controller
+that starts again. The next round goes on with that.
 
-`python -m tests.faults.kill_campaign FOLDER KILLS SEED [IMAGE]`: with the image of a file system, which is mounted at
-the folder, its power is cut before each kill: whatever was not synced is gone.
+`python -m tests.faults.kill_campaign STORE ROUNDS SEED [--power] [--results FILE]`: stores are in `STORES`. Prints what
+it counted as JSON. Rounds run in batches of 100 on fresh disks; with a file of results, finished batches are kept there
+and not run again, so that a long campaign can be stopped and taken up.
 """
 
-import fcntl
 import json
 import os
 import random
 import select
 import signal
-import struct
-import subprocess
 import sys
+import tempfile
 import time
+import traceback
+from argparse import ArgumentParser
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, Protocol
 
-from core_rs import AudioError, PcmFormat, Take, TakeWriter, counter_pcm
+from reelkeeper.faultkit.volume import Cut, PowerVolume, power_volume
+from tests.faults.store_cache import CacheStore
+from tests.faults.store_spool import SpoolStore
+from tests.faults.store_takes import PacedTakes, PushedTakes
 
-RATE = 48_000
-FRAME_NS = 1_000_000_000 / RATE
-BLOCK_FRAMES = 960
-FLUSH_MS = 20
-KILLS_PER_TAKE = 10
-FS_IOC_SHUTDOWN = 0x8004587D
-WITHOUT_JOURNAL = 2
-FORMAT = PcmFormat(2, RATE, "s16")
+BATCH_ROUNDS = 100
+
+Known = dict[str, Any]
+"""What must be there, and under `counts` and `most` what was seen so far; JSON."""
+Tell = Callable[[Any], None]
+
+
+class Store(Protocol):
+    """A store and how it is worked on. Everything is done in processes of its own."""
+
+    seconds: tuple[float, float]
+    """The least and the longest life of a child."""
+
+    def prepare(self, home: Path) -> None:
+        """Makes what the work needs, beside the disk."""
+
+    def work(self, disk: Path, known: Known, rng: random.Random, tell: Tell) -> None:
+        """Works until it is killed, or the power goes."""
+
+    def check(self, disk: Path, known: Known, told: list[Any]) -> Known:
+        """Raises AssertionError when something is missing that `known` or `told` promise."""
+
+
+STORES: dict[str, Store] = {
+    "takes": PushedTakes(),
+    "paced": PacedTakes(),
+    "spool": SpoolStore(),
+    "cache": CacheStore(),
+}
 
 
 def main() -> None:
-    home, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    image = Path(sys.argv[4]) if len(sys.argv) > 4 else None
+    parser = ArgumentParser()
+    parser.add_argument("store", choices=STORES)
+    parser.add_argument("rounds", type=int)
+    parser.add_argument("seed", type=int)
+    parser.add_argument("--power", action="store_true")
+    parser.add_argument("--results", type=Path)
+    wanted = parser.parse_args()
+    done = [json.loads(line) for line in wanted.results.read_text().splitlines()] if _exists(wanted.results) else []
+    started = time.monotonic()
+    for batch in range(len(done), -(-wanted.rounds // BATCH_ROUNDS)):
+        rounds = min(BATCH_ROUNDS, wanted.rounds - batch * BATCH_ROUNDS)
+        done.append(run_batch(STORES[wanted.store], rounds, f"{wanted.seed}/{batch}", with_power=wanted.power))
+        if wanted.results:
+            with wanted.results.open("a") as file:
+                file.write(json.dumps(done[-1]) + "\n")
+    print(json.dumps({**total(done), "seconds": round(time.monotonic() - started, 1)}))
+
+
+def run_batch(store: Store, rounds: int, seed: str, *, with_power: bool) -> Known:
+    """So many rounds on a fresh disk; what was counted. Exits with a sentence when something was lost."""
     rng = random.Random(seed)
-    durable_frames = gaps = 0
-    for turn in range(kills):
-        folder = home / f"take-{turn // KILLS_PER_TAKE}"
-        if turn % KILLS_PER_TAKE:
-            gaps += 1
-        if image:
-            mount(image, home)
-        acknowledged = kill_one(folder, rng.uniform(0.002, 0.13), cut_power_of=home if image else None)
-        if image:
-            subprocess.run(["umount", home], check=True)
-            mount(image, home)
-        durable_frames += check(folder, acknowledged)
-        if image:
-            subprocess.run(["umount", home], check=True)
-    print(json.dumps({"kills": kills, "durable_frames": durable_frames, "resumes": gaps}))
+    known: Known = {}
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="campaign-")))
+        volume = stack.enter_context(power_volume(home)) if with_power else None
+        disk = volume.path if volume else home / "disk"
+        disk.mkdir(exist_ok=True)
+        _in_a_child(lambda: store.prepare(home))
+        for turn in range(rounds):
+            told = broken_off(store, disk, known, rng, volume)
+            if volume:
+                volume.restart()
+            known = _checked(store, disk, known, told, f"round {turn} of seed {seed}")
+        if volume:
+            volume.check()
+    counts = {"rounds": rounds, **known.get("counts", {})}
+    return {"seed": seed, "counts": counts, "most": known.get("most", {})}
 
 
-def mount(image: Path, at: Path) -> None:
-    subprocess.run(["mount", "-o", "loop", image, at], check=True)
-
-
-def cut_power(mounted: Path) -> None:
-    """Lets a file system forget what was not synced and refuse everything from here on; its journal is not written."""
-    folder = os.open(mounted, os.O_RDONLY)
-    fcntl.ioctl(folder, FS_IOC_SHUTDOWN, struct.pack("I", WITHOUT_JOURNAL))
-    os.close(folder)
-
-
-def kill_one(folder: Path, after_seconds: float, cut_power_of: Path | None = None) -> int:
-    """The last frame that the child reported durable before it was killed."""
+def broken_off(store: Store, disk: Path, known: Known, rng: random.Random, volume: PowerVolume | None) -> list[Any]:
+    """What the child said before its end."""
+    life, seed, cut = rng.uniform(*store.seconds), rng.random(), rng.choice(list(Cut))
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
-        capture(folder, writer)
+        _work(store, disk, known, random.Random(seed), writer, is_power_cut=volume is not None)
     os.close(writer)
-    select.select([], [], [], after_seconds)
-    if cut_power_of:
-        cut_power(cut_power_of)
+    said, deadline = b"", time.monotonic() + life
+    while (left := deadline - time.monotonic()) > 0 and select.select([reader], [], [], left)[0]:
+        part = os.read(reader, 1 << 16)
+        if not part:
+            break
+        said += part
+    if volume:
+        volume.cut_power(cut)
     os.kill(child, signal.SIGKILL)
-    said = b""
     while part := os.read(reader, 1 << 16):
         said += part
     os.close(reader)
-    os.waitpid(child, 0)
-    words = said[: len(said) // 8 * 8]
-    return int.from_bytes(words[-8:], "little")
+    _, status = os.waitpid(child, 0)
+    if os.waitstatus_to_exitcode(status) == 1:
+        sys.exit(f"the child of seed {seed} failed by itself")
+    return [json.loads(line) for line in said.split(b"\n")[:-1]]
 
 
-def capture(folder: Path, tell: int) -> None:
-    """Never returns. Frame n of the take is counter n + 1, so silence is only ever a gap."""
+def total(batches: list[Known]) -> Known:
+    """Sums of the counts, and the most of what is largest, over batches."""
+    counts: dict[str, int] = {}
+    most: dict[str, float] = {}
+    for batch in batches:
+        for name, value in batch["counts"].items():
+            counts[name] = counts.get(name, 0) + value
+        for name, value in batch["most"].items():
+            most[name] = max(most.get(name, value), value)
+    return {**counts, **most}
+
+
+def _work(store: Store, disk: Path, known: Known, rng: random.Random, writer: int, *, is_power_cut: bool) -> None:
+    """Never returns. Exit code 1: the work itself failed, which only a power cut excuses."""
     try:
-        frame = 0
-        if (folder / "ledger").exists():
-            frame = Take.open(folder).durable_frame + RATE
-            writer = TakeWriter.resume(folder, cause="owner_died", flush_interval_ms=FLUSH_MS, segment_seconds=1)
-            frame = frame if writer.next_frame else 0
-        else:
-            writer = TakeWriter.create(folder, FORMAT, facts="{}", flush_interval_ms=FLUSH_MS, segment_seconds=1)
-        told = 0
-        while True:
-            if frame - told < 2 * RATE:
-                assert writer.push(counter_pcm(frame + 1, BLOCK_FRAMES), round(frame * FRAME_NS)) == BLOCK_FRAMES
-                frame += BLOCK_FRAMES
-                assert writer.next_frame == frame
-            else:
-                time.sleep(0.001)
-            if writer.durable_frame > told:
-                told = writer.durable_frame
-                os.write(tell, told.to_bytes(8, "little"))
+        store.work(disk, known, rng, lambda said: _tell(writer, said))
     except BaseException as fault:
-        print(f"{folder}: {fault!r}", file=sys.stderr, flush=True)
-    os._exit(1)
+        if not (is_power_cut and _is_of_a_dead_disk(fault)):
+            traceback.print_exc()
+            os._exit(1)
+    os._exit(2)
 
 
-def check(folder: Path, acknowledged: int) -> int:
-    """The durable frames of the take as it lies there; exits with a sentence when one is missing."""
+def _is_of_a_dead_disk(fault: BaseException) -> bool:
+    """Whether the power was cut, and this is what the work met then."""
+    seen: BaseException | None = fault
+    while seen is not None:
+        if isinstance(seen, OSError):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def _tell(writer: int, said: Any) -> None:
+    os.write(writer, json.dumps(said).encode() + b"\n")
+
+
+def _checked(store: Store, disk: Path, known: Known, told: list[Any], where: str) -> Known:
     try:
-        take = Take.open(folder)
-    except (OSError, AudioError) as fault:
-        if acknowledged == 0:
-            # Killed before the first entry was durable: an owner begins another take.
-            for file in folder.glob("*"):
-                file.unlink()
-            if folder.exists():
-                folder.rmdir()
-            return 0
-        sys.exit(f"{folder} had {acknowledged} frames: {fault}")
-    durable = take.durable_frame
-    if durable < acknowledged:
-        sys.exit(f"{folder}: {acknowledged} frames were acknowledged, {durable} are there")
-    expected = bytearray(counter_pcm(1, durable))
-    for gap in take.gaps:
-        expected[gap.start_frame * 4 : (gap.start_frame + gap.frames) * 4] = bytes(gap.frames * 4)
-    if take.read(0, durable) != expected:
-        sys.exit(f"{folder}: frames below {durable} are not what was pushed")
-    tears = {(tear.path, tear.byte) for tear in take.tears}
-    faults = [fault for fault in take.verify() if not any(f"{p} at byte {b}:" in fault for p, b in tears)]
-    if faults:
-        sys.exit(f"{folder}: {faults}")
-    return durable
+        found: Known = _in_a_child(lambda: store.check(disk, known, told))
+    except ChildError as fault:
+        sys.exit(f"{where}: {fault}\nthe last words: {told[-5:]}")
+    return found
+
+
+class ChildError(Exception):
+    """What went wrong in a child."""
+
+
+def _in_a_child(do: Callable[[], Any]) -> Any:
+    """The answer of a function that runs in a process of its own. Raises ChildError."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        try:
+            said = {"answer": do()}
+        except BaseException:
+            said = {"fault": traceback.format_exc()}
+        with os.fdopen(writer, "wb") as file:
+            file.write(json.dumps(said).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        text = file.read()
+    os.waitpid(child, 0)
+    answer = json.loads(text)
+    if "fault" in answer:
+        raise ChildError(answer["fault"])
+    return answer["answer"]
+
+
+def _exists(path: Path | None) -> bool:
+    return path is not None and path.exists()
 
 
 if __name__ == "__main__":

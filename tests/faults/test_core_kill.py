@@ -1,6 +1,5 @@
 """Real processes killed, real disks full: what was durable stays, and ordinary programs can open it."""
 
-import json
 import os
 import subprocess
 import sys
@@ -13,17 +12,18 @@ import pytest
 import soundfile
 
 from core_rs import PcmFormat, Take, TakeWriter, keyed_pcm
+from reelkeeper.faultkit.volume import small_volume
+from tests.faults.store_room import run_campaign
 from tests.unit.pcm import SAMPLE_TYPES, STEPS, SampleType, decode
 
 REPOSITORY = Path(__file__).parents[2]
 RATE = 8_000
 
 
-def test_200_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    result, said = run_campaign(tmp_path, 200)
-    assert said == ""
-    assert result["kills"] == 200
-    assert result["durable_frames"] > 200 * RATE
+def test_200_kills_lose_nothing_that_was_acknowledged() -> None:
+    counted = run_campaign("takes", 200)
+    assert counted["rounds"] == 200
+    assert counted["acknowledged_frames"] > 200 * RATE
 
 
 @pytest.fixture(params=SAMPLE_TYPES)
@@ -122,25 +122,17 @@ def test_a_write_that_keeps_failing_is_a_fault_and_never_an_end_on_purpose(tmp_p
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], check=True)
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    with small_volume(tmp_path / "disk", 2 << 20) as disk:
+        yield disk
 
 
 # Mounting takes root. Others meet the same code through the kills and the file limit above, which always run.
 if os.geteuid() == 0:
 
-    def test_power_cuts_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-        image, mounted = tmp_path / "image", tmp_path / "disk"
-        mounted.mkdir()
-        with image.open("wb") as disk:
-            disk.truncate(256 << 20)
-        subprocess.run(["mkfs.ext4", "-q", image], check=True)
-        result, _ = run_campaign(mounted, 40, str(image))
-        assert result["kills"] == 40
-        assert result["durable_frames"] > 40 * RATE
+    def test_power_cuts_lose_nothing_that_was_acknowledged() -> None:
+        counted = run_campaign("takes", 40, "--power")
+        assert counted["rounds"] == 40
+        assert counted["acknowledged_frames"] > 40 * RATE
 
     def test_a_full_disk_keeps_what_was_durable_and_is_resumed_when_there_is_room(small_disk: Path) -> None:
         ballast = small_disk / "ballast"
@@ -168,13 +160,6 @@ if os.geteuid() == 0:
         take = Take.open(folder)
         assert take.read(0, durable) == counter(durable)
         assert take.gaps[-1].cause == "disk_full"
-
-
-def run_campaign(folder: Path, kills: int, *image: str) -> tuple[dict[str, int], str]:
-    command = [sys.executable, "-m", "tests.faults.kill_campaign", str(folder), str(kills), "1", *image]
-    campaign = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert campaign.returncode == 0, campaign.stderr
-    return json.loads(campaign.stdout), campaign.stderr
 
 
 def push_until_it_fails(writer: TakeWriter) -> None:
