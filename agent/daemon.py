@@ -71,7 +71,7 @@ async def enrol(settings: AgentSettings, code: str) -> NodeIdentity:
 async def stop_owners(settings: AgentSettings, reason: str = EndReason.NODE_STOPPED) -> None:
     """Ends every capture and every renderer of this node, for when the node itself stops. Nothing captured is lost."""
     try:
-        async with asyncio.timeout(settings.timeouts.owner_drain + 3 * settings.timeouts.owner_request):
+        async with asyncio.timeout(settings.timeouts.demo_stop - settings.timeouts.agent_stop):
             await Owners(settings).disarm_all(str(reason))
     except TimeoutError:
         log.error("an owner did not end in time and was left behind")
