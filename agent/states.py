@@ -62,6 +62,12 @@ class NodeIdentity(Stored):
     """The registration that is under way."""
 
 
+class Enrolment(Stored):
+    """`enrolment.json`: an enrolment that was sent, or will be, and has no answer yet."""
+
+    secret: str = Field(repr=False)
+
+
 class Claim(Stored):
     """`claims/<id>.json`: a claim that was sent, or will be, and has no answer yet."""
 

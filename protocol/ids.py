@@ -1,6 +1,8 @@
 """Identifiers and secrets, made the same way on both sides."""
 
+import base64
 import hashlib
+import hmac
 import secrets
 import time
 import uuid
@@ -21,6 +23,12 @@ def new_id() -> uuid.UUID:
 def new_token(kind: TokenKind, token_id: uuid.UUID) -> str:
     """`prefix_id_secret` with a 256-bit secret. Only its digest is stored."""
     return f"{_PREFIXES[kind]}_{token_id.hex}_{secrets.token_urlsafe(32)}"
+
+
+def made_token(kind: TokenKind, token_id: uuid.UUID, *, code: str, secret: str) -> str:
+    """Such a token made of a one-time code and 256 random bits in hexadecimal: the same of the same, again."""
+    made = hmac.digest(bytes.fromhex(secret), code.encode(), "sha256")
+    return f"{_PREFIXES[kind]}_{token_id.hex}_{base64.urlsafe_b64encode(made).rstrip(b'=').decode()}"
 
 
 def token_id(kind: TokenKind, token: str) -> uuid.UUID | None:

@@ -20,9 +20,10 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Message(BaseModel):
-    """A body that is checked, frozen, and refuses what it does not know."""
+    """A body that is checked and frozen. What a later version says besides is passed over: the other side may be older
+    or newer by one version, and a field that is new has a default."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Wish(StrEnum):
@@ -151,7 +152,6 @@ class ClaimedJob(Message):
     attempt: Annotated[int, Field(ge=1)]
     epoch: Annotated[int, Field(ge=1)]
     settings: JobSettings
-    lease_ms: Milliseconds
     wish: Wish
     wish_age_ms: Milliseconds
     """How long ago this wish was made."""
@@ -168,6 +168,9 @@ class ClaimedJob(Message):
 class EnrolRequest(Message):
     code: Annotated[str, Field(max_length=200)]
     version: Name
+    secret: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(default=None, repr=False)
+    """Made by the agent and kept before it is sent. The node's token is made of code and secret, so that a lost answer
+    can be asked for again and nobody else learns the token from a code that was used."""
 
 
 class EnrolAnswer(Message):
@@ -273,7 +276,6 @@ class HeartbeatRequest(Message):
 class JobStanding(Message):
     job_id: UUID
     standing: Literal["renewed", "ended", "superseded"]
-    remaining_ms: Milliseconds
     wish: Wish
     wish_age_ms: Milliseconds
 

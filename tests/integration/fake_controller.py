@@ -59,7 +59,6 @@ from protocol.messages import (
     Wish,
 )
 
-LEASE_MS = 30_000
 WAKE_LOOKS = 500
 WAKE_LOOK_SECONDS = 0.01
 Handler = Callable[["FakeController", Request], Awaitable[Response]]
@@ -125,6 +124,7 @@ class FakeController:
         self.events: list[EventReport] = []
         self.watched: list[InterfaceRef] = []
         self.levels: list[LevelsRequest] = []
+        self.enrolments: list[EnrolRequest] = []
         self.claim_ids: list[UUID] = []
         self.calls: Counter[str] = Counter()
         self.received_bytes = 0
@@ -254,7 +254,7 @@ class FakeController:
 
 
 async def _enrol(fake: FakeController, request: Request) -> Response:
-    EnrolRequest.model_validate_json(await request.body())
+    fake.enrolments.append(EnrolRequest.model_validate_json(await request.body()))
     return _json(EnrolAnswer(node_id=new_id(), name="test node", token="rkn_token"))
 
 
@@ -312,7 +312,6 @@ async def _heartbeat(fake: FakeController, request: Request) -> Response:
             JobStanding(
                 job_id=job.job_id,
                 standing=standing,
-                remaining_ms=LEASE_MS,
                 wish=job.wish,
                 wish_age_ms=_age_ms(job.wished_at),
             )
@@ -426,7 +425,6 @@ def _claimed(job: FakeJob) -> ClaimedJob:
         attempt=job.attempt,
         epoch=job.epoch,
         settings=job.settings,
-        lease_ms=LEASE_MS,
         wish=job.wish,
         wish_age_ms=_age_ms(job.wished_at),
         requested_age_ms=_age_ms(job.requested_at),

@@ -132,7 +132,6 @@ async def test_claimed_job_carries_durations_and_what_was_pinned(db: Database, o
     assert job is not None
     assert (job.attempt, job.epoch, job.settings.channel_map) == (1, 1, [[0.0, 1.0]])
     assert job.settings.duration_ms == 5_000
-    assert 29_000 < job.lease_ms <= 30_000
     assert job.requested_age_ms < 5_000
     row = await owner.fetchrow("SELECT state FROM job")
     assert row["state"] == JobState.RUNNING

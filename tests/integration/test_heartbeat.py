@@ -29,7 +29,7 @@ async def test_renews_every_lease_of_the_node(db: Database, owner: Any) -> None:
 
     answer = await room.heartbeat(*held)
 
-    assert [(job.standing, job.remaining_ms) for job in answer.jobs] == [("renewed", 30_000)] * 2
+    assert [job.standing for job in answer.jobs] == ["renewed"] * 2
     assert all(row[0] > 29 for row in await owner.fetch(_REMAINING))
 
 

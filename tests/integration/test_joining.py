@@ -25,6 +25,19 @@ async def test_a_code_makes_one_node(db: Database) -> None:
         await nodes.enrol(db, request)
 
 
+async def test_a_lost_answer_is_given_again_to_who_keeps_the_secret_and_to_nobody_else(db: Database) -> None:
+    code = (await nodes.create_enrolment_code(db, "Court", by=SOMEBODY)).code
+    request = EnrolRequest(code=code, version="1.0", secret="ab" * 32)
+    answer = await nodes.enrol(db, request)
+    assert await nodes.enrol(db, request) == answer
+    assert (await nodes.authenticate_node(db, answer.token)).node_id == answer.node_id
+    for secret in (None, "cd" * 32):
+        with pytest.raises(UnauthorisedError):
+            await nodes.enrol(db, EnrolRequest(code=code, version="1.0", secret=secret))
+    with pytest.raises(UnauthorisedError):
+        await nodes.enrol(db, EnrolRequest(code=code + "x", version="1.0", secret="ab" * 32))
+
+
 async def test_a_code_that_is_too_old_makes_none(db: Database, owner: Any) -> None:
     code = await nodes.create_enrolment_code(db, "Court", by=SOMEBODY)
     await owner.execute("UPDATE enrolment_code SET expires_at = clock_timestamp()")

@@ -24,7 +24,6 @@ def state(settings: dict[str, Any] | None = None, **changes: Any) -> JobState:
         attempt=1,
         epoch=1,
         settings=job_settings(**(settings or {})),
-        lease_ms=30_000,
         wish=Wish.RUN,
         wish_age_ms=0,
         requested_age_ms=1500,

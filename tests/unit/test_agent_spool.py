@@ -25,7 +25,6 @@ def claimed(job_id: UUID | None = None, *, epoch: int = 1, wish: Wish = Wish.RUN
         attempt=1,
         epoch=epoch,
         settings=job_settings(),
-        lease_ms=30_000,
         wish=wish,
         wish_age_ms=500,
         requested_age_ms=1000,

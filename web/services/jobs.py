@@ -44,12 +44,10 @@ async def heartbeat(db: Database, request: HeartbeatRequest, *, node: NodeActor)
         )
         for renewal in sorted(renewals, key=lambda renewal: str(renewal.recording_id)):
             await _follow(session, renewal)
-    lease_ms = round(db.timeouts.lease * 1000)
     standings = [
         JobStanding(
             job_id=renewal.job_id,
             standing=renewal.standing,
-            remaining_ms=lease_ms if renewal.standing == "renewed" else 0,
             wish=renewal.wish,
             wish_age_ms=renewal.wish_age_ms,
         )

@@ -3,7 +3,7 @@
 import hmac
 from uuid import UUID
 
-from protocol.ids import new_id, new_token, token_digest, token_id
+from protocol.ids import made_token, new_id, new_token, token_digest, token_id
 from protocol.messages import (
     CaptureFormat,
     EnrolAnswer,
@@ -41,19 +41,21 @@ async def create_enrolment_code(db: Database, name: str, *, by: Actor) -> Enrolm
 
 
 async def enrol(db: Database, request: EnrolRequest) -> EnrolAnswer:
-    """Use up a code and make its node.
+    """Use up a code and make its node, which takes over the id of the code. The same secret gets the same answer again.
 
     Raises UnauthorisedError for a code unknown, used or too old, ConflictError when the name was taken meanwhile.
     """
-    code_id = token_id("code", request.code)
-    if code_id is None:
+    node_id = token_id("code", request.code)
+    if node_id is None:
         raise _bad_code()
-    node_id = new_id()
-    token = new_token("node", node_id)
+    if request.secret is None:
+        token = new_token("node", node_id)
+    else:
+        token = made_token("node", node_id, code=request.code, secret=request.secret)
     async with db.transaction() as session:
-        name = await secrets.use_enrolment_code(session, code_id, digest=token_digest(request.code))
+        name = await secrets.use_enrolment_code(session, node_id, digest=token_digest(request.code))
         if name is None:
-            raise _bad_code()
+            return EnrolAnswer(node_id=node_id, name=await _name_by_token(session, node_id, token), token=token)
         if not await nodes.add(
             session,
             node_id,
@@ -74,6 +76,14 @@ async def authenticate_node(db: Database, token: str) -> NodeActor:
     if node_id is None or found is None or not hmac.compare_digest(found[1], token_digest(token)):
         raise UnauthorisedError("This node token is not valid; enrol the node again.")
     return NodeActor(node_id, found[0])
+
+
+async def _name_by_token(session: Session, node_id: UUID, token: str) -> str:
+    """The node that this code made, for the agent that holds its token. Raises UnauthorisedError for any other."""
+    found = await nodes.name_and_token_digest(session, node_id)
+    if found is None or not hmac.compare_digest(found[1], token_digest(token)):
+        raise _bad_code()
+    return found[0]
 
 
 async def begin_run(db: Database, request: RunRequest, *, node: NodeActor) -> RunAnswer:
