@@ -39,8 +39,13 @@ class Health:
         interface: InterfaceRef | None = None,
         event_id: UUID | None = None,
         at: Instant | None = None,
+        lasts: bool = False,
+        ended_at: Instant | None = None,
     ) -> None:
-        """Told once for each `event_id`, by default a new one; `at` is when it happened, by default now."""
+        """Told once for each `event_id`, by default a new one; `at` is when it happened or began, by default now.
+
+        A condition `lasts` when it is told first, and is told again under its id with `ended_at`.
+        """
         log.log(_LEVELS[severity], message, kind=kind, job_id=str(job_id) if job_id else None)
         event = EventReport(
             id=event_id or new_id(),
@@ -48,10 +53,13 @@ class Health:
             severity=severity,
             message=message[:1000],
             age_ms=0,
+            lasts=lasts and ended_at is None,
+            ended_age_ms=None if ended_at is None else 0,
             job_id=job_id,
             interface=interface,
         )
-        await self._spool.add_event(StoredEvent(event=event, at=at or Instant.in_ms(0), utc_ns=time.time_ns()))
+        stored = StoredEvent(event=event, at=at or Instant.in_ms(0), ended_at=ended_at, utc_ns=time.time_ns())
+        await self._spool.add_event(stored)
 
     async def tell_once(self, kind: str, severity: Severity, message: str, *, job_id: UUID | None = None) -> None:
         """Like `tell`, but only the first time in the life of this agent: for what is tried again and again."""
@@ -75,7 +83,7 @@ class Health:
 
     async def _deliver(self, client: ControllerClient) -> None:
         while events := await self._spool.events(BATCH_EVENTS):
-            reports = [stored.event.model_copy(update={"age_ms": _age_ms(stored)}) for stored in events]
+            reports = [_report(stored) for stored in events]
             await client.events(EventsRequest(node_run=self._spool.node.node_run, events=reports))
             await self._spool.drop_events([report.id for report in reports])
 
@@ -83,8 +91,15 @@ class Health:
 _LEVELS = {"info": 20, "warning": 30, "critical": 50}
 
 
-def _age_ms(stored: StoredEvent) -> int:
+def _report(stored: StoredEvent) -> EventReport:
+    ages = {"age_ms": _age_ms(stored.at, stored.utc_ns)}
+    if stored.ended_at is not None:
+        ages["ended_age_ms"] = _age_ms(stored.ended_at, stored.utc_ns)
+    return stored.event.model_copy(update=ages)
+
+
+def _age_ms(at: Instant, utc_ns: int) -> int:
     """By the clock that runs through suspends; an event of an earlier boot only has the wall clock."""
-    if stored.at.of_this_boot:
-        return max(0, clock.boottime_ns() - stored.at.boottime_ns) // 1_000_000
-    return max(0, time.time_ns() - stored.utc_ns) // 1_000_000
+    if at.of_this_boot:
+        return max(0, clock.boottime_ns() - at.boottime_ns) // 1_000_000
+    return max(0, time.time_ns() - utc_ns) // 1_000_000

@@ -236,5 +236,7 @@ class StoredEvent(Stored):
 
     event: EventReport
     at: Instant
+    ended_at: Instant | None = None
+    """Of a condition that is over."""
     utc_ns: int
     """For an event of an earlier boot."""

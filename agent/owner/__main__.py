@@ -19,6 +19,7 @@ from agent.owner.clock import boottime_ns
 from agent.owner.config import Capture, Interface, OwnerConfig, capture_fields, interface_fields
 from agent.owner.device import Device
 from agent.owner.ending import Ending
+from agent.owner.events import OwnerEvent
 from agent.owner.service import Service
 from agent.owner.sources import Backend, DeviceError, DeviceGoneError
 from agent.owner.state import (
@@ -32,7 +33,9 @@ from agent.owner.state import (
     write_state,
 )
 from agent.owner.takes import Takes
+from agent.owner.trouble import Trouble, read_trouble, remove_trouble
 from core_rs import AudioError
+from protocol.ids import new_id
 
 log = logging.getLogger("agent.owner")
 
@@ -85,12 +88,11 @@ def _own(config: OwnerConfig, report: TextIO) -> int:
 def _live(config: OwnerConfig, ending: Ending, report: TextIO) -> int:
     backend = _backend(config)
     takes = Takes(config, backend.format)
-    device = Device(backend, takes, config.timeouts)
     state = _new_state(config)
     try:
         listener = owner_socket.bind(state.socket_path)
         write_state(state)
-        takes.recover()
+        device = _recovered(config, backend, takes)
         service = Service(config, takes, device, backend, ending)
         owner_socket.Server(listener, state.token, service.answer, config.timeouts).start()
         device.start(must_open=not takes.needs)
@@ -106,6 +108,27 @@ def _live(config: OwnerConfig, ending: Ending, report: TextIO) -> int:
         _end_group()
 
 
+def _recovered(config: OwnerConfig, backend: Backend, takes: Takes) -> Device:
+    """The device, not opened yet, after its takes go on: in the trouble that an earlier owner left, if one did."""
+    found = read_trouble(config.state_folder)
+    takes.recover(found.event.kind if found and found.processes else "owner_died")
+    if not takes.needs:
+        remove_trouble(config.state_folder)
+        found = None
+    elif found is None:
+        found = Trouble(_death(config, takes))
+    return Device(backend, takes, config.timeouts, config.state_folder, found)
+
+
+def _death(config: OwnerConfig, takes: Takes) -> OwnerEvent:
+    """Of an owner that left recordings behind, and no other reason; since the last frame that is on disk."""
+    began_ns = boottime_ns() - takes.silent_ns
+    words = (
+        f"The capture of {config.interface.name} died. Another one goes on, and the gap is listed with the recording."
+    )
+    return OwnerEvent(str(new_id()), "capture_died", "critical", f"{words} Look into the log.", began_ns, None)
+
+
 def _keep(takes: Takes, device: Device, ending: Ending, tick_seconds: float) -> str | None:
     """Lives until somebody asks for the end, or the device leaves no other way; the reason that was given."""
     while (reason := ending.wait(tick_seconds)) is None and not device.is_stuck:
@@ -118,7 +141,7 @@ def _keep(takes: Takes, device: Device, ending: Ending, tick_seconds: float) -> 
 
 def _close(device: Device, takes: Takes, reason: str | None) -> int:
     if reason is None:
-        log.critical("the device hangs; the take stays open for the next owner, which can open it again")
+        device.leave()
         return 1
     log.info("ending: %s", reason)
     device.close()

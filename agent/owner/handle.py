@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from agent.errors import AgentError
 from agent.owner.config import Capture, Interface, OwnerConfig, capture_fields
+from agent.owner.events import OwnerEvent
 from agent.owner.socket import LENGTH_BYTES, Fields, FrameError, body_bytes, decode, encode
 from agent.owner.state import (
     OwnerState,
@@ -34,10 +35,10 @@ from protocol.timeouts import Timeouts
 __all__ = [
     "Begun",
     "ChannelLevel",
-    "DeviceEvent",
     "Owner",
     "OwnerConfig",
     "OwnerError",
+    "OwnerEvent",
     "OwnerGoneError",
     "OwnerRefusedError",
     "OwnerStartError",
@@ -101,16 +102,6 @@ class ChannelLevel:
 
 
 @dataclass(frozen=True)
-class DeviceEvent:
-    """`kind` is device_stalled, device_lost, device_returned or device_overrun; `number` rises by one in each owner."""
-
-    number: int
-    kind: str
-    message: str
-    boottime_ns: int
-
-
-@dataclass(frozen=True)
 class OwnerStatus:
     pid: int
     interface: Interface
@@ -124,8 +115,8 @@ class OwnerStatus:
     device: Literal["opening", "capturing", "stalled", "lost", "closed"]
     needs: list[str]
     """Recordings whose end is not captured yet."""
-    events: list[DeviceEvent]
-    """The newest few."""
+    events: list[OwnerEvent]
+    """The newest few, and all conditions that last."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +207,7 @@ class Owner:
         return [ChannelLevel(**channel) for channel in (await self._ask("levels"))["channels"]]
 
     async def hook(self, name: str, value: float) -> None:
-        """Breaks a synthetic input: `stall`, `disconnect`, `hang` (seconds from now), `overrun` (frames)."""
+        """Breaks a synthetic input: `stall`, `disconnect`, `hang` (seconds from now), `overrun` (frames) and others."""
         await self._ask("hook", name=name, value=value)
 
     async def retire(self, reason: str) -> bool:
@@ -233,6 +224,7 @@ class Owner:
         Raises OwnerUnresponsiveError when even that could not be confirmed.
         """
         before = _process(self.state_folder)
+        killed_at = asyncio.get_running_loop().time() + self._timeouts.owner_drain + self._timeouts.flush
         try:
             await self._ask("disarm", reason=reason)
         except OwnerGoneError:
@@ -241,7 +233,7 @@ class Owner:
             _signal_owner(self.state_folder, signal.SIGTERM)
         finally:
             self.disconnect()
-        if not await self._ended_within(self._timeouts.owner_drain + self._timeouts.owner_request, before):
+        if not await self._ended_within(killed_at - asyncio.get_running_loop().time(), before):
             _signal_owner(self.state_folder, signal.SIGKILL)
         if not await self._ended_within(self._timeouts.owner_request, before):
             raise OwnerUnresponsiveError(f"The owner of {self.state_folder} cannot be ended. Look into its log there.")
@@ -456,5 +448,5 @@ def _status(answer: Fields) -> OwnerStatus:
         fault=answer["fault"],
         device=answer["device"],
         needs=answer["needs"],
-        events=[DeviceEvent(**event) for event in answer["events"]],
+        events=[OwnerEvent(**event) for event in answer["events"]],
     )

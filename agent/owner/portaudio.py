@@ -191,6 +191,14 @@ class PortAudioSource:
             self._stream.close()
             raise
 
+    def restart(self) -> bool:
+        """Not behind a sound server, which may give a stream that begins anew another source."""
+        if self.watch is not None:
+            return False
+        self._stream.abort()
+        self._stream.start()
+        return True
+
     def close(self) -> None:
         if self.watch is not None:
             self.watch.close()

@@ -71,7 +71,7 @@ class Service:
             "fault": writer.fault if writer else None,
             "device": self._device.standing,
             "needs": self._takes.needs,
-            "events": [dataclasses.asdict(event) for event in self._device.events.copy()],
+            "events": [dataclasses.asdict(event) for event in self._takes.events.newest()],
         }
 
     def _begin(self, request: Fields) -> Fields:

@@ -52,6 +52,9 @@ class Sink(Protocol):
 class Source(Protocol):
     """An open device."""
 
+    def restart(self) -> bool:
+        """Stops and starts the stream without opening the device anew. False where that cannot be done safely."""
+
     def close(self) -> None:
         """Nothing is delivered after this returned."""
 

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from agent.owner import clock
 from agent.owner.config import OwnerConfig, interface_fields
+from agent.owner.events import Events
 from core_rs import AudioError, PcmFormat, Take, TakeClosedError, TakeWriter
 from protocol.ids import new_id
 from protocol.timeouts import Timeouts
@@ -78,6 +79,8 @@ class Takes:
         self._clock_noted_at = 0.0
         self._heal_due = 0.0
         self._shut = False
+        self.events = Events()
+        """What happens to device and takes."""
 
     # ---- the device's side ----
 
@@ -105,9 +108,10 @@ class Takes:
 
     # ---- what a dead owner left ----
 
-    def recover(self) -> None:
+    def recover(self, cause: str = "owner_died") -> None:
         """Learns what was begun before; goes on with the take that is still needed, closes those that are not.
 
+        `cause` is that of the gap up to the first frame.
         Raises OSError when there is no room to go on with one that is needed: to capture beside it would end it.
         """
         for folder in _takes_newest_first(self._folder):
@@ -118,9 +122,9 @@ class Takes:
                 log.exception("%s cannot be read and is left as it is", folder)
                 continue
             if (facts.get("backend"), facts.get("name")) == (self._interface.backend, self._interface.name):
-                self._learn(folder, take)
+                self._learn(folder, take, cause)
 
-    def _learn(self, folder: Path, take: Take) -> None:
+    def _learn(self, folder: Path, take: Take, cause: str) -> None:
         found = _begun_in(folder.name, take.marks)
         self._begun = {**found, **self._begun}
         if take.end is not None:
@@ -132,7 +136,7 @@ class Takes:
             and (begun.end_frame is None or begun.end_frame > take.durable_frame)
         }
         try:
-            writer = self._resume(folder, "owner_died")
+            writer = self._resume(folder, cause)
             if needs and self._running is None and take.format == self._format:
                 self._running, self._needs = Running(folder.name, folder, writer), needs
                 self._held_from_frame = take.held_from_frame
@@ -237,6 +241,21 @@ class Takes:
     def running(self) -> Running | None:
         """Never waits."""
         return self._running
+
+    @property
+    def next_frame(self) -> int | None:
+        """That the next push to the running take begins at; None without one."""
+        running = self._running
+        return running.writer.next_frame if running else None
+
+    @property
+    def silent_ns(self) -> int:
+        """For how long the running take has got nothing, by its clock; 0 where that is not known."""
+        running = self._running
+        if running is None or not running.writer.next_frame:
+            return 0
+        missing = running.writer.frame_at(clock.boottime_ns()) - running.writer.next_frame
+        return max(0, missing) * 1_000_000_000 // self._format.sample_rate_hz
 
     @property
     def needs(self) -> list[str]:

@@ -6,7 +6,6 @@ from uuid import UUID, uuid5
 
 import structlog
 
-from agent.health import Severity
 from agent.owner import clock
 from agent.owner.handle import OwnerGoneError, OwnerStatus, OwnerUnresponsiveError
 from agent.recording.ending import Ending
@@ -20,7 +19,6 @@ from protocol.messages import EndReason, Wish
 log = structlog.get_logger()
 
 NEAR_END_SECONDS = 0.02
-_SEVERITIES: dict[str, Severity] = {"device_returned": "info", "device_overrun": "warning"}
 
 
 class Capturing(Part):
@@ -30,8 +28,8 @@ class Capturing(Part):
         super().__init__(means, job_id)
         self._ending = ending
         self._rendering = rendering
-        self._told: dict[int, int] = {}
-        """The newest event that was told of each owner, by its pid."""
+        self._told: dict[str, int | None] = {}
+        """What the owner said last, by its id: when it was over, None of what lasted."""
         self._unowned_since: float | None = None
 
     async def step(self, listener: Listener) -> None:
@@ -71,23 +69,14 @@ class Capturing(Part):
         if status.fault is not None:
             await self._tell_fault(status.fault)
         self.note_frames(status.durable_frame)
-        await self._tell_device_events(status)
+        await self._tell_owner_events(status)
         return status
 
     async def _revive(self) -> None:
-        """The owner died: another one goes on in the same take, unless that has ended, or the recording has."""
-        if await self._end_as_marked():
-            return
-        state = self.state
-        await self.means.owners.start(state.interface, state.claimed.settings.capture)
-        await self.means.health.tell(
-            "capture_died",
-            "critical",
-            f"The capture of {state.interface.name} died and was started again. "
-            "The gap is listed with the recording. Look into the log of this node.",
-            job_id=self.job_id,
-            interface=state.interface,
-        )
+        """The owner died: another one goes on in the same take and tells of it, unless that has ended, or the
+        recording has."""
+        if not await self._end_as_marked():
+            await self.means.owners.start(self.state.interface, self.state.claimed.settings.capture)
 
     async def _tell_fault(self, fault: str) -> None:
         """The owner goes on with the take by itself, as soon as the disk lets it."""
@@ -99,22 +88,24 @@ class Capturing(Part):
             job_id=self.job_id,
         )
 
-    async def _tell_device_events(self, status: OwnerStatus) -> None:
-        """What happened to the device while this recording ran, each once, also over a restart of the agent."""
+    async def _tell_owner_events(self, status: OwnerStatus) -> None:
+        """What happened while this recording ran, each once, also over restarts of agent and owner; a condition again
+        when it is over."""
         for event in status.events:
-            if event.number <= self._told.get(status.pid, 0):
-                continue
-            if event.boottime_ns >= Plan(self.state).begins_ns:
+            has_touched = event.ended_ns is None or event.ended_ns >= Plan(self.state).begins_ns
+            if has_touched and self._told.get(event.id, 0) != event.ended_ns:
                 await self.means.health.tell(
                     event.kind,
-                    _SEVERITIES.get(event.kind, "critical"),
+                    event.severity,
                     event.message,
                     job_id=self.job_id,
                     interface=self.state.interface,
-                    event_id=uuid5(self.job_id, f"{clock.boot_id()}/{status.pid}/{event.number}"),
-                    at=Instant(boot_id=clock.boot_id(), boottime_ns=event.boottime_ns),
+                    event_id=uuid5(self.job_id, event.id),
+                    at=_instant(event.began_ns),
+                    lasts=event.lasts,
+                    ended_at=None if event.ended_ns in {None, event.began_ns} else _instant(event.ended_ns),
                 )
-            self._told[status.pid] = event.number
+        self._told = {event.id: event.ended_ns for event in status.events}
 
     # ---- the end ----
 
@@ -181,3 +172,7 @@ class Capturing(Part):
         left = Plan(self.state).seconds_to_end(clock.boottime_ns())
         usual = self.timeouts.flush
         return usual if left is None else min(usual, max(NEAR_END_SECONDS, left))
+
+
+def _instant(boottime_ns: int) -> Instant:
+    return Instant(boot_id=clock.boot_id(), boottime_ns=boottime_ns)

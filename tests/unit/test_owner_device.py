@@ -11,8 +11,10 @@ import pytest
 from agent.owner.clock import boottime_ns
 from agent.owner.config import Capture, Interface, OwnerConfig
 from agent.owner.device import Device
-from agent.owner.sources import DeviceError, DeviceGoneError, Sink
+from agent.owner.events import OwnerEvent
+from agent.owner.sources import DeviceError, DeviceGoneError, FormatRefusedError, Sink
 from agent.owner.takes import Takes
+from agent.owner.trouble import Trouble, read_trouble
 from core_rs import PcmFormat, Take
 from protocol.timeouts import Timeouts
 
@@ -29,11 +31,16 @@ class FakeBackend:
         self._openings = list(openings)
         self.opened: list[str] = []
         self.closed = 0
+        self.restarted = 0
+        self._sink: Sink | None = None
         self.let_go = threading.Event()
 
     def open(self, sink: Sink) -> "FakeBackend":
         opening = self._openings.pop(0) if len(self._openings) > 1 else self._openings[0]
         self.opened.append(opening)
+        self._sink = sink
+        if opening == "other":
+            raise FormatRefusedError("It is there with 1 channel and was captured with 2. Set it back.")
         if opening == "gone":
             raise DeviceGoneError("It is not there. Plug it in.")
         if opening == "hang":
@@ -45,6 +52,12 @@ class FakeBackend:
         if opening == "deliver":
             sink.captured(bytes(4 * 480), 480, boottime_ns())
         return self
+
+    def restart(self) -> bool:
+        self.restarted += 1
+        if self.opened[-1] == "wedged" and self._sink:
+            self._sink.captured(bytes(4 * 480), 480, boottime_ns())
+        return self.opened[-1] != "not restartable"
 
     def close(self) -> None:
         if self.opened[-1] == "cling":
@@ -58,15 +71,19 @@ class FakeBackend:
 
 
 @contextmanager
-def kept(backend: FakeBackend, folder: Path, *, must_open: bool) -> Iterator[Device]:
+def kept(backend: FakeBackend, folder: Path, *, must_open: bool, found: Trouble | None = None) -> Iterator[Device]:
     config = OwnerConfig(Interface("fake", "x"), Capture(2, 48_000, "s16"), folder, folder, folder, TIMEOUTS)
-    device = Device(backend, Takes(config, FORMAT), TIMEOUTS)
+    device = Device(backend, Takes(config, FORMAT), TIMEOUTS, folder, found)
     try:
         device.start(must_open=must_open)
         yield device
     finally:
         backend.let_go.set()
         device.close()
+
+
+def kinds(device: Device) -> list[str]:
+    return [event.kind for event in device.events.newest()]
 
 
 def wait_until_opened(backend: FakeBackend, times: int) -> None:
@@ -96,7 +113,7 @@ def test_device_that_a_take_waits_for_is_tried_until_it_is_there(tmp_path: Path)
     backend = FakeBackend("gone", "gone", "deliver")
     with kept(backend, tmp_path, must_open=False) as device:
         wait_until_opened(backend, 3)
-        assert [event.kind for event in device.events][:2] == ["device_lost", "device_returned"]
+        wait_until(lambda: kinds(device) == ["device_lost", "device_returned"])
 
 
 @pytest.mark.parametrize("silence", ["silent", "fail"])
@@ -137,13 +154,75 @@ def test_device_that_does_not_let_itself_be_closed_says_so_until_it_does(tmp_pat
         assert not device.is_stuck
 
 
-def test_events_are_numbered_and_only_the_newest_are_kept(tmp_path: Path) -> None:
+def test_loss_is_one_condition_from_its_beginning_to_the_first_frames(tmp_path: Path) -> None:
+    backend = FakeBackend("deliver", "gone", "gone", "deliver")
+    with kept(backend, tmp_path, must_open=True) as device:
+        wait_until(lambda: kinds(device)[-1:] == ["device_returned"])
+        lost, *_, returned = device.events.newest()
+    assert lost.kind == "device_stalled"
+    assert lost.ended_ns == returned.began_ns > lost.began_ns
+    assert "it was opened again; frames flow again after" in lost.message
+    assert "it was opened again; frames flow again after" in returned.message
+
+
+def test_stream_that_stalls_is_started_again_before_the_device_is_opened_again(tmp_path: Path) -> None:
+    backend = FakeBackend("wedged")
+    with kept(backend, tmp_path, must_open=True) as device:
+        wait_until(lambda: "device_returned" in kinds(device))
+        assert (backend.opened, backend.closed) == (["wedged"], 0)
+        assert "its stream was started again" in device.events.newest()[0].message
+
+
+def test_restart_that_does_not_help_is_told_and_not_tried_again_at_once(tmp_path: Path) -> None:
+    backend = FakeBackend("silent", "silent", "deliver")
+    with kept(backend, tmp_path, must_open=True) as device:
+        wait_until(lambda: "device_returned" in kinds(device))
+        assert backend.restarted == 1
+        assert kinds(device)[:3] == ["device_stalled", "device_step", "device_returned"]
+
+
+def test_device_that_is_opened_in_vain_wants_another_process_that_knows_how_often(tmp_path: Path) -> None:
+    with kept(FakeBackend("silent"), tmp_path, must_open=True) as device:
+        wait_until(lambda: device.is_stuck)
+        device.leave()
+        found = read_trouble(tmp_path)
+        assert found
+        assert (found.event, found.processes) == (device.events.newest()[0], 1)
+
+
+def test_device_that_is_unplugged_is_no_matter_for_another_process(tmp_path: Path) -> None:
+    backend = FakeBackend("deliver", "gone")
+    with kept(backend, tmp_path, must_open=True) as device:
+        wait_until_opened(backend, 12)
+        assert not device.is_stuck
+
+
+def test_trouble_that_was_found_ends_under_its_id_with_the_first_frames(tmp_path: Path) -> None:
+    event = OwnerEvent("one", "capture_died", "critical", "The capture died.", 5, None)
+    with kept(FakeBackend("deliver"), tmp_path, must_open=False, found=Trouble(event)) as device:
+        wait_until(lambda: "device_returned" in kinds(device))
+        ended = device.events.newest()[0]
+    assert (ended.id, ended.began_ns, ended.lasts) == ("one", 5, False)
+    assert "another capture process opened it" in ended.message
+    assert read_trouble(tmp_path) is None
+
+
+def test_device_that_returns_in_another_format_is_one_condition_more_until_it_is_itself_again(tmp_path: Path) -> None:
+    backend = FakeBackend("deliver", "other", "other", "other", "deliver")
+    with kept(backend, tmp_path, must_open=True) as device:
+        wait_until(lambda: kinds(device)[-1:] == ["device_returned"])
+        found = [event for event in device.events.newest() if event.kind == "device_format_changed"]
+    assert [event.lasts for event in found] == [False]
+    assert found[0].message == "It is there with 1 channel and was captured with 2. Set it back."
+
+
+def test_overruns_that_follow_closely_are_one_condition_that_counts_them(tmp_path: Path) -> None:
     with kept(FakeBackend("deliver"), tmp_path, must_open=True) as device:
         for _ in range(100):
             device.lost(5, "overrun")
-        numbers = [event.number for event in device.events]
-    assert len(numbers) == 32
-    assert numbers == sorted(set(numbers))
+        assert [event.lasts for event in device.events.newest() if event.kind == "device_overrun"] == [True]
+    (told,) = [event for event in device.events.newest() if event.kind == "device_overrun"]
+    assert (told.lasts, told.message) == (False, "The device dropped 500 frames.")
 
 
 def test_dropped_frames_that_nobody_counted_are_a_gap_as_long_as_the_clock_says(tmp_path: Path) -> None:
@@ -159,4 +238,4 @@ def test_dropped_frames_that_nobody_counted_are_a_gap_as_long_as_the_clock_says(
     (gap,) = Take.open(tmp_path / begun.take_id).gaps
     assert (gap.start_frame, gap.frames, gap.cause) == (480, 4_800, "overrun")
     assert gap.uncertainty_frames == 480
-    assert [event.kind for event in device.events] == ["device_overrun"]
+    assert kinds(device) == ["device_overrun"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agent.owner.config import SYNTHETIC_INTERFACES, Capture, Interface, OwnerConfig
-from agent.owner.paced import PERIOD_FRAMES, DeviceClock
+from agent.owner.paced import PERIOD_FRAMES, SHORT_READS, DeviceClock
 from agent.owner.sources import DeviceError, DeviceGoneError, FormatRefusedError, HookRefusedError
 from agent.owner.synthetic import COUNTER_KEY, SyntheticBackend
 from agent.owner.unpacked import pcm_path, sound_file, unpack
@@ -43,6 +43,11 @@ class FakeSink:
             kind, value = self.seen.get(timeout=10)
             if kind == what:
                 return value
+
+    def next_buffer(self) -> bytes:
+        buffer = self.next("captured")
+        assert isinstance(buffer, bytes)
+        return buffer
 
 
 def config(folder: Path, name: str = "counter") -> OwnerConfig:
@@ -148,6 +153,75 @@ def test_short_stall_loses_nothing_since_the_device_holds_it(tmp_path: Path) -> 
         buffers = [sink.next("captured") for _ in range(12)]
     heard = b"".join(part for part in buffers if isinstance(part, bytes))
     assert heard == counter_pcm(1, 12 * PERIOD_FRAMES)
+
+
+@pytest.mark.parametrize("ppm", [200, -200])
+def test_drifting_clock_is_where_it_was_at_first_and_then_runs_off_by_its_ppm(ppm: int) -> None:
+    clock = DeviceClock(epoch_ns=5_000, sample_rate_hz=48_000)
+    drifting = clock.drifting(ppm, 10_000_005_000)
+    assert drifting.frame_at(10_000_005_000) == clock.frame_at(10_000_005_000) == 480_001
+    hour_later = 3_610_000_005_000
+    assert drifting.frame_at(hour_later) - clock.frame_at(hour_later) == ppm * 48 * 3_600 // 1_000
+    assert abs(drifting.boottime_of(drifting.frame_at(hour_later)) - hour_later) < 21_000
+
+
+def test_drift_loses_and_doubles_no_frame_and_is_known_to_the_next_owner(tmp_path: Path) -> None:
+    backend = SyntheticBackend(config(tmp_path))
+    with opened(backend) as sink:
+        backend.hook("drift", 200)
+        heard = b"".join(sink.next_buffer() for _ in range(8))
+    assert heard == counter_pcm(1, 8 * PERIOD_FRAMES)
+    with opened(SyntheticBackend(config(tmp_path))) as after:
+        first = np.frombuffer(after.next_buffer(), "<u2")[:2].astype(int)
+    known = json.loads((tmp_path / "synthetic" / "counter.clock").read_text())
+    clock = DeviceClock(known["epoch_ns"], 48_000, known["first_frame"], known["drift_ppm"])
+    assert clock.drift_ppm == 200
+    assert clock.boottime_of(first[0] | first[1] << 16) == after.instants[0]
+
+
+def test_short_reads_deliver_every_frame_in_odd_lengths(tmp_path: Path) -> None:
+    backend = SyntheticBackend(config(tmp_path))
+    backend.hook("short_reads", 60)
+    with opened(backend) as sink:
+        buffers = [sink.next_buffer() for _ in range(2 * len(SHORT_READS) + 1)]
+    assert {len(buffer) // 4 for buffer in buffers[1:]} == set(SHORT_READS)
+    heard = b"".join(buffers)
+    assert heard == counter_pcm(1, len(heard) // 4)
+
+
+@pytest.mark.parametrize(
+    ("hook", "value", "words"),
+    [("format", 44_100, "2 channels of s16 at 44100 Hz"), ("channels", 1, "1 channels of s16 at 48000 Hz")],
+)
+def test_device_that_returns_in_another_format_names_both_until_it_is_back_in_the_old_one(
+    tmp_path: Path, hook: str, value: int, words: str
+) -> None:
+    backend = SyntheticBackend(config(tmp_path))
+    with opened(backend) as sink:
+        sink.next("captured")
+        backend.hook(hook, value)
+        assert sink.next("failed") == "device_lost"
+    with pytest.raises(FormatRefusedError, match=f"{words} and was captured with 2 channels of s16 at 48000 Hz"):
+        backend.open(FakeSink())
+    backend.hook(hook, 0)
+    with opened(backend) as back:
+        assert back.next("captured")
+
+
+@pytest.mark.parametrize(("depth", "cure"), [(1, "restart"), (2, "reopen")])
+def test_wedged_stream_is_silent_until_it_is_cured_as_deep_as_it_is_wedged(
+    tmp_path: Path, depth: int, cure: str
+) -> None:
+    backend = SyntheticBackend(config(tmp_path))
+    sink = FakeSink()
+    source = backend.open(sink)
+    sink.next("captured")
+    backend.hook("wedge", depth)
+    assert source.restart()
+    assert source.is_wedged == (cure == "reopen")
+    source.close()
+    with opened(backend) as again:
+        assert again.next("captured")
 
 
 def test_unknown_input_format_or_hook_is_refused_in_words(tmp_path: Path) -> None:
