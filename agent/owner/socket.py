@@ -22,6 +22,8 @@ MOST_FRAME_BYTES = 65_536
 LENGTH_BYTES = 4
 _MOST_CONNECTIONS = 8
 _MOST_WAITING = 64
+_CONTROLS_NOTHING = {"hook"}
+"""Requests that are answered also while another agent has the control: whoever knows the token may break an input."""
 
 Fields = dict[str, Any]
 Answer = Callable[[Fields], Fields]
@@ -115,6 +117,9 @@ class Server:
             return
         if not hmac.compare_digest(str(first.get("token")).encode(), self._token.encode()):
             self._send(connection, error_answer("wrong_token", "The token is not the one of this owner."))
+            return
+        if first.get("do") in _CONTROLS_NOTHING:
+            self._send(connection, self._answer(first))
             return
         if not self._control.acquire(blocking=False):
             self._send(connection, error_answer("busy", "Another agent controls this owner."))

@@ -375,3 +375,14 @@ def maps(pid: int) -> str:
 def resident_mib(pid: int) -> float:
     line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
+
+
+def test_input_can_be_broken_while_its_agent_is_in_control(place: Room) -> None:
+    async def break_it() -> None:
+        agent = await place.start()
+        await agent.begin(new_recording(), now_ns())
+        await captured(agent, 4_800)
+        await place.agent_of(Owner(agent.state_folder, QUICK)).hook("overrun", 777)
+        await until("the overrun", agent, lambda status: [each.kind for each in status.events] == ["device_overrun"])
+
+    place.run(break_it())
