@@ -26,7 +26,7 @@ from web.origin import SameOrigin
 from web.pages import PAGES
 from web.pages.page import fault_page
 from web.rendering import STATIC_FOLDER, STATIC_PATH, Rendering
-from web.runners import abandoned, finalise, leases
+from web.runners import abandoned, absence, finalise, leases, own_disk
 from web.runners.changes import ChangeWatch
 from web.runners.loop import keep_running
 from web.runners.presence import PresenceWatch
@@ -45,6 +45,7 @@ AGENT_API = "/api/agent/v1"
 JSON_API = "/api/v1"
 _FINALISE_EVERY = 30.0
 _TIDY_EVERY = 300.0
+_DISK_EVERY = 15.0
 
 
 def create_app(settings: ControllerSettings, database_url: str) -> Starlette:
@@ -126,6 +127,8 @@ async def _beside(controller: Controller) -> AsyncIterator[None]:
         ),
         keep_running("abandoned", partial(abandoned.tick, db, controller.content), every_seconds=_TIDY_EVERY),
         keep_running("leases", partial(leases.tick, db, leases.OutageWatch()), every_seconds=timeouts.rescue_period),
+        keep_running("absence", partial(absence.tick, db, leases.OutageWatch()), every_seconds=timeouts.presence),
+        keep_running("own disk", partial(own_disk.tick, db, controller.content), every_seconds=_DISK_EVERY),
         keep_running("changes", partial(ChangeWatch().tick, db, notifications), every_seconds=timeouts.change_poll),
         keep_running("presence", partial(PresenceWatch().tick, db, notifications), every_seconds=timeouts.presence),
     ]

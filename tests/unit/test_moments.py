@@ -31,7 +31,13 @@ def facts(*gaps: GapReport) -> RecordingFacts:
     )
 
 
-def event(after_seconds: float, severity: Severity = Severity.WARNING, kind: str = "device_lost") -> HealthEvent:
+def event(
+    after_seconds: float,
+    severity: Severity = Severity.WARNING,
+    kind: str = "device_lost",
+    lasted_seconds: float | None = None,
+    lasts: bool = False,
+) -> HealthEvent:
     return HealthEvent(
         id=uuid4(),
         node_id=uuid4(),
@@ -43,6 +49,8 @@ def event(after_seconds: float, severity: Severity = Severity.WARNING, kind: str
         message="Something happened.",
         state="open",
         happened_at=BEGAN + timedelta(seconds=after_seconds),
+        ended_at=None if lasted_seconds is None else BEGAN + timedelta(seconds=after_seconds + lasted_seconds),
+        lasts=lasts,
     )
 
 

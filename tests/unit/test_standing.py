@@ -41,7 +41,6 @@ def live(**changes: Any) -> LiveRecording:
             "state": RecordingState.RECORDING,
             "node_id": new_id(),
             "node_name": "Hall 1",
-            "spool_free_bytes": None,
             "interface_id": new_id(),
             "interface_label": "Counter",
             "settings": settings(),
@@ -56,9 +55,31 @@ def live(**changes: Any) -> LiveRecording:
     )
 
 
-def card(*recordings: LiveRecording, is_seen: bool = True, free_bytes: int | None = None) -> NodeCard:
+def card(
+    *recordings: LiveRecording,
+    is_seen: bool = True,
+    free_bytes: int | None = None,
+    measured_seconds: int | None = None,
+    preroll_seconds: int = 0,
+) -> NodeCard:
     now = datetime.now(UTC)
-    node = Node(new_id(), "Hall 1", 4, 1, 1, "1.0", free_bytes, free_bytes, 0, now, is_seen, now)
+    node = Node(
+        id=new_id(),
+        name="Hall 1",
+        capacity=4,
+        node_run=1,
+        change_no=1,
+        version="1.0",
+        spool_free_bytes=free_bytes,
+        spool_total_bytes=free_bytes,
+        clock_offset_ms=0,
+        last_seen_at=now,
+        is_seen=is_seen,
+        created_at=now,
+        minimum_bytes=None,
+        spools=[],
+        disk_seconds_left=measured_seconds,
+    )
     interface = Interface(
         id=new_id(),
         node_id=node.id,
@@ -71,6 +92,7 @@ def card(*recordings: LiveRecording, is_seen: bool = True, free_bytes: int | Non
         chosen_capture=None,
         is_preferred=False,
         is_present=True,
+        preroll_seconds=preroll_seconds,
     )
     return NodeCard(node, [interface], list(recordings))
 
@@ -155,6 +177,16 @@ def test_disk_lasts_at_the_rate_of_now_or_as_if_the_likeliest_input_recorded() -
     assert card(live(), free_bytes=free).seconds_left == 1800
     assert card(live()).seconds_left is None
     assert seconds_left(free, 0) is None
+
+
+def test_what_the_node_measured_is_believed_and_another_recording_comes_on_top() -> None:
+    free = 192_000 * 3600
+    measured = card(live(), free_bytes=free, measured_seconds=7_200)
+    assert measured.seconds_left == 7_200
+    assert measured.seconds_left_with(settings("tone")) == pytest.approx(free / (96_000 + 384_000))
+    assert measured.seconds_left_with(settings()) == pytest.approx(free / (96_000 + 192_000))
+    assert card(free_bytes=free, measured_seconds=7_200).seconds_left == 3600
+    assert card(free_bytes=free, measured_seconds=7_200, preroll_seconds=60).seconds_left == 7_200
 
 
 def test_only_channels_that_are_heard_are_metered() -> None:

@@ -14,6 +14,7 @@ class Permission(StrEnum):
     RECORDING_CONTROL = "recording:control"
     RECORDING_PLAYBACK = "recording:playback"
     RECORDING_DOWNLOAD = "recording:download"
+    PROFILE_MANAGE = "profile:manage"
     NODE_READ = "node:read"
     NODE_MANAGE = "node:manage"
     TOKEN_MANAGE = "token:manage"

@@ -22,6 +22,8 @@ class VerifiedPart:
 VerifiedParts = dict[PartName, VerifiedPart]
 """One entry for every part."""
 
+_LONGEST_SAMPLE_BYTES = 4
+
 MEDIA_TYPES: dict[Codec, str] = {"mp3": "audio/mpeg", "flac": "audio/flac", "wav": "audio/wav"}
 
 
@@ -62,6 +64,12 @@ def first_frame_at(facts: RecordingFacts) -> datetime | None:
     pair = min(facts.clock_pairs, key=lambda pair: abs(pair.frame))
     microseconds = (pair.utc_ns - pair.frame * 1_000_000_000 // facts.sample_rate_hz) // 1000
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+
+def heard_bytes(facts: RecordingFacts) -> int:
+    """Of the audio that was captured, at most: frames that are not in gaps, each sample as long as it may be."""
+    heard_frames = facts.frames - sum(gap.frames for gap in facts.gaps)
+    return heard_frames * facts.channels * _LONGEST_SAMPLE_BYTES
 
 
 def duration_ms(facts: RecordingFacts) -> int:

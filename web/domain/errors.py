@@ -66,6 +66,18 @@ class CapacityError(ConflictError):
         )
 
 
+class NodeFullError(ConflictError):
+    """The node can write a recording nowhere."""
+
+    def __init__(self, node: str, spools: Sequence[tuple[str, str]]) -> None:
+        folders = ", ".join(f"{path} ({standing})" for path, standing in spools)
+        super().__init__(
+            f"{node} has no space for another recording: {folders}. Make room there or add a spill folder; what waits "
+            "for its upload makes room by itself.",
+            spools=[{"path": path, "standing": standing} for path, standing in spools],
+        )
+
+
 class EpochSupersededError(ConflictError):
     """The lease on this job went to somebody else; keep the audio and offer it as salvage."""
 

@@ -7,6 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 from protocol.messages import EndReason, InterfaceRef, Origin, RecordingFacts
+from web.domain.endings import CUT_SHORT
 from web.domain.states import Health, JobState, Severity
 
 _AS_HEALTH = {Severity.INFO: Health.HEALTHY, Severity.WARNING: Health.WARNING, Severity.CRITICAL: Health.CRITICAL}
@@ -15,7 +16,8 @@ _AS_HEALTH = {Severity.INFO: Health.HEALTHY, Severity.WARNING: Health.WARNING, S
 @dataclass(frozen=True)
 class HealthEvent:
     id: UUID
-    node_id: UUID
+    node_id: UUID | None
+    """None is the controller itself."""
     recording_id: UUID | None
     job_id: UUID | None
     interface: InterfaceRef | None
@@ -24,11 +26,16 @@ class HealthEvent:
     message: str
     state: Literal["open", "acknowledged", "muted", "resolved"]
     happened_at: datetime
+    """Or began."""
+    ended_at: datetime | None
+    """When a condition was over."""
+    lasts: bool
+    """A condition that is not over, of something that goes on."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong with a recording's content."""
+    """Something that is wrong, in the words of the controller."""
 
     kind: str
     severity: Severity
@@ -55,7 +62,10 @@ def findings_in(facts: RecordingFacts, origin: Origin) -> list[Finding]:
         missing_seconds = sum(gap.frames for gap in facts.gaps) / facts.sample_rate_hz
         count = "1 gap" if len(facts.gaps) == 1 else f"{len(facts.gaps)} gaps"
         found.append(Finding("gap", Severity.WARNING, f"{count}, {missing_seconds:.3f} s missing in all."))
-    if origin is not Origin.NORMAL:
+    cut_short = CUT_SHORT.get(facts.end_reason)
+    if cut_short is not None and origin in (Origin.NORMAL, Origin.TRUNCATED):
+        found.append(Finding(facts.end_reason.replace(" ", "_"), cut_short.severity, cut_short.message))
+    elif origin is not Origin.NORMAL:
         found.append(
             Finding(str(origin), Severity.WARNING, f"The content is {origin}: it ended by “{facts.end_reason}”.")
         )

@@ -58,15 +58,22 @@ class Job:
     wish: Wish
     epoch: int
     phase: Phase | None
-    """Only while it is leased, as are the next three."""
+    """Only while it is leased, as are the next four."""
     frames: int | None
     uploaded_bytes: int | None
     lease_seconds: float | None
     """Until the lease expires; below 0 once it has, and nobody has heard of the agent for so long."""
+    start_frame: int | None
+    """Of its take, at which the recording begins."""
     created_at: datetime
     ended_at: datetime | None
     reason: str | None
     message: str | None
+    lost_at: datetime | None
+    """When its node was last heard of it, where that is why it failed."""
+    salvaged_at: datetime | None
+    """When content of this attempt came after it had failed, and how much."""
+    salvaged_ms: int | None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from protocol.messages import Encoding
+from protocol.messages import Encoding, Limits
 from web.domain.channels import ChannelMode
 
 
@@ -14,6 +14,8 @@ class Profile:
     encoding: Encoding
     channel_mode: ChannelMode
     """What becomes of the chosen channels when a start does not say."""
-    minimum_bytes: int
-    """A rendition with less audio than this fails with its reason."""
+    minimum_bytes: int | None
+    """Less audio than this is no recording; None takes the node's."""
+    limits: Limits
+    """What ends a recording when a start does not say."""
     is_default: bool

@@ -7,16 +7,20 @@ from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, field_validator, model_validator
 
-from protocol.messages import InterfaceRef, Message, Name, Wish
+from protocol.messages import InterfaceRef, Limits, Message, Name, Wish
 from web.domain.channels import ChannelMode
+from web.domain.nodes import PREROLL_LIMIT_SECONDS
 from web.domain.states import CacheState, Health, Mark, RecordingState, UploadStatus
 
 Channel = Annotated[int, Field(ge=0, le=63)]
 FOLDER_LIMIT = 500
 TAGS_LIMIT = 50
 DURATION_LIMIT_MS = 10 * 366 * 24 * 3_600_000
+SIZE_LIMIT_BYTES = 10**15
+SMALLEST_SIZE_LIMIT_BYTES = 64 * 1024
+SHORTEST_IDLE_LIMIT_MS = 1000
 LAST_YEAR = 9000
 
 
@@ -39,8 +43,42 @@ def tidy_tags(tags: list[str]) -> list[str]:
     return tidy
 
 
+class WantedLimits(Message):
+    """What ends one recording by itself: of each kind its own limit, 0 for none, or (None) that of the profile."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    length_ms: Annotated[int, Field(ge=0, le=DURATION_LIMIT_MS)] | None = None
+    """Gaps counted."""
+    size_bytes: Annotated[int, Field(ge=0, le=SIZE_LIMIT_BYTES)] | None = None
+    """Of the file; at least 64 KiB."""
+    idle_ms: Annotated[int, Field(ge=0, le=DURATION_LIMIT_MS)] | None = None
+    """Of silence without a break; at least a second."""
+
+    @field_validator("size_bytes")
+    @classmethod
+    def _room_for_a_head(cls, size_bytes: int | None) -> int | None:
+        if size_bytes and size_bytes < SMALLEST_SIZE_LIMIT_BYTES:
+            raise ValueError(f"a size limit is 0 for none, or at least {SMALLEST_SIZE_LIMIT_BYTES} bytes")
+        return size_bytes
+
+    @field_validator("idle_ms")
+    @classmethod
+    def _more_than_a_pause(cls, idle_ms: int | None) -> int | None:
+        if idle_ms and idle_ms < SHORTEST_IDLE_LIMIT_MS:
+            raise ValueError(f"an idle limit is 0 for none, or at least {SHORTEST_IDLE_LIMIT_MS} ms")
+        return idle_ms
+
+    def over(self, usual: Limits) -> Limits:
+        """These where they say something, else the usual ones."""
+        asked = {name: value for name, value in dict(self).items() if value is not None}
+        return Limits(**{name: value or None for name, value in (dict(usual) | asked).items()})
+
+
 class StartRecording(Message):
     """An ad-hoc start. `id` is made by the client: the same one again is the same recording, never a second capture."""
+
+    model_config = ConfigDict(extra="forbid")
 
     id: UUID
     node_id: UUID
@@ -60,6 +98,9 @@ class StartRecording(Message):
     ends_at: AwareDatetime | None = None
     duration_ms: Annotated[int, Field(ge=1, le=DURATION_LIMIT_MS)] | None = None
     """Ten years at most."""
+    limits: WantedLimits = WantedLimits()
+    preroll_ms: Annotated[int, Field(ge=0, le=PREROLL_LIMIT_SECONDS * 1000)] = 0
+    """Begin so long before this start, as far as the interface is armed."""
     upload_policy_ids: list[UUID] = Field(default_factory=list)
 
     @model_validator(mode="after")
@@ -70,6 +111,8 @@ class StartRecording(Message):
             raise ValueError(f"starts_at and ends_at must lie before the year {LAST_YEAR}")
         if self.starts_at is not None and self.ends_at is not None and self.ends_at <= self.starts_at:
             raise ValueError("ends_at must be after starts_at")
+        if self.preroll_ms and self.starts_at is not None:
+            raise ValueError("only a start of now reaches back: give either starts_at or preroll_ms")
         return self
 
     @property
@@ -119,3 +162,7 @@ class Recording:
     upload_status: UploadStatus
     preview: list[int] | None
     """The sound at a glance: how loud each column is, below `previews.LEVELS`. Once cached."""
+    lost_at: datetime | None
+    """When its node was last heard of it, where that is why it failed."""
+    salvaged_at: datetime | None
+    """When content came after it had failed."""

@@ -41,6 +41,6 @@ def bytes_per_second(captured: Iterable[JobSettings]) -> int:
     )
 
 
-def seconds_left(free_bytes: int | None, filling: int) -> float | None:
+def seconds_left(free_bytes: int | None, filling: float) -> float | None:
     """None when nothing fills the disk, or its space is not known. `filling` is in bytes a second."""
     return None if free_bytes is None or filling <= 0 else free_bytes / filling

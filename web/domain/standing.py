@@ -22,7 +22,6 @@ class LiveRecording:
     state: RecordingState
     node_id: UUID
     node_name: str
-    spool_free_bytes: int | None
     interface_id: UUID | None
     """None once the node's interface is forgotten."""
     interface_label: str
@@ -94,15 +93,37 @@ class NodeCard:
 
     @property
     def is_filling(self) -> bool:
-        return bool(self.busy)
+        is_measured = self.node.disk_seconds_left is not None
+        return bool(self.busy) or (bool(self.armed) and is_measured)
+
+    @property
+    def filling(self) -> float:
+        """Bytes a second that fill its disk now: as it measured, or as its recordings should."""
+        free_bytes, measured = self.node.spool_free_bytes, self.node.disk_seconds_left
+        if self.is_filling and free_bytes is not None and measured:
+            return free_bytes / measured
+        return bytes_per_second(recording.settings for recording in self.busy)
 
     @property
     def seconds_left(self) -> float | None:
         """Until its disk is full: at the rate of now, or while it is idle as if its likeliest interface recorded."""
-        filling = bytes_per_second(recording.settings for recording in self.busy)
+        if self.is_filling and self.node.disk_seconds_left is not None:
+            return float(self.node.disk_seconds_left)
+        filling = self.filling
         if not self.is_filling and self.likeliest is not None:
             filling = capture_bytes_per_second(self.likeliest.capture)
         return seconds_left(self.node.spool_free_bytes, filling)
+
+    def seconds_left_with(self, another: JobSettings) -> float | None:
+        """The same with another recording besides what it does now."""
+        busy = [recording.settings for recording in self.busy]
+        added = bytes_per_second([another, *busy]) - bytes_per_second(busy)
+        return seconds_left(self.node.spool_free_bytes, self.filling + added)
+
+    @property
+    def armed(self) -> list[Interface]:
+        """What it captures before anybody starts a recording."""
+        return [interface for interface in self.interfaces if interface.is_armed]
 
 
 @dataclass(frozen=True)
@@ -112,14 +133,26 @@ class Concern:
     severity: Severity
     message: str
     at: datetime
+    """When it came up; of what lasts, since when."""
+    lasts: bool
+    """A condition that is not over."""
     events: int
     """How many say so."""
-    node_id: UUID
-    node_name: str
+    node_id: UUID | None
+    """None is the controller itself, which has no name."""
+    node_name: str | None
     recording_id: UUID | None
     recording_name: str | None
     is_failed: bool
-    """Whether the recording itself failed."""
+    """Whether the recording itself failed; the next four are of such."""
+    reason: str | None
+    """One word for programs."""
+    ended_at: datetime
+    """When contact was lost, or it failed otherwise."""
+    salvaged_at: datetime | None
+    """When content came after all."""
+    salvaged_ms: int | None
+    """How much of it."""
     heard_at_seconds: float | None
     """The second of the recording at which it can be heard, where that is known."""
 

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from web.domain.errors import ControllerError, SignInRequiredError
+from web.domain.errors import ControllerError, SignInRequiredError, UnavailableError
 from web.errors import status_and_code
 from web.htmx import go_to, wants_fragment
 from web.rendering import render
@@ -53,7 +53,7 @@ class Page:
         try:
             request.scope["user"] = None if self.is_open else await signed_in(request)
             if not self.is_open and not self.is_part and not wants_fragment(request):
-                request.state.bar = await standing.bar(controller_of(request).db, by=request.user)
+                await _count_for_bar(request)
             return await self.handler(request)
         except ClientDisconnect:
             return Response(status_code=HTTPStatus.BAD_REQUEST)
@@ -109,6 +109,14 @@ def fault_page(request: Request, fault: Exception) -> Response:
         _log_unforeseen(request, fault, fault_id)
     context = {"status": status, "message": message, "fault_id": fault_id}
     return render(request, "pages/fault.html", context, fragment="fault", status=status)
+
+
+async def _count_for_bar(request: Request) -> None:
+    """A bar that cannot be read is left out: the page below it may be readable."""
+    try:
+        request.state.bar = await standing.bar(controller_of(request).db, by=request.user)
+    except UnavailableError as fault:
+        _log.warning("the bar cannot be read", reason=str(fault))
 
 
 def _log_unforeseen(request: Request, fault: Exception, fault_id: UUID) -> None:

@@ -90,6 +90,7 @@ async def _end_lost(session: Session, job: LostJob) -> None:
         was_asked=is_cancel,
         actor=_ACTOR,
         supersede=True,
+        lost_at=job.last_renewed_at,
     )
 
 

@@ -7,11 +7,11 @@ Reads that need no rule are in web.store, one module a noun, and take `scope=`.
 
 recordings  start_recording stop_recording cancel_recording
 nodes       create_enrolment_code enrol authenticate_node begin_run update_inventory set_capacity
-            set_capture_format prefer_interface
+            set_capture_format prefer_interface arm_interface set_minimum_bytes
 jobs        claim_next heartbeat finish_job record_events change_no_of
 cache_files open_cache_file require_append seal set_checksum keep_preview mark_damaged cached_without_checksum abandoned
             forget_abandoned
-profiles    all_profiles get_profile
+profiles    all_profiles protect
 tokens      create_token authenticate
 
 Bytes have one object each for a whole controller, and know nothing of actors: cache_content.CacheContent takes them in,

@@ -77,11 +77,6 @@ async def sign_out(db: Database, token: str) -> None:
         await accounts.end_session(db, session_id, digest=token_digest(token))
 
 
-async def sign_out_everywhere(db: Database, token: str) -> None:
-    """End every session of the user of this one. Raises SignInRequiredError."""
-    await accounts.end_sessions_of(db, (await _session_of(db, token)).user.id)
-
-
 async def set_password(
     db: Database, passwords: Passwords, token: str, new_password: str, *, old_password: str = ""
 ) -> SignedIn:

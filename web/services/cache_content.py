@@ -84,6 +84,11 @@ class CacheContent:
             **await self._work(lambda: {part: self._folder.length(cache_file_id, part) for part in PARTS})
         )
 
+    async def has_room(self) -> bool:
+        """Whether anything more can be taken in without touching the reserve of the disk."""
+        free_bytes = await self._work(self._folder.free_bytes)
+        return free_bytes - self._promised_bytes > self._limits.disk_reserve_bytes
+
     async def append(
         self,
         cache_file_id: UUID,

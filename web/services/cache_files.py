@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from protocol.messages import CacheFileRequest, EndReason, Origin, SealAnswer, SealRequest
+from protocol.messages import CacheFileRequest, SealAnswer, SealRequest
 from web.domain.access import EVERYTHING, NodeActor
-from web.domain.cache_files import CacheFile, VerifiedParts, duration_ms, first_frame_at, require_same
-from web.domain.endings import Ending
-from web.domain.errors import ConflictError, NotFoundError
+from web.domain.cache_files import CacheFile, VerifiedParts, duration_ms, first_frame_at, heard_bytes, require_same
+from web.domain.endings import CUT_SHORT, Ending, mark_of, was_planned
+from web.domain.errors import ConflictError, InvalidError, NotFoundError
 from web.domain.health import Finding, findings_in
 from web.domain.leases import HeldJob, is_salvage, require_own, require_run
-from web.domain.states import CacheState, Health, JobState, Mark, Severity
+from web.domain.states import CacheState, Health, JobState, Severity
 from web.services.endings import end_without_content, health_at_end
 from web.store import cache_files, health_events, jobs, recordings
 from web.store.database import Database, Session
@@ -57,7 +57,8 @@ async def seal(
     """Cached, recording and job completed, health synced, uploads queued, in one transaction. Twice is once.
 
     `verified` is what the controller found in its stored files, durable under their final names.
-    Raises DigestMismatchError when that differs from the request, and as open_cache_file.
+    Raises DigestMismatchError when that differs from the request, InvalidError when it is too little for a recording,
+    and as open_cache_file.
     """
     require_same(request, verified)
     async with db.transaction() as session:
@@ -72,6 +73,7 @@ async def seal(
             return SealAnswer(recording_id=job.recording_id, cache_state="cached")
         salvaged = is_salvage(job, epoch=request.epoch, origin=request.origin)
         _require_growing(cache_file)
+        _require_enough(request, await jobs.minimum_bytes(session, job.id))
         await cache_files.seal(session, cache_file, request, verified)
         for finding in findings_in(request.facts, request.origin):
             await health_events.add(session, finding, node_id=job.node_id, job_id=job.id)
@@ -142,19 +144,25 @@ async def _unclaimed_retry(session: Session, job: HeldJob) -> HeldJob | None:
     return newest if newest.state is JobState.QUEUED else None
 
 
+def _require_enough(request: SealRequest, minimum_bytes: int) -> None:
+    if heard_bytes(request.facts) < max(1, minimum_bytes):
+        raise InvalidError(f"This is less than the {minimum_bytes} bytes that make a recording.", field="facts")
+
+
 def _require_growing(cache_file: CacheFile) -> None:
     if cache_file.state is not CacheState.RECEIVING:
         raise ConflictError(f"The cache file {cache_file.id} is {cache_file.state} already; nothing of it changes.")
 
 
 async def _complete(session: Session, job: HeldJob, request: SealRequest, node: NodeActor) -> None:
-    was_asked = job.was_asked_to_end or request.facts.end_reason is EndReason.PLANNED_END
+    cut_short = CUT_SHORT.get(request.facts.end_reason)
+    was_asked = job.was_asked_to_end or was_planned(request.facts.end_reason)
     ending = Ending(
         JobState.COMPLETED,
         reason=request.facts.end_reason.replace(" ", "_"),
-        message=None,
+        message=None if cut_short is None else cut_short.message,
         health=await health_at_end(session, job.recording_id, JobState.COMPLETED, was_asked=was_asked),
-        mark=None if request.origin is Origin.NORMAL else Mark(request.origin.value),
+        mark=mark_of(request.origin, request.facts.end_reason),
         duration_ms=duration_ms(request.facts),
         started_at=first_frame_at(request.facts),
     )

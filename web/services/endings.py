@@ -1,5 +1,6 @@
 """The end of a job without content, whoever brings it about."""
 
+from datetime import datetime
 from uuid import UUID
 
 from web.domain.endings import Ending
@@ -21,13 +22,14 @@ async def end_without_content(
     was_asked: bool,
     actor: str,
     supersede: bool = False,
+    lost_at: datetime | None = None,
 ) -> bool:
     """End job and recording in this transaction and sync the health (J8); False when the job was not live.
 
-    `supersede` takes the epoch from whoever holds it. The job is locked already.
+    `supersede` takes the epoch from whoever holds it; `lost_at` is when that was last heard. The job is locked already.
     """
     health = await health_at_end(session, recording_id, state, was_asked=was_asked)
-    ending = Ending(state, reason, message, health)
+    ending = Ending(state, reason, message, health, lost_at=lost_at)
     return await jobs.end(session, job_id, ending, epoch=epoch, actor=actor, supersede=supersede)
 
 

@@ -53,7 +53,7 @@ async def heartbeat(db: Database, request: HeartbeatRequest, *, node: NodeActor)
         )
         for renewal in renewals
     ]
-    return HeartbeatAnswer(jobs=standings, change_no=news.change_no, watched=news.watched)
+    return HeartbeatAnswer(jobs=standings, change_no=news.change_no, watched=news.watched, armed=news.armed)
 
 
 async def finish_job(db: Database, job_id: UUID, request: FinishRequest, *, node: NodeActor) -> None:
@@ -82,9 +82,9 @@ async def finish_job(db: Database, job_id: UUID, request: FinishRequest, *, node
 
 
 async def record_events(db: Database, request: EventsRequest, *, node: NodeActor) -> None:
-    """Keep health events, each once by its id. Raises NodeRunSupersededError.
+    """Keep health events, each once by its id; the end of a condition, told under its id, ends it once.
 
-    One that comes late still counts in the health of its recording.
+    One that comes late still counts in the health of its recording. Raises NodeRunSupersededError.
     """
     async with db.transaction() as session:
         require_run(request.node_run, await nodes.share_run(session, node.node_id))
@@ -109,7 +109,8 @@ async def _follow(session: Session, renewal: jobs.Renewal) -> None:
     if not renewal.has_new_phase or renewal.phase is None or renewal.recording_id is None:
         return
     await jobs.tell(session, renewal.job_id)
-    if await recordings.follow_phase(session, renewal.recording_id, recording_state_in(renewal.phase)):
+    state = recording_state_in(renewal.phase)
+    if await recordings.follow_phase(session, renewal.recording_id, state, length_ms=renewal.length_ms):
         await jobs.must_last(session)
         await recordings.tell(session, renewal.recording_id)
 

@@ -17,7 +17,7 @@ from web.domain.access import Actor, NodeActor, Permission
 from web.domain.errors import ConflictError, InvalidError, NotFoundError, UnauthorisedError
 from web.domain.health import Finding
 from web.domain.leases import require_run
-from web.domain.nodes import EnrolmentCode, Interface
+from web.domain.nodes import MINIMUM_BYTES_LIMIT, PREROLL_LIMIT_SECONDS, EnrolmentCode, Interface
 from web.domain.states import Severity
 from web.store import health_events, jobs, nodes, secrets
 from web.store.database import Database, Session
@@ -101,7 +101,8 @@ async def begin_run(db: Database, request: RunRequest, *, node: NodeActor) -> Ru
         await nodes.see(session, node.node_id)
         await nodes.move_leases(session, node.node_id, node_run=node_run, lease=db.timeouts.lease)
         await nodes.tell(session, node.node_id)
-        return RunAnswer(node_run=node_run, jobs=await jobs.leased_of(session, node.node_id))
+        armed = (await nodes.news(session, node.node_id)).armed
+        return RunAnswer(node_run=node_run, jobs=await jobs.leased_of(session, node.node_id), armed=armed)
 
 
 async def update_inventory(db: Database, inventory: Inventory, *, node: NodeActor) -> None:
@@ -136,6 +137,34 @@ async def set_capture_format(
         if capture is not None:
             _require_able(found[0], capture)
         await nodes.set_capture(session, node_id, interface, capture)
+        if found[0].is_armed:
+            await nodes.raise_change_no(session, node_id)
+        await nodes.tell(session, node_id)
+
+
+async def set_minimum_bytes(db: Database, node_id: UUID, minimum_bytes: int | None, *, by: Actor) -> None:
+    """The least audio of a recording of this node whose profile does not say; None takes the default."""
+    if minimum_bytes is not None and not 0 <= minimum_bytes <= MINIMUM_BYTES_LIMIT:
+        raise InvalidError(f"Give 0 to {MINIMUM_BYTES_LIMIT} bytes, or nothing for the default.", field="minimum_bytes")
+    async with db.transaction() as session:
+        await _require_manage(session, node_id, by)
+        await nodes.set_minimum_bytes(session, node_id, minimum_bytes)
+        await nodes.tell(session, node_id)
+
+
+async def arm_interface(
+    db: Database, node_id: UUID, interface: InterfaceRef, preroll_seconds: int, *, by: Actor
+) -> None:
+    """Keep the last seconds of an interface although nobody records it, so that a start can reach back; 0 ends it."""
+    if not 0 <= preroll_seconds <= PREROLL_LIMIT_SECONDS:
+        raise InvalidError(
+            f"An interface can keep up to {PREROLL_LIMIT_SECONDS} seconds; 0 keeps nothing.", field="preroll_seconds"
+        )
+    async with db.transaction() as session:
+        await _require_manage(session, node_id, by)
+        if not await nodes.arm(session, node_id, interface, preroll_seconds):
+            raise NotFoundError("interface", interface.name)
+        await nodes.raise_change_no(session, node_id)
         await nodes.tell(session, node_id)
 
 

@@ -1,7 +1,9 @@
 """Encode presets, for whoever may start recordings or see them."""
 
+from dataclasses import replace
 from uuid import UUID
 
+from protocol.messages import Limits
 from web.domain.access import Actor, Permission
 from web.domain.profiles import Profile
 from web.store import profiles
@@ -14,7 +16,11 @@ async def all_profiles(db: Database, *, by: Actor) -> list[Profile]:
     return await profiles.by_name(db)
 
 
-async def get_profile(db: Database, profile_id: UUID | None, *, by: Actor) -> Profile:
-    """None is the default profile. Raises NotFoundError."""
-    by.require(Permission.RECORDING_READ)
-    return await profiles.get(db, profile_id)
+async def protect(db: Database, profile_id: UUID, *, limits: Limits, minimum_bytes: int | None, by: Actor) -> Profile:
+    """From the next start on: what ends its recordings by itself, and what is too little for one (None: as the node
+    says). Raises NotFoundError."""
+    by.require(Permission.PROFILE_MANAGE)
+    async with db.transaction() as session:
+        profile = await profiles.get(session, profile_id)
+        await profiles.set_protection(session, profile_id, limits, minimum_bytes)
+    return replace(profile, limits=limits, minimum_bytes=minimum_bytes)

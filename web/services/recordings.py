@@ -8,9 +8,9 @@ from protocol.ids import new_id
 from protocol.messages import JobSettings, Wish
 from web.domain.access import Actor, Permission
 from web.domain.channels import channel_map
-from web.domain.errors import CapacityError, ConflictError, InvalidError
+from web.domain.errors import CapacityError, ConflictError, InvalidError, NodeFullError
 from web.domain.leases import rises
-from web.domain.nodes import Interface
+from web.domain.nodes import MINIMUM_BYTES, Interface, Node
 from web.domain.profiles import Profile
 from web.domain.recordings import Recording, StartRecording
 from web.domain.states import JobState
@@ -28,7 +28,8 @@ async def start_recording(db: Database, request: StartRecording, *, by: Actor) -
 
     Raises NotFoundError (node, profile or interface not known to the actor), InvalidError (no preferred interface,
     channels beyond the capture format, what does not fit the profile, an input that is not connected, a window that is
-    over), CapacityError when the node is busy, ConflictError when the id was used for another request.
+    over), CapacityError when the node is busy, NodeFullError when it can write nowhere, ConflictError when the id was
+    used for another request.
     """
     by.require(Permission.RECORDING_CREATE)
     async with db.transaction() as session:
@@ -37,8 +38,8 @@ async def start_recording(db: Database, request: StartRecording, *, by: Actor) -
         node = await nodes.get(session, request.node_id, scope=by.scope, seen_within=db.timeouts.node_not_seen)
         by.require(Permission.RECORDING_CREATE, node)
         profile = await profiles.get(session, request.profile_id)
-        settings = _settings(request, profile, await _interface(session, request, node.name, by))
-        await _check(session, request)
+        settings = _settings(request, profile, node, await _interface(session, request, node.name, by))
+        await _check(session, request, node)
         locked = await nodes.lock(session, node.id)
         if not await _is_known(session, request):
             await require_capacity(session, locked, request.starts_at)
@@ -90,8 +91,9 @@ async def _interface(session: Session, request: StartRecording, node_name: str, 
     return found
 
 
-def _settings(request: StartRecording, profile: Profile, interface: Interface) -> JobSettings:
+def _settings(request: StartRecording, profile: Profile, node: Node, interface: Interface) -> JobSettings:
     mode, capture = request.output or profile.channel_mode, interface.capture
+    _require_armed(request, interface)
     rows = channel_map(request.channels, mode, capture.channels, interface.label)
     _require_fit(profile, len(rows), capture.sample_rate_hz)
     return JobSettings(
@@ -99,11 +101,22 @@ def _settings(request: StartRecording, profile: Profile, interface: Interface) -
         capture=capture,
         channel_map=rows,
         encoding=profile.encoding,
-        minimum_bytes=profile.minimum_bytes,
+        minimum_bytes=next(
+            least for least in (profile.minimum_bytes, node.minimum_bytes, MINIMUM_BYTES) if least is not None
+        ),
+        limits=request.limits.over(profile.limits),
+        preroll_ms=request.preroll_ms,
         starts_at=request.starts_at,
         ends_at=request.ends_at,
         duration_ms=request.duration_ms,
     )
+
+
+def _require_armed(request: StartRecording, interface: Interface) -> None:
+    kept_seconds = interface.preroll_seconds
+    if request.preroll_ms > kept_seconds * 1000:
+        kept = f"keeps the last {kept_seconds} s only" if kept_seconds else "is not armed, so nothing of before is kept"
+        raise InvalidError(f"“{interface.label}” {kept}; begin later.", field="preroll_ms")
 
 
 def _require_fit(profile: Profile, channels: int, sample_rate_hz: int) -> None:
@@ -113,12 +126,14 @@ def _require_fit(profile: Profile, channels: int, sample_rate_hz: int) -> None:
         raise InvalidError(lacking, field="channels" if would_fit else "profile_id")
 
 
-async def _check(session: Session, request: StartRecording) -> None:
+async def _check(session: Session, request: StartRecording, node: Node) -> None:
     if request.window_ends_at is not None and await jobs.is_over(session, request.window_ends_at):
         field = "ends_at" if request.ends_at is not None else "starts_at"
         raise InvalidError("This window is over; choose a later end.", field=field)
     if unknown := await profiles.unknown_upload_policies(session, request.upload_policy_ids):
         raise InvalidError(f"There is no upload policy {unknown[0]}.", field="upload_policy_ids")
+    if not node.has_space and (request.starts_at is None or await jobs.is_over(session, request.starts_at)):
+        raise NodeFullError(node.name, [(spool.path, spool.standing) for spool in node.spools])
 
 
 async def _make(session: Session, request: StartRecording, settings: JobSettings, profile_id: UUID, by: Actor) -> None:

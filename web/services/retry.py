@@ -59,5 +59,8 @@ async def _queue(session: Session, recording_id: UUID, last: LastAttempt, by: Ac
 
 
 def _pinned(last: LastAttempt) -> JobSettings:
-    """As the first attempt had them; a length is now the instant at which it would have ended."""
-    return last.settings.model_copy(update={"duration_ms": None, "ends_at": last.window_ends_at})
+    """As the first attempt had them; a length is now the instant at which it would have ended.
+
+    It does not reach back: what it may capture anew begins now.
+    """
+    return last.settings.model_copy(update={"duration_ms": None, "ends_at": last.window_ends_at, "preroll_ms": 0})

@@ -8,7 +8,6 @@ from protocol.messages import EventReport, InterfaceRef
 from web.domain.access import Scope
 from web.domain.health import Finding, HealthEvent
 from web.domain.states import Severity
-from web.store import tables
 from web.store.database import Row, Session
 
 
@@ -21,32 +20,35 @@ async def latest(
     limit: int = 50,
 ) -> list[HealthEvent]:
     """Newest first; of one recording or node when it is given."""
-    table = tables.HealthEvent
-    query = table.select().order_by(table.happened_at, table.id, ascending=False).limit(limit)
-    if recording_id is not None:
-        query = query.where(table.recording_id == recording_id)
-    if node_id is not None:
-        query = query.where(table.node_id == node_id)
-    if scope.node_ids is not None:
-        query = query.where(table.node_id.is_in(scope.node_ids))
-    return [_event(row) for row in await session.run(query)]
+    rows = await session.rows(
+        "newest_health_events", scope=scope.node_ids, recording_id=recording_id, node_id=node_id, limit=limit
+    )
+    return [_event(row) for row in rows]
 
 
 async def add(session: Session, finding: Finding, *, node_id: UUID, job_id: UUID | None) -> None:
     """An event that the controller itself found."""
-    report = EventReport(
-        id=new_id(),
-        kind=finding.kind,
-        severity=finding.severity.value,
-        message=finding.message,
-        age_ms=0,
-        job_id=job_id,
-    )
-    await add_report(session, report, node_id=node_id)
+    await _add_found(session, finding, node_id=node_id, job_id=job_id)
 
 
-async def add_report(session: Session, report: EventReport, *, node_id: UUID) -> tuple[bool, UUID | None]:
-    """Keep an event once by its id: whether it is new, and the recording it belongs to."""
+async def begin(session: Session, finding: Finding, *, node_id: UUID | None, age_seconds: float = 0.0) -> None:
+    """A condition that the controller itself found, of a node or (None) of its own. It lasts until `end`."""
+    await _add_found(session, finding, node_id=node_id, age_seconds=age_seconds, lasts=True)
+
+
+async def end(session: Session, kind: str, *, node_id: UUID | None) -> None:
+    """A condition that was begun so is over."""
+    for row in await session.rows("end_condition", node_id=node_id, kind=kind):
+        await session.rows("tell_health_event", id=row["id"])
+
+
+async def is_told(session: Session, kind: str) -> bool:
+    """Whether a condition of the controller itself lasts."""
+    return await session.row("lasting_condition", kind=kind) is not None
+
+
+async def add_report(session: Session, report: EventReport, *, node_id: UUID | None) -> tuple[bool, UUID | None]:
+    """Keep an event once by its id, and once the end of a condition: whether that is news, and of which recording."""
     row = await session.row(
         "add_health_event",
         id=report.id,
@@ -58,11 +60,34 @@ async def add_report(session: Session, report: EventReport, *, node_id: UUID) ->
         severity=report.severity,
         message=report.message,
         age=timedelta(milliseconds=report.age_ms),
+        lasts=report.lasts,
+        ended_age=None if report.ended_age_ms is None else timedelta(milliseconds=report.ended_age_ms),
     )
     if row is None:
         return False, None
     await session.rows("tell_health_event", id=report.id)
     return True, row["recording_id"]
+
+
+async def _add_found(
+    session: Session,
+    finding: Finding,
+    *,
+    node_id: UUID | None,
+    job_id: UUID | None = None,
+    age_seconds: float = 0.0,
+    lasts: bool = False,
+) -> None:
+    report = EventReport(
+        id=new_id(),
+        kind=finding.kind,
+        severity=finding.severity.value,
+        message=finding.message,
+        age_ms=round(age_seconds * 1000),
+        lasts=lasts,
+        job_id=job_id,
+    )
+    await add_report(session, report, node_id=node_id)
 
 
 def _event(row: Row) -> HealthEvent:
@@ -78,4 +103,6 @@ def _event(row: Row) -> HealthEvent:
         message=row["message"],
         state=row["state"],
         happened_at=row["happened_at"],
+        ended_at=row["ended_at"],
+        lasts=row["lasts"],
     )

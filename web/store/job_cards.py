@@ -79,8 +79,12 @@ def _job(row: Row) -> Job:
         frames=row["frames"],
         uploaded_bytes=row["uploaded_bytes"],
         lease_seconds=row["lease_seconds"],
+        start_frame=row["start_frame"],
         created_at=row["created_at"],
         ended_at=row["ended_at"],
         reason=row["reason"],
         message=row["message"],
+        lost_at=row["lost_at"],
+        salvaged_at=row["salvaged_at"],
+        salvaged_ms=row["salvaged_ms"],
     )

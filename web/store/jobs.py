@@ -13,9 +13,9 @@ from web.domain.errors import NotFoundError
 from web.domain.jobs import LEAVES_NOTHING, LastAttempt
 from web.domain.leases import HeldJob, LostJob, UnclaimedJob
 from web.domain.states import JobState
+from web.store import tables, turns
 from web.store.database import Row, Session
 
-_RESCUE_KEY = 7_233_502
 _BATCH = 100
 
 
@@ -30,6 +30,8 @@ class Renewal:
     wish_age_ms: int
     phase: Phase | None
     has_new_phase: bool
+    length_ms: int
+    """Captured so far."""
 
 
 async def busy_recordings(session: Session, node_id: UUID) -> list[str]:
@@ -114,6 +116,14 @@ async def lock(session: Session, job_id: UUID) -> HeldJob:
     return _held(row)
 
 
+async def minimum_bytes(session: Session, job_id: UUID) -> int:
+    """Of the audio that makes a recording, as it was pinned. Raises NotFoundError."""
+    table = tables.Job
+    for row in await session.run(table.select(table.settings).where(table.id == job_id)):
+        return JobSettings.model_validate(row["settings"]).minimum_bytes
+    raise NotFoundError("job", job_id)
+
+
 async def hold(session: Session, job_id: UUID, *, node_id: UUID) -> tuple[HeldJob, int]:
     """A job and the current run of the node that asks, which stay so until the transaction ends.
 
@@ -191,6 +201,7 @@ async def renew(
         phases=[report.phase for report in reports],
         frames=[report.frames for report in reports],
         uploaded_bytes=[report.uploaded_bytes for report in reports],
+        start_frames=[report.start_frame for report in reports],
         node_id=node_id,
         node_run=node_run,
         lease=timedelta(seconds=lease),
@@ -206,8 +217,7 @@ async def uptime_seconds(session: Session) -> float:
 
 async def take_rescue_turn(session: Session) -> bool:
     """Whether this transaction is the one that rescues now."""
-    row = await session.row("take_turn", key=_RESCUE_KEY)
-    return row is not None and bool(row["is_ours"])
+    return await turns.take(session, "rescue")
 
 
 async def lost(session: Session, timeouts: Timeouts) -> list[LostJob]:
@@ -252,4 +262,5 @@ def _renewal(row: Row) -> Renewal:
         wish_age_ms=row["wish_age_ms"],
         phase=phase,
         has_new_phase=phase is not None and row["phase_before"] != phase,
+        length_ms=row["length_ms"] or 0,
     )

@@ -1,11 +1,18 @@
 """Nodes and their interfaces."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from protocol.ids import new_id
-from protocol.messages import CaptureFormat, InterfaceRef, InterfaceReport, Inventory
+from protocol.messages import (
+    ArmedInterface,
+    CaptureFormat,
+    InterfaceRef,
+    InterfaceReport,
+    Inventory,
+    SpoolReport,
+)
 from web.domain.access import Scope
 from web.domain.errors import NotFoundError
 from web.domain.nodes import Interface, Node
@@ -32,6 +39,22 @@ class NodeNews:
     change_no: int
     watched: list[InterfaceRef]
     """Interfaces that somebody looks at."""
+    armed: list[ArmedInterface]
+    """Interfaces that are captured before anybody starts a recording."""
+
+
+@dataclass(frozen=True)
+class Presence:
+    """A node of which it is not said rightly whether it is there."""
+
+    id: UUID
+    name: str
+    last_seen_at: datetime
+    silent_seconds: float
+    is_told: bool
+    """Whether it is said to be away; it is back then, else it has gone."""
+    capturing: int
+    """How many recordings it was capturing when it was last heard."""
 
 
 async def get(session: Session, node_id: UUID, *, scope: Scope, seen_within: float) -> Node:
@@ -96,6 +119,12 @@ async def beat(session: Session, node_id: UUID) -> NodeNews:
     return _news(await session.row("beat", node_id=node_id), node_id)
 
 
+async def changed_presence(session: Session, kind: str, *, seen_within: float) -> list[Presence]:
+    """Nodes that have gone or come back since that was last told as conditions of this kind."""
+    rows = await session.rows("changed_presence", kind=kind, node_not_seen=timedelta(seconds=seen_within))
+    return [Presence(**row) for row in rows]
+
+
 async def raise_change_no(session: Session, node_id: UUID) -> None:
     await session.rows("raise_change_no", node_id=node_id)
 
@@ -155,6 +184,8 @@ async def keep_inventory(session: Session, node_id: UUID, inventory: Inventory) 
         version=inventory.version,
         spool_free_bytes=inventory.spool_free_bytes,
         spool_total_bytes=inventory.spool_total_bytes,
+        spools=[spool.model_dump(mode="json") for spool in inventory.spools],
+        disk_seconds_left=inventory.disk_seconds_left,
         utc_ns=inventory.utc_ns,
     )
     await session.rows("mark_interfaces_absent", node_id=node_id)
@@ -165,6 +196,19 @@ async def keep_inventory(session: Session, node_id: UUID, inventory: Inventory) 
 async def set_capacity(session: Session, node_id: UUID, capacity: int) -> None:
     table = tables.Node
     await session.run(table.update({table.capacity: capacity}).where(table.id == node_id))
+
+
+async def set_minimum_bytes(session: Session, node_id: UUID, minimum_bytes: int | None) -> None:
+    table = tables.Node
+    await session.run(table.update({table.minimum_bytes: minimum_bytes}).where(table.id == node_id))
+
+
+async def arm(session: Session, node_id: UUID, ref: InterfaceRef, preroll_seconds: int) -> bool:
+    """0 disarms. False when the node has no such interface."""
+    row = await session.row(
+        "arm_interface", node_id=node_id, backend=ref.backend, name=ref.name, preroll_seconds=preroll_seconds
+    )
+    return row is not None
 
 
 async def set_capture(session: Session, node_id: UUID, ref: InterfaceRef, capture: CaptureFormat | None) -> None:
@@ -213,11 +257,17 @@ async def _keep_interface(session: Session, node_id: UUID, report: InterfaceRepo
 def _news(row: Row | None, node_id: UUID) -> NodeNews:
     if row is None:
         raise NotFoundError("node", node_id)
-    return NodeNews(row["node_run"], row["change_no"], [InterfaceRef(**ref) for ref in row["watched"]])
+    return NodeNews(
+        row["node_run"],
+        row["change_no"],
+        [InterfaceRef(**ref) for ref in row["watched"]],
+        [ArmedInterface(**armed) for armed in row["armed"]],
+    )
 
 
 def _node(row: Row) -> Node:
-    return Node(**{name: value for name, value in row.items() if name != "token_digest"})
+    values = {name: value for name, value in row.items() if name != "token_digest"}
+    return Node(**{**values, "spools": [SpoolReport.model_validate(spool) for spool in row["spools"]]})
 
 
 def _interface(row: Row) -> Interface:
@@ -234,4 +284,5 @@ def _interface(row: Row) -> Interface:
         chosen_capture=None if chosen is None else CaptureFormat(**chosen),
         is_preferred=row["is_preferred"],
         is_present=row["is_present"],
+        preroll_seconds=row["preroll_seconds"],
     )

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from piccolo.columns import Column
 from pydantic import TypeAdapter
 
-from protocol.messages import Encoding
+from protocol.messages import Encoding, Limits
 from web.domain.errors import NotFoundError
 from web.domain.profiles import Profile
 from web.store import tables
@@ -21,6 +22,18 @@ async def get(session: Session, profile_id: UUID | None) -> Profile:
     for row in await session.run(table.select().where(condition)):
         return _profile(row)
     raise NotFoundError("profile", profile_id or "by default")
+
+
+async def set_protection(session: Session, profile_id: UUID, limits: Limits, minimum_bytes: int | None) -> None:
+    """What ends its recordings, and what is too little for one."""
+    table = tables.Profile
+    values: dict[Column | str, int | None] = {
+        table.length_limit_ms: limits.length_ms,
+        table.size_limit_bytes: limits.size_bytes,
+        table.idle_limit_ms: limits.idle_ms,
+        table.minimum_bytes: minimum_bytes,
+    }
+    await session.run(table.update(values).where(table.id == profile_id))
 
 
 async def by_name(session: Session) -> list[Profile]:
@@ -44,5 +57,8 @@ def _profile(row: Row) -> Profile:
         encoding=_ENCODING.validate_python(row["encoding"]),
         channel_mode=row["channel_mode"],
         minimum_bytes=row["minimum_bytes"],
+        limits=Limits(
+            length_ms=row["length_limit_ms"], size_bytes=row["size_limit_bytes"], idle_ms=row["idle_limit_ms"]
+        ),
         is_default=row["is_default"],
     )

@@ -108,6 +108,7 @@ UPDATE lease SET node_run = {node_run}, expires_at = clock_timestamp() + {lease}
 -- keep_inventory --
 -- What a node says of itself.
 UPDATE node SET version = {version}, spool_free_bytes = {spool_free_bytes}, spool_total_bytes = {spool_total_bytes},
+    spools = {spools}, disk_seconds_left = {disk_seconds_left},
     clock_offset_ms = {utc_ns}::bigint / 1000000 - floor(1000 * extract(epoch FROM clock_timestamp()))::bigint
 WHERE id = {node_id};
 
@@ -128,6 +129,12 @@ UPDATE interface SET is_present = false WHERE node_id = {node_id} AND is_present
 -- set_capture --
 -- The capture format that somebody chose for an input.
 UPDATE interface SET chosen_capture = {capture} WHERE node_id = {node_id} AND backend = {backend} AND name = {name};
+
+-- arm_interface --
+-- How far a start on an input can reach back; 0 for one that is captured only while it is recorded.
+UPDATE interface SET preroll_seconds = {preroll_seconds}
+WHERE node_id = {node_id} AND backend = {backend} AND name = {name}
+RETURNING id;
 
 -- prefer_interface --
 -- Moves the preference to one input of the node.
@@ -151,8 +158,13 @@ WITH wanted AS MATERIALIZED (
     SELECT id, {controller_id}, clock_timestamp() + {watch}::interval FROM wanted ORDER BY id
     ON CONFLICT (interface_id, controller_id) DO UPDATE SET until = excluded.until
 ), forgotten AS (
-    DELETE FROM watched_interface
-    WHERE controller_id <> {controller_id} AND until < clock_timestamp() - interval '1 hour'
+    DELETE FROM watched_interface w USING (
+        SELECT id FROM watched_interface
+        WHERE controller_id <> {controller_id} AND until < clock_timestamp() - interval '1 hour'
+        ORDER BY id
+        FOR UPDATE SKIP LOCKED
+    ) over
+    WHERE w.id = over.id
 )
 SELECT node_id, is_new FROM wanted;
 
@@ -265,7 +277,7 @@ FROM (
 
 -- live_recordings --
 -- What has not ended, with its newest job, the longest running first.
-SELECT r.id, r.name, r.state, r.node_id, n.name AS node_name, n.spool_free_bytes, i.id AS interface_id,
+SELECT r.id, r.name, r.state, r.node_id, n.name AS node_name, i.id AS interface_id,
        coalesce(i.label, j.interface) AS interface_label, j.settings, j.wish, l.phase,
        extract(epoch FROM l.expires_at - clock_timestamp())::float8 AS lease_seconds,
        extract(epoch FROM clock_timestamp() - j.run_at)::float8 AS waited_seconds,
@@ -289,22 +301,25 @@ SELECT (SELECT count(*) FROM recording r
           AND EXISTS (SELECT FROM job j JOIN lease l ON l.job_id = j.id
                       WHERE j.recording_id = r.id AND l.expires_at > clock_timestamp())) AS running,
        (SELECT count(DISTINCT c.key) FROM concern c
-        WHERE c.at > (SELECT clock_timestamp() - {since}::interval)
+        WHERE (c.lasts OR c.at > (SELECT clock_timestamp() - {since}::interval))
           AND ({scope}::uuid[] IS NULL OR c.node_id = ANY({scope}))) AS attention;
 
 -- newest_concerns --
 -- What somebody should look at, one row a recording or fault of a node: the worst that is said of it, and how often.
+-- What lasts comes first.
 WITH recent AS (
     SELECT c.*, count(*) OVER (PARTITION BY c.key) AS events,
            row_number() OVER (PARTITION BY c.key
-                              ORDER BY c.is_failed DESC, c.severity = 'critical' DESC, c.at DESC) AS place
+                              ORDER BY c.is_failed DESC, c.lasts DESC, c.severity = 'critical' DESC, c.at DESC) AS place
     FROM concern c
-    WHERE c.at > (SELECT clock_timestamp() - {since}::interval) AND ({scope}::uuid[] IS NULL OR c.node_id = ANY({scope}))
+    WHERE (c.lasts OR c.at > (SELECT clock_timestamp() - {since}::interval)) AND ({scope}::uuid[] IS NULL OR c.node_id = ANY({scope}))
 ), shown AS (
-    SELECT *, count(*) OVER () AS total FROM recent WHERE place = 1 ORDER BY at DESC, key LIMIT {limit}
+    SELECT *, count(*) OVER () AS total FROM recent WHERE place = 1 ORDER BY lasts DESC, at DESC, key LIMIT {limit}
 )
 SELECT s.severity, s.message, s.at, s.events, s.total, s.node_id, n.name AS node_name, s.recording_id,
-       r.name AS recording_name, s.is_failed,
+       r.name AS recording_name, s.is_failed, s.lasts, j.reason, coalesce(j.lost_at, s.at) AS ended_at,
+       CASE WHEN s.is_failed AND f.origin = 'salvaged' THEN f.cached_at END AS salvaged_at,
+       CASE WHEN s.is_failed AND f.origin = 'salvaged' THEN r.duration_ms END AS salvaged_ms,
        CASE WHEN r.id IS NULL OR s.is_failed THEN NULL
             WHEN s.kind = 'gap'
                 THEN (f.facts -> 'gaps' -> 0 ->> 'start_frame')::float8 / (f.facts ->> 'sample_rate_hz')::float8
@@ -312,10 +327,12 @@ SELECT s.severity, s.message, s.at, s.events, s.total, s.node_id, n.name AS node
                 THEN extract(epoch FROM s.at - r.started_at)::float8
        END AS heard_at_seconds
 FROM shown s
-JOIN node n ON n.id = s.node_id
+LEFT JOIN node n ON n.id = s.node_id
 LEFT JOIN recording r ON r.id = s.recording_id
+LEFT JOIN LATERAL (SELECT reason, lost_at FROM job WHERE s.is_failed AND job.recording_id = r.id
+                   ORDER BY job.attempt DESC LIMIT 1) j ON true
 LEFT JOIN cache_file f ON f.recording_id = r.id AND f.is_current
-ORDER BY s.at DESC, s.key;
+ORDER BY s.lasts DESC, s.at DESC, s.key;
 
 -- last_day --
 -- How the recordings ended that ended within a day.
@@ -326,22 +343,26 @@ GROUP BY r.state;
 
 -- job_card --
 -- One job of a scope, as its page shows it.
-SELECT j.*, r.name AS recording_name, n.name AS node_name, l.phase, l.frames, l.uploaded_bytes,
-       extract(epoch FROM l.expires_at - clock_timestamp())::float8 AS lease_seconds
+SELECT j.*, r.name AS recording_name, n.name AS node_name, l.phase, l.frames, l.uploaded_bytes, l.start_frame,
+       extract(epoch FROM l.expires_at - clock_timestamp())::float8 AS lease_seconds,
+       c.cached_at AS salvaged_at, r.duration_ms AS salvaged_ms
 FROM job j
 JOIN recording r ON r.id = j.recording_id
 JOIN node n ON n.id = j.node_id
 LEFT JOIN lease l ON l.job_id = j.id
+LEFT JOIN cache_file c ON c.recording_id = r.id AND c.is_current AND c.job_id = j.id AND c.origin = 'salvaged'
 WHERE j.id = {job_id} AND ({scope}::uuid[] IS NULL OR j.node_id = ANY({scope}));
 
 -- newest_job_cards --
 -- Jobs as their pages show them: the newest of a scope, or those behind one of them.
-SELECT j.*, r.name AS recording_name, n.name AS node_name, l.phase, l.frames, l.uploaded_bytes,
-       extract(epoch FROM l.expires_at - clock_timestamp())::float8 AS lease_seconds
+SELECT j.*, r.name AS recording_name, n.name AS node_name, l.phase, l.frames, l.uploaded_bytes, l.start_frame,
+       extract(epoch FROM l.expires_at - clock_timestamp())::float8 AS lease_seconds,
+       c.cached_at AS salvaged_at, r.duration_ms AS salvaged_ms
 FROM job j
 JOIN recording r ON r.id = j.recording_id
 JOIN node n ON n.id = j.node_id
 LEFT JOIN lease l ON l.job_id = j.id
+LEFT JOIN cache_file c ON c.recording_id = r.id AND c.is_current AND c.job_id = j.id AND c.origin = 'salvaged'
 WHERE ({scope}::uuid[] IS NULL OR j.node_id = ANY({scope}))
   AND ({recording_id}::uuid IS NULL OR j.recording_id = {recording_id})
   AND ({node_id}::uuid IS NULL OR j.node_id = {node_id})
@@ -461,7 +482,8 @@ WITH seen AS (
     INSERT INTO node_seen (node_id, last_seen_at) VALUES ({node_id}, clock_timestamp())
     ON CONFLICT (node_id) DO UPDATE SET last_seen_at = excluded.last_seen_at
 )
-SELECT node_run, change_no, watched_inputs(id) AS watched, set_config('synchronous_commit', 'off', true)
+SELECT node_run, change_no, watched_inputs(id) AS watched, armed_inputs(id) AS armed,
+       set_config('synchronous_commit', 'off', true)
 FROM node WHERE id = {node_id};
 
 -- must_last --
@@ -470,15 +492,16 @@ SET LOCAL synchronous_commit = on;
 
 -- node_news --
 -- What every heartbeat is answered with and checked against.
-SELECT node_run, change_no, watched_inputs(id) AS watched FROM node WHERE id = {node_id};
+SELECT node_run, change_no, watched_inputs(id) AS watched, armed_inputs(id) AS armed FROM node WHERE id = {node_id};
 
 -- renew_leases --
 -- Renews what this run still holds, expired or not, and answers every reported job. Late duplicates take nothing back.
 WITH reported AS (
     SELECT * FROM unnest({job_ids}::uuid[], {epochs}::integer[], {phases}::text[], {frames}::bigint[],
-                         {uploaded_bytes}::bigint[]) AS r (job_id, epoch, phase, frames, uploaded_bytes)
+                         {uploaded_bytes}::bigint[], {start_frames}::bigint[])
+             AS r (job_id, epoch, phase, frames, uploaded_bytes, start_frame)
 ), held AS (
-    SELECT l.job_id, l.phase AS phase_before, r.frames, r.uploaded_bytes,
+    SELECT l.job_id, l.phase AS phase_before, r.frames, r.uploaded_bytes, r.start_frame,
            CASE WHEN array_position(p.phases, r.phase) > array_position(p.phases, l.phase) THEN r.phase ELSE l.phase END
                AS phase
     FROM lease l
@@ -491,14 +514,16 @@ WITH reported AS (
     UPDATE lease l
     SET expires_at = clock_timestamp() + {lease}::interval, phase = h.phase, frames = greatest(l.frames, h.frames),
         uploaded_bytes = greatest(l.uploaded_bytes, h.uploaded_bytes),
+        start_frame = coalesce(l.start_frame, h.start_frame),
         progress_at = CASE WHEN h.uploaded_bytes > l.uploaded_bytes OR h.phase <> l.phase
                            THEN clock_timestamp() ELSE l.progress_at END
     FROM held h WHERE l.job_id = h.job_id
-    RETURNING l.job_id, l.phase, h.phase_before
+    RETURNING l.job_id, l.phase, l.frames, h.phase_before
 )
 SELECT r.job_id, j.recording_id, coalesce(j.wish, 'run') AS wish,
        coalesce(greatest(0, floor(1000 * extract(epoch FROM clock_timestamp() - j.wish_at))), 0)::bigint AS wish_age_ms,
        renewed.phase, renewed.phase_before,
+       1000 * renewed.frames / (j.settings -> 'capture' ->> 'sample_rate_hz')::bigint AS length_ms,
        CASE WHEN renewed.job_id IS NOT NULL THEN 'renewed'
             WHEN j.state IN ('queued', 'running') THEN 'superseded'
             ELSE 'ended' END AS standing
@@ -508,9 +533,9 @@ LEFT JOIN renewed ON renewed.job_id = r.job_id
 ORDER BY r.job_id;
 
 -- follow_phase --
--- The recording's state follows what its job is doing, forward only.
+-- The recording's state follows what its job is doing, forward only. It began as long ago as it is long.
 UPDATE recording
-SET state = {state}, started_at = coalesce(started_at, clock_timestamp())
+SET state = {state}, started_at = coalesce(started_at, clock_timestamp() - {length}::interval)
 WHERE id = {recording_id} AND state IN ('queued', 'recording') AND state <> {state}
 RETURNING id;
 
@@ -527,7 +552,7 @@ UPDATE job SET wish = {wish}, wish_at = clock_timestamp() WHERE id = {job_id};
 -- content of another attempt stands for the recording, what is said of content stays.
 WITH ended AS (
     UPDATE job
-    SET state = {state}, reason = {reason}, message = {message}, ended_at = clock_timestamp(),
+    SET state = {state}, reason = {reason}, message = {message}, ended_at = clock_timestamp(), lost_at = {lost_at},
         epoch = epoch + {superseded_by}::integer
     WHERE id = {job_id} AND epoch = {epoch} AND state IN ('queued', 'running')
     RETURNING id, recording_id, node_id, epoch
@@ -566,15 +591,51 @@ WHERE id = {recording_id};
 SELECT DISTINCT severity FROM health_event WHERE recording_id = {recording_id};
 
 -- add_health_event --
--- Keeps an event, once.
-INSERT INTO health_event (id, node_id, recording_id, job_id, backend, interface, kind, severity, message, state,
-                          happened_at)
-SELECT {id}, {node_id}, j.recording_id, j.id, {backend}::text, {interface}::text, {kind}, {severity}, {message}, 'open',
-       clock_timestamp() - {age}::interval
+-- Keeps an event, once; what says that a condition is over ends it, once, whichever of the two comes first.
+INSERT INTO health_event AS known (id, node_id, recording_id, job_id, backend, interface, kind, severity, message, state,
+                                   happened_at, is_condition, ended_at)
+SELECT {id}, {node_id}, j.recording_id, j.id, {backend}::text, {interface}::text, {kind}, {severity}, {message},
+       CASE WHEN {ended_age}::interval IS NULL THEN 'open' ELSE 'resolved' END,
+       clock_timestamp() - {age}::interval, {lasts} OR {ended_age} IS NOT NULL, clock_timestamp() - {ended_age}
 FROM (SELECT) one
 LEFT JOIN job j ON j.id = {job_id}::uuid AND j.node_id = {node_id}
-ON CONFLICT (id) DO NOTHING
+ON CONFLICT (id) DO UPDATE
+SET state = 'resolved', is_condition = true, ended_at = greatest(excluded.ended_at, known.happened_at),
+    message = excluded.message, severity = worse_severity(known.severity, excluded.severity)
+WHERE known.ended_at IS NULL AND excluded.ended_at IS NOT NULL AND known.node_id IS NOT DISTINCT FROM excluded.node_id
 RETURNING id, recording_id;
+
+-- newest_health_events --
+-- What happened within a scope, newest first.
+SELECT e.*, e.is_condition AND e.ended_at IS NULL AND r.ended_at IS NULL AS lasts
+FROM health_event e
+LEFT JOIN recording r ON r.id = e.recording_id
+WHERE ({scope}::uuid[] IS NULL OR e.node_id = ANY({scope}))
+  AND ({recording_id}::uuid IS NULL OR e.recording_id = {recording_id})
+  AND ({node_id}::uuid IS NULL OR e.node_id = {node_id})
+ORDER BY e.happened_at DESC, e.id DESC
+LIMIT {limit};
+
+-- end_condition --
+-- A condition of a node, or of the controller itself, is over.
+UPDATE health_event SET state = 'resolved', ended_at = clock_timestamp()
+WHERE node_id IS NOT DISTINCT FROM {node_id} AND kind = {kind} AND is_condition AND ended_at IS NULL
+RETURNING id;
+
+-- lasting_condition --
+-- The controller itself has such a condition already.
+SELECT id FROM health_event WHERE node_id IS NULL AND kind = {kind} AND is_condition AND ended_at IS NULL;
+
+-- changed_presence --
+-- Nodes that nobody has heard of and of which that is not said yet, and nodes of which it is said no longer rightly.
+SELECT n.id, n.name, s.last_seen_at, extract(epoch FROM clock_timestamp() - s.last_seen_at)::float8 AS silent_seconds,
+       e.id IS NOT NULL AS is_told,
+       (SELECT count(*) FROM lease l WHERE l.node_id = n.id AND l.phase = 'capturing') AS capturing
+FROM node n
+JOIN node_seen s ON s.node_id = n.id
+LEFT JOIN health_event e ON e.node_id = n.id AND e.kind = {kind} AND e.is_condition AND e.ended_at IS NULL
+WHERE (s.last_seen_at < clock_timestamp() - {node_not_seen}::interval) <> (e.id IS NOT NULL)
+ORDER BY n.id;
 
 -- recording_state --
 -- Where a recording stands in its health.

@@ -1,7 +1,7 @@
 """Recordings."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from protocol.messages import InterfaceRef, Wish
@@ -99,9 +99,15 @@ async def queue_again(session: Session, recording_id: UUID) -> None:
     await session.rows("queue_again", recording_id=recording_id)
 
 
-async def follow_phase(session: Session, recording_id: UUID, state: RecordingState) -> bool:
-    """Move on to the state that the job's phase implies; False when that changes nothing."""
-    return await session.row("follow_phase", recording_id=recording_id, state=state) is not None
+async def follow_phase(session: Session, recording_id: UUID, state: RecordingState, *, length_ms: int) -> bool:
+    """Move on to the state that the job's phase implies; False when that changes nothing.
+
+    `length_ms` is what was captured so far: the recording began so long ago.
+    """
+    row = await session.row(
+        "follow_phase", recording_id=recording_id, state=state, length=timedelta(milliseconds=length_ms)
+    )
+    return row is not None
 
 
 async def salvage(session: Session, recording_id: UUID, *, duration_ms: int, started_at: datetime | None) -> None:
@@ -163,4 +169,6 @@ def _recording(row: Row) -> Recording:
         cache_file_id=row["cache_file_id"],
         upload_status=UploadStatus(row["upload_status"]),
         preview=None if row["preview"] is None else unpacked(row["preview"]),
+        lost_at=row["lost_at"],
+        salvaged_at=row["salvaged_at"],
     )

@@ -51,6 +51,9 @@ class Node(Table, tablename="node", db=_DIALECT):
     spool_free_bytes = BigInt(null=True)
     spool_total_bytes = BigInt(null=True)
     clock_offset_ms = BigInt(null=True)
+    minimum_bytes = BigInt(null=True)
+    spools = JSONB()
+    disk_seconds_left = BigInt(null=True)
     created_at = Timestamptz()
 
 
@@ -79,6 +82,7 @@ class Interface(Table, tablename="interface", db=_DIALECT):
     chosen_capture = JSONB(null=True)
     is_preferred = Boolean()
     is_present = Boolean()
+    preroll_seconds = Integer()
 
 
 class Profile(Table, tablename="profile", db=_DIALECT):
@@ -86,7 +90,10 @@ class Profile(Table, tablename="profile", db=_DIALECT):
     name = Text(unique=True)
     encoding = JSONB()
     channel_mode = Text()
-    minimum_bytes = BigInt()
+    minimum_bytes = BigInt(null=True)
+    length_limit_ms = BigInt(null=True)
+    size_limit_bytes = BigInt(null=True)
+    idle_limit_ms = BigInt(null=True)
     is_default = Boolean()
 
 
@@ -141,6 +148,7 @@ class Job(Table, tablename="job", db=_DIALECT):
     ended_at = Timestamptz(null=True)
     reason = Text(null=True)
     message = Text(null=True)
+    lost_at = Timestamptz(null=True)
 
 
 class Lease(Table, tablename="lease", db=_DIALECT):
@@ -153,6 +161,7 @@ class Lease(Table, tablename="lease", db=_DIALECT):
     frames = BigInt()
     uploaded_bytes = BigInt()
     progress_at = Timestamptz()
+    start_frame = BigInt(null=True)
 
 
 class JobEvent(Table, tablename="job_event", db=_DIALECT):
@@ -191,7 +200,7 @@ class UploadItem(Table, tablename="upload_item", db=_DIALECT):
 
 class HealthEvent(Table, tablename="health_event", db=_DIALECT):
     id = UUID(primary_key=True)
-    node_id = _to(Node)
+    node_id = _to(Node, null=True)
     recording_id = _to(Recording, null=True)
     job_id = _to(Job, null=True)
     backend = Text(null=True)
@@ -201,6 +210,8 @@ class HealthEvent(Table, tablename="health_event", db=_DIALECT):
     message = Text()
     state = Text()
     happened_at = Timestamptz()
+    is_condition = Boolean()
+    ended_at = Timestamptz(null=True)
 
 
 class AccessToken(Table, tablename="access_token", db=_DIALECT):

@@ -37,6 +37,7 @@ ENDPOINTS = [
     ),
     Endpoint("GET", f"{_RECORDING}/ledger", recordings.ledger, media=("application/json",), problems=_STORED),
     Endpoint("GET", "/profiles", profiles.index),
+    Endpoint("PUT", "/profiles/{profile_id}/protection", profiles.protect),
     Endpoint("GET", "/jobs", jobs.index),
     Endpoint("GET", "/jobs/{job_id}", jobs.show),
     Endpoint("GET", "/nodes", nodes.index),

@@ -14,12 +14,15 @@ from protocol.messages import (
     GapReport,
     InterfaceRef,
     JobSettings,
+    Limits,
     Name,
     Origin,
     Phase,
+    SpoolReport,
     Wish,
 )
 from web.domain.channels import ChannelMode
+from web.domain.nodes import MINIMUM_BYTES_LIMIT, PREROLL_LIMIT_SECONDS
 from web.domain.states import CacheState, Health, JobState, Mark, RecordingState, UploadStatus
 from web.services.waveforms import LEVEL_LIMIT, TILE_LIMIT_BINS
 
@@ -103,13 +106,25 @@ class ProfileAnswer(Answer):
     encoding: Encoding
     channel_mode: ChannelMode
     """What becomes of the chosen channels when a start does not say."""
-    minimum_bytes: int
+    minimum_bytes: int | None
+    """Less audio than this is no recording; null takes the node's."""
+    limits: Limits
+    """What ends a recording by itself when its start does not say; null is no such limit."""
     is_default: bool
 
 
 class ProfileList(Answer):
     items: list[ProfileAnswer]
     """In the order of their names."""
+
+
+class ProfileProtection(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    limits: Limits
+    """What ends a recording by itself when its start does not say; null is no such limit."""
+    minimum_bytes: Annotated[int, Field(ge=0, le=MINIMUM_BYTES_LIMIT)] | None = None
+    """Less audio than this is no recording; null takes the node's."""
 
 
 class JobAnswer(Answer):
@@ -126,6 +141,8 @@ class JobAnswer(Answer):
     """Only while it runs."""
     frames: int | None
     uploaded_bytes: int | None
+    start_frame: int | None
+    """Of its take, at which the recording begins."""
     created_at: datetime
     ended_at: datetime | None
     reason: str | None
@@ -185,6 +202,12 @@ class NodeAnswer(Answer):
     last_seen_at: datetime | None
     is_seen: bool
     created_at: datetime
+    minimum_bytes: int | None
+    """Less audio than this is no recording, where the profile does not say; null takes the default."""
+    spools: list[SpoolReport]
+    """The folders it writes to, in the order in which they are filled."""
+    disk_seconds_left: int | None
+    """At the rate at which recordings fill them now; null when nothing does."""
 
 
 class InterfaceAnswer(Answer):
@@ -200,6 +223,8 @@ class InterfaceAnswer(Answer):
     """Null follows the default."""
     is_preferred: bool
     is_present: bool
+    preroll_seconds: int
+    """It keeps so much before anybody starts a recording; 0: nothing is captured then."""
 
 
 class NodeDetailAnswer(NodeAnswer):
@@ -212,9 +237,13 @@ class NodeList(Answer):
 
 
 class NodeSettings(BaseModel):
+    """What is left out stays as it is."""
+
     model_config = ConfigDict(extra="forbid")
 
-    capacity: Annotated[int, Field(ge=1, le=64)]
+    capacity: Annotated[int, Field(ge=1, le=64)] = 1
+    minimum_bytes: Annotated[int, Field(ge=0, le=MINIMUM_BYTES_LIMIT)] | None = None
+    """Null takes the default."""
 
 
 class InterfaceSettings(BaseModel):
@@ -227,6 +256,8 @@ class InterfaceSettings(BaseModel):
     capture: CaptureFormat | None = None
     """Null follows the default."""
     is_preferred: Literal[True] | None = None
+    preroll_seconds: Annotated[int, Field(ge=0, le=PREROLL_LIMIT_SECONDS)] = 0
+    """So much is kept before anybody starts a recording; 0 ends that."""
 
 
 class EnrolmentCodeRequest(BaseModel):

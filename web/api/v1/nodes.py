@@ -46,6 +46,7 @@ async def show(call: Call, by: Actor, node_id: UUID) -> NodeDetailAnswer:
             chosen_capture=one.chosen_capture,
             is_preferred=one.is_preferred,
             is_present=one.is_present,
+            preroll_seconds=one.preroll_seconds,
         )
         for one in await stored_nodes.interfaces_of(db, node_id, scope=by.scope)
     ]
@@ -53,18 +54,23 @@ async def show(call: Call, by: Actor, node_id: UUID) -> NodeDetailAnswer:
 
 
 async def change(call: Call, by: Actor, node_id: UUID, body: NodeSettings) -> NodeDetailAnswer:
-    """Set how many recordings may capture at once on a node."""
-    await nodes.set_capacity(call.controller.db, node_id, body.capacity, by=by)
+    """Set how many recordings may capture at once on a node, and what is too little for one."""
+    if "capacity" in body.model_fields_set:
+        await nodes.set_capacity(call.controller.db, node_id, body.capacity, by=by)
+    if "minimum_bytes" in body.model_fields_set:
+        await nodes.set_minimum_bytes(call.controller.db, node_id, body.minimum_bytes, by=by)
     return await show(call, by, node_id)
 
 
 async def change_interface(call: Call, by: Actor, node_id: UUID, body: InterfaceSettings) -> NodeDetailAnswer:
-    """Set the capture format of an interface, or prefer it."""
+    """Set the capture format of an interface, prefer it, or arm it."""
     db, interface = call.controller.db, InterfaceRef(backend=body.backend, name=body.name)
     if "capture" in body.model_fields_set:
         await nodes.set_capture_format(db, node_id, interface, body.capture, by=by)
     if body.is_preferred:
         await nodes.prefer_interface(db, node_id, interface, by=by)
+    if "preroll_seconds" in body.model_fields_set:
+        await nodes.arm_interface(db, node_id, interface, body.preroll_seconds, by=by)
     return await show(call, by, node_id)
 
 
