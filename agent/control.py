@@ -58,6 +58,7 @@ class Control:
         self._health = health
         self._drain = drain
         self._change_no = 0
+        self._claims_sent = 0
         self._claim_due = asyncio.Event()
         self._heartbeat_due = asyncio.Event()
         self._reported: object = None
@@ -116,7 +117,10 @@ class Control:
         """Asks for a job under an id that is on disk first, and again under the same id until there is an answer."""
         claim_id = await self._pending_claim()
         present = [InterfaceRef(backend=one.backend, name=one.name) for one in self._inputs.present]
-        request = ClaimRequest(claim_id=claim_id, node_run=self._spool.node.node_run, interfaces=present)
+        self._claims_sent += 1
+        request = ClaimRequest(
+            claim_id=claim_id, node_run=self._spool.node.node_run, number=self._claims_sent, interfaces=present
+        )
         job = await self._client.claim_next(request)
         if job is not None:
             await self._spool.add_job(JobState.of(job))

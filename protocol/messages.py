@@ -240,6 +240,8 @@ class Inventory(Message):
 class ClaimRequest(Message):
     claim_id: UUID
     node_run: int
+    number: Annotated[int, Field(ge=0)] = 0
+    """Rises with every sending in a run: what arrives behind a later one leases nothing. 0 is not numbered."""
     interfaces: list[InterfaceRef]
 
 

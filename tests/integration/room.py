@@ -64,8 +64,10 @@ class Room:
         )
         return await recordings.start_recording(self.db, request, by=SOMEBODY)
 
-    async def claim(self, claim_id: UUID | None = None) -> ClaimedJob | None:
-        request = ClaimRequest(claim_id=claim_id or new_id(), node_run=self.node_run, interfaces=self.interfaces)
+    async def claim(self, claim_id: UUID | None = None, number: int = 0) -> ClaimedJob | None:
+        request = ClaimRequest(
+            claim_id=claim_id or new_id(), node_run=self.node_run, number=number, interfaces=self.interfaces
+        )
         return await jobs.claim_next(self.db, request, node=self.node)
 
     async def claimed(self, **wanted: Any) -> ClaimedJob:

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from protocol.ids import new_id
-from protocol.messages import InterfaceRef, Phase
+from protocol.messages import InterfaceRef, Phase, RunRequest
 from tests.integration.room import COUNTER, SOMEBODY, WIDE, make_room
 from web.domain.errors import NodeRunSupersededError
 from web.domain.states import JobState
-from web.services import recordings
+from web.services import nodes, recordings
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio
@@ -59,6 +59,32 @@ async def test_claim_id_of_an_ended_job_takes_no_other_job(db: Database) -> None
     await room.start("Second")
 
     assert await room.claim(claim_id) is None
+
+
+async def test_claim_that_arrives_behind_a_later_one_leases_nothing(db: Database, owner: Any) -> None:
+    """Its agent has heard that nothing is due and forgotten it: nobody would capture."""
+    room = await make_room(db)
+    forgotten, taken = new_id(), new_id()
+    assert await room.claim(forgotten, number=1) is None
+    assert await room.claim(new_id(), number=3) is None
+    await room.start()
+    for number in (1, 2, 3):
+        assert await room.claim(forgotten, number=number) is None
+    job = await room.claim(taken, number=4)
+    assert job is not None
+    again = await room.claim(taken, number=4)
+    assert again is not None
+    assert again.job_id == job.job_id
+    assert await owner.fetchval("SELECT count(*) FROM lease") == 1
+
+
+async def test_numbers_of_claims_begin_anew_in_each_run(db: Database) -> None:
+    room = await make_room(db)
+    assert await room.claim(number=100) is None
+    begun = await nodes.begin_run(db, RunRequest(previous_run=room.node_run, version="1.0"), node=room.node)
+    room.node_run = begun.node_run
+    await room.start()
+    assert await room.claim(number=1) is not None
 
 
 async def test_claim_of_an_older_run_is_refused_and_leases_nothing(db: Database, owner: Any) -> None:

@@ -142,15 +142,17 @@ async def test_salvage_that_arrives_before_a_retry_is_claimed_takes_its_place(db
         await _retry(db, job)
 
 
-async def test_what_salvage_says_of_its_content_outlives_a_retry_that_comes_to_nothing(db: Database) -> None:
+async def test_salvage_waits_for_a_retry_that_is_under_way_and_stays_when_that_comes_to_nothing(db: Database) -> None:
     room = await make_room(db)
     job = await _failed(room, reason="contact_lost")
     late = await room.open_file(job, origin=Origin.SALVAGED)
     await _retry(db, job)
     second = await room.claim()
     assert second is not None
-    await room.seal(job, late, room.sealing(job, origin=Origin.SALVAGED))
+    with pytest.raises(ConflictError, match="later attempt"):
+        await room.seal(job, late, room.sealing(job, origin=Origin.SALVAGED))
     await room.finish(second, reason="window_over")
+    await room.seal(job, late, room.sealing(job, origin=Origin.SALVAGED))
     found = await recording_store.get(db, job.recording_id, scope=SOMEBODY.scope)
     assert (found.state, found.mark, found.reason) == (RecordingState.FAILED, Mark.SALVAGED, "window_over")
     assert found.duration_ms is not None
@@ -231,6 +233,17 @@ async def test_a_busy_node_refuses_a_retry(db: Database) -> None:
     await room.start("Other")
     with pytest.raises(CapacityError, match="Other"):
         await _retry(db, job)
+
+
+async def test_a_retry_that_only_delivers_needs_no_room_on_a_busy_node(db: Database, owner: Any) -> None:
+    room = await make_room(db, capacity=1)
+    job = await _failed(room, "contact_lost", ends_at=_soon(60))
+    await _pass_window(owner)
+    await room.claimed(name="Other")
+    await _retry(db, job)
+    second = await room.claim()
+    assert second is not None
+    assert (second.recording_id, second.attempt) == (job.recording_id, 2)
 
 
 async def test_retry_needs_the_permission_and_the_scope(db: Database) -> None:

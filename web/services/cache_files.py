@@ -57,6 +57,7 @@ async def seal(
     """Cached, recording and job completed, health synced, uploads queued, in one transaction. Twice is once.
 
     `verified` is what the controller found in its stored files, durable under their final names.
+    Salvage is refused while a later attempt is under way, which delivers the same.
     Raises DigestMismatchError when that differs from the request, InvalidError when it is too little for a recording,
     and as open_cache_file.
     """
@@ -65,7 +66,7 @@ async def seal(
         job, current_run = await jobs.hold(session, request.job_id, node_id=node.node_id)
         require_run(request.node_run, current_run)
         require_own(job, node.node_id)
-        retry = await _unclaimed_retry(session, job)
+        retry = await _later_attempt(session, job)
         cache_file = await cache_files.lock(session, cache_file_id)
         if cache_file is None or cache_file.job_id != job.id:
             raise NotFoundError("cache file", cache_file_id)
@@ -73,13 +74,15 @@ async def seal(
             return SealAnswer(recording_id=job.recording_id, cache_state="cached")
         salvaged = is_salvage(job, epoch=request.epoch, origin=request.origin)
         _require_growing(cache_file)
+        if retry is not None and retry.state is JobState.RUNNING:
+            raise ConflictError("A later attempt at this recording is under way and delivers what the node holds.")
         _require_enough(request, await jobs.minimum_bytes(session, job.id))
         await cache_files.seal(session, cache_file, request, verified)
         for finding in findings_in(request.facts, request.origin):
             await health_events.add(session, finding, node_id=job.node_id, job_id=job.id)
         if salvaged:
             await _salvage(session, job, request, node)
-            if retry is not None:
+            if retry is not None and retry.state is JobState.QUEUED:
                 await _end_needless(session, retry, node)
         else:
             await _complete(session, job, request, node)
@@ -135,13 +138,10 @@ async def forget_abandoned(db: Database, cache_file_id: UUID) -> None:
             await recordings.tell(session, recording_id)
 
 
-async def _unclaimed_retry(session: Session, job: HeldJob) -> HeldJob | None:
-    """A later attempt that no agent has taken yet, locked."""
+async def _later_attempt(session: Session, job: HeldJob) -> HeldJob | None:
+    """The newest attempt, locked, unless that is this job."""
     newest_id, _ = await jobs.newest_of(session, job.recording_id)
-    if newest_id == job.id:
-        return None
-    newest = await jobs.lock(session, newest_id)
-    return newest if newest.state is JobState.QUEUED else None
+    return None if newest_id == job.id else await jobs.lock(session, newest_id)
 
 
 def _require_enough(request: SealRequest, minimum_bytes: int) -> None:

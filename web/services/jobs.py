@@ -1,10 +1,11 @@
 """Agents lease jobs, report on them and end them."""
 
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from protocol.messages import (
     ClaimedJob,
     ClaimRequest,
+    EventReport,
     EventsRequest,
     FinishRequest,
     HeartbeatAnswer,
@@ -13,6 +14,7 @@ from protocol.messages import (
     WakeAnswer,
 )
 from web.domain.access import NodeActor
+from web.domain.errors import NodeRunSupersededError
 from web.domain.health import health_of_end
 from web.domain.leases import recording_state_in, require_live, require_own, require_run
 from web.domain.states import JobState
@@ -36,6 +38,14 @@ async def heartbeat(db: Database, request: HeartbeatRequest, *, node: NodeActor)
 
     Raises NodeRunSupersededError; a single job that ended or was superseded only reads so in the answer.
     """
+    try:
+        return await _beat(db, request, node)
+    except NodeRunSupersededError:
+        await _tell_of_older_run(db, request.node_run, node)
+        raise
+
+
+async def _beat(db: Database, request: HeartbeatRequest, node: NodeActor) -> HeartbeatAnswer:
     async with db.transaction() as session:
         news = await nodes.beat(session, node.node_id)
         require_run(request.node_run, news.node_run)
@@ -103,6 +113,22 @@ async def news_of(db: Database, *, node: NodeActor) -> WakeAnswer:
 async def change_nos_of(db: Database, node_ids: list[UUID]) -> dict[UUID, int]:
     """The same for many nodes in one query, for the periodic look after lost notifications."""
     return await nodes.change_nos(db, node_ids)
+
+
+async def _tell_of_older_run(db: Database, node_run: int, node: NodeActor) -> None:
+    """Once a run: a newer agent has taken this one's place, and both are there."""
+    event = EventReport(
+        id=uuid5(node.node_id, f"heard of run {node_run} after another had begun"),
+        kind="node_run_superseded",
+        severity="critical",
+        message=(
+            f"Two agents run as {node.name}: run {node_run} was heard after a newer one had begun, and was refused. "
+            "If a copy of the node's folder runs elsewhere, end it there and enrol it as a node of its own."
+        ),
+        age_ms=0,
+    )
+    async with db.transaction() as session:
+        await health_events.add_report(session, event, node_id=node.node_id)
 
 
 async def _follow(session: Session, renewal: jobs.Renewal) -> None:

@@ -29,7 +29,8 @@ async def retry_recording(db: Database, recording_id: UUID, *, by: Actor) -> Rec
         last = await jobs.last_attempt(session, recording_id)
         if last.state.is_terminal:
             _require_worthwhile(last)
-            await require_capacity(session, node, last.settings.starts_at)
+            if not last.is_window_over:
+                await require_capacity(session, node, last.settings.starts_at)
             await _queue(session, recording_id, last, by)
         elif last.attempt == 1:
             raise ConflictError("This recording is still going on; stop or cancel it first.")

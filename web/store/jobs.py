@@ -171,6 +171,7 @@ async def claim_next(
         lease=timedelta(seconds=timeouts.lease),
         after_window=timedelta(seconds=timeouts.unclaimed),
         after_open_start=timedelta(seconds=timeouts.stale_start),
+        number=request.number,
         actor=actor,
     )
     if row is None or row["current_run"] is None:

@@ -469,7 +469,7 @@ SELECT current_run, (leased).*,
            'name', 'job', 'id', (leased).job_id, 'node_id', {node_id}::uuid,
            'data', concat_ws(' ', (leased).job_id, 'running'))::text) END
 FROM claim_next({node_id}, {node_run}, {claim_id}, {backends}, {interfaces}, {lease}, {actor}, {after_window},
-                {after_open_start});
+                {after_open_start}, {number});
 
 -- leased_of_node --
 -- Everything that a node holds.

@@ -60,6 +60,8 @@ class Node(Table, tablename="node", db=_DIALECT):
 class NodeSeen(Table, tablename="node_seen", db=_DIALECT):
     node_id = UUID(primary_key=True)
     last_seen_at = Timestamptz()
+    claim_run = Integer()
+    claim_number = BigInt()
 
 
 class RunOfRequest(Table, tablename="run_request", db=_DIALECT):
