@@ -133,7 +133,7 @@ def capture(case: Case, extras: bool, folder: Path) -> float:
     while frame < end_frame:
         for _ in range(FLUSH_FRAMES // PERIOD_FRAMES):
             if extras:
-                meter.push(period)
+                meter.push(period, frame * 1_000_000_000 // RATE, frame)
             writer.push(period, frame * 1_000_000_000 // RATE)
             frame += PERIOD_FRAMES
         while writer.durable_frame < frame:

@@ -166,11 +166,37 @@ class ChannelLevels:
 
 @final
 class LevelMeter:
-    """Levels of a live stream. One thread pushes while another asks; neither waits for a disk."""
+    """Levels of a live stream. One thread pushes while others ask; nobody waits for a disk."""
+    def clipped_frames(self) -> int:
+        """Frames at full scale that stand in a run of three or more: overload. A lone peak is none."""
+    @property
 
     def __new__(cls, format: PcmFormat) -> LevelMeter: ...
-    def push(self, buffer: Buffer) -> None:
-        """Measures whole frames; bytes behind the last whole one do not count."""
+    @property
+    def frozen_frames(self) -> int:
+        """How many frames in a row, up to the newest, had one and the same value other than zero."""
+
+@final
+class SignalWindow:
+    """A quarter of a second of a stream, or less where it broke."""
+
+    @property
+    def boottime_ns(self) -> int: ...
+    @property
+    def frame(self) -> int | None:
+        """Of the take that was being written; None when there was none."""
+    @property
+    def frames(self) -> int: ...
+    @property
+    def repeated_frames(self) -> int:
+        """How many frames in a row, up to its end, the device had delivered before: buffers that come again and again."""
+    @property
+    def channels(self) -> list[ChannelLevels]: ...
+    def push(self, buffer: Buffer, boottime_ns: int = 0, frame: int | None = None) -> None:
+        """Measures whole frames; bytes behind the last whole one do not count.
+
+        The first of them was captured at `boottime_ns`, and is this frame of the take that is being written.
+        """
     def levels(self) -> list[ChannelLevels]:
         """Since the last call. Empty when nothing came since then: that is not silence."""
 
@@ -179,6 +205,8 @@ class LevelMeter:
 @final
 class TakeWriter:
     """Writes one take. `push` only copies into a ring; a thread of the core makes it durable.
+    def windows(self) -> list[SignalWindow]:
+        """Those that became complete since the last call, at most the newest minute."""
 
     Folder: `ledger` (one checked JSON line an entry) and WAV/RF64 segments. After a crash at any moment everything
     below the last `durable_frame` reads back. A writer holds no lock on the folder: its owner does.
@@ -490,3 +518,5 @@ def keyed_pcm(start_frame: int, frames: int, channels: int, key: int) -> bytes:
 
 def tone_pcm(start_frame: int, frames: int, format: PcmFormat, hz: float, dbfs_peak: float) -> bytes:
     """A sine on all channels, continuous over calls, `dbfs_peak` its peak."""
+    def integrated_lufs(self) -> float:
+        """R 128 loudness of the mapped frames so far; -inf when nothing is above the gate."""

@@ -1,6 +1,4 @@
-//! Peak, RMS and exact zeros of every channel, measured as samples pass by.
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
+//! Peak, RMS, clipping and standing still of every channel, measured as samples pass by.
 
 use crate::pcm::{PcmFormat, Sample};
 use crate::with_sample;
@@ -12,43 +10,20 @@ pub struct ChannelLevels {
     pub peak_dbfs: f64,
     /// Root of the mean square, dBFS; a full-scale sine reads −3.01.
     pub rms_dbfs: f64,
+    /// Frames at full scale that stand in a run of three or more: overload. A lone peak is none.
+    pub clipped_frames: u64,
     /// Frames in a row, up to the newest, that were exactly zero.
     pub zero_frames: u64,
-}
-
-/// Levels of a live stream: one thread measures, another asks. Neither waits longer than the other works.
-#[derive(Debug)]
-pub struct LevelMeter(Mutex<Levels>);
-
-impl LevelMeter {
-    /// Nothing measured yet.
-    pub fn new(format: PcmFormat) -> Self {
-        Self(Mutex::new(Levels::new(format)))
-    }
-
-    /// Measures whole frames; bytes behind the last whole one do not count.
-    pub fn push(&self, pcm: &[u8]) {
-        self.lock().push(pcm);
-    }
-
-    /// Since the last call. Empty when nothing came since then: that is not silence.
-    pub fn levels(&self) -> Vec<ChannelLevels> {
-        let mut levels = self.lock();
-        if levels.has_measured() { levels.take() } else { Vec::new() }
-    }
-
-    /// A measurement that panicked spoils one window, not the meter.
-    fn lock(&self) -> MutexGuard<'_, Levels> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    /// Frames in a row, up to the newest, that had one and the same value other than zero; sound rarely gets beyond 2.
+    pub frozen_frames: u64,
 }
 
 /// Measures all channels of a stream.
 #[derive(Clone, Debug)]
 pub struct Levels {
     format: PcmFormat,
-    frames: u64,
-    channels: Vec<Channel>,
+    sums: Sums,
+    runs: Vec<Run>,
     /// One row of working sums, a whole number of frames wide.
     row: Row,
 }
@@ -59,8 +34,8 @@ impl Levels {
         let width = format.channels() * ROW_SAMPLES.div_ceil(format.channels());
         Self {
             format,
-            frames: 0,
-            channels: vec![Channel::default(); format.channels()],
+            sums: Sums::new(format.channels()),
+            runs: vec![Run::default(); format.channels()],
             row: Row { peak: vec![0.0; width], squares: vec![0.0; width] },
         }
     }
@@ -70,23 +45,32 @@ impl Levels {
         with_sample!(self.format.sample_type(), S => self.push_samples::<S>(pcm));
     }
 
-    /// Whether there was anything to measure since the last [`take`](Self::take).
-    pub fn has_measured(&self) -> bool {
-        self.frames > 0
+    /// What was measured since the last call. Sums begin anew, runs go on.
+    pub fn take(&mut self) -> Vec<ChannelLevels> {
+        let levels = self.levels_of(&self.sums);
+        self.sums.clear();
+        levels
     }
 
-    /// What was measured since the last call. Peak and RMS begin anew, runs of zeros go on.
-    pub fn take(&mut self) -> Vec<ChannelLevels> {
-        let frames = std::mem::take(&mut self.frames) as f64;
-        self.channels
-            .iter_mut()
-            .map(|channel| {
-                let squares = std::mem::take(&mut channel.squares);
-                ChannelLevels {
-                    peak_dbfs: dbfs(f64::from(std::mem::take(&mut channel.peak))),
-                    rms_dbfs: if frames > 0.0 { dbfs((squares / frames).sqrt()) } else { f64::NEG_INFINITY },
-                    zero_frames: channel.zero_frames,
-                }
+    /// Moves what was measured since the last call into the sums of several who ask at different times.
+    pub fn share<const N: usize>(&mut self, among: [&mut Sums; N]) {
+        among.into_iter().for_each(|sums| sums.add(&self.sums));
+        self.sums.clear();
+    }
+
+    /// These sums as levels, with the runs as they are now.
+    pub fn levels_of(&self, sums: &Sums) -> Vec<ChannelLevels> {
+        let frames = sums.frames as f64;
+        let rms =
+            |squares: f64| if frames > 0.0 { dbfs((squares / frames).sqrt()) } else { f64::NEG_INFINITY };
+        let channels = sums.channels.iter().zip(&self.runs);
+        channels
+            .map(|(sum, run)| ChannelLevels {
+                peak_dbfs: dbfs(f64::from(sum.peak)),
+                rms_dbfs: rms(sum.squares),
+                clipped_frames: sum.clipped_frames,
+                zero_frames: if run.is_zero { run.frames } else { 0 },
+                frozen_frames: if run.is_zero { 0 } else { run.frames },
             })
             .collect()
     }
@@ -101,21 +85,24 @@ impl Levels {
             }
             self.close_block::<S>(block);
         }
-        self.frames += (whole.len() / frame_bytes) as u64;
+        self.sums.frames += (whole.len() / frame_bytes) as u64;
     }
 
     fn close_block<S: Sample>(&mut self, block: &[u8]) {
-        let count = self.channels.len();
-        let frames = block.chunks_exact(count * S::BYTES);
-        for (index, channel) in self.channels.iter_mut().enumerate() {
-            let peak = self.row.peak.iter().skip(index).step_by(count).fold(0.0, |a: f32, b| a.max(*b));
-            channel.squares +=
-                self.row.squares.iter().skip(index).step_by(count).map(|sum| f64::from(*sum)).sum::<f64>();
-            channel.peak = channel.peak.max(peak);
-            let at = index * S::BYTES;
-            match frames.clone().rev().position(|frame| magnitude::<S>(&frame[at..at + S::BYTES]) > 0.0) {
-                Some(zeros) => channel.zero_frames = zeros as u64,
-                None => channel.zero_frames += frames.len() as u64,
+        let count = self.runs.len();
+        for (index, (sum, run)) in self.sums.channels.iter_mut().zip(&mut self.runs).enumerate() {
+            let lanes = |row: &[f32], of: fn(f64, f64) -> f64| {
+                row.iter().skip(index).step_by(count).map(|value| f64::from(*value)).fold(0.0, of)
+            };
+            let peak = lanes(&self.row.peak, f64::max) as f32;
+            sum.peak = sum.peak.max(peak);
+            sum.squares += lanes(&self.row.squares, |a, b| a + b);
+            let samples = block[index * S::BYTES..].chunks(count * S::BYTES).map(|frame| &frame[..S::BYTES]);
+            run.extend::<S>(samples.clone());
+            if peak >= S::CLIPS_AT {
+                sum.clipped_frames += run.clip::<S>(samples);
+            } else {
+                run.full_scale_frames = 0;
             }
         }
         self.row.peak.fill(0.0);
@@ -123,17 +110,102 @@ impl Levels {
     }
 }
 
+/// What adds up over a stretch of a stream.
+#[derive(Clone, Debug)]
+pub struct Sums {
+    frames: u64,
+    channels: Vec<ChannelSums>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct ChannelSums {
+    peak: f32,
+    squares: f64,
+    clipped_frames: u64,
+}
+
+impl Sums {
+    /// Of nothing.
+    pub fn new(channels: usize) -> Self {
+        Self { frames: 0, channels: vec![ChannelSums::default(); channels] }
+    }
+
+    /// How long the stretch is.
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Begins anew.
+    pub fn clear(&mut self) {
+        self.frames = 0;
+        self.channels.fill(ChannelSums::default());
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.frames += other.frames;
+        for (to, from) in self.channels.iter_mut().zip(&other.channels) {
+            to.peak = to.peak.max(from.peak);
+            to.squares += from.squares;
+            to.clipped_frames += from.clipped_frames;
+        }
+    }
+}
+
+/// How long a channel stands still, and how long it stands at full scale.
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    /// The newest sample, bytes that it does not have being 0.
+    newest: [u8; 4],
+    is_zero: bool,
+    frames: u64,
+    full_scale_frames: u64,
+}
+
+/// Fewer frames in a row at full scale are a peak that was just caught, not a flat top.
+const CLIPPED_RUN_FRAMES: u64 = 3;
+
+impl Run {
+    /// Most blocks end with two different samples, and cost no more than that.
+    fn extend<'a, S: Sample>(
+        &mut self,
+        samples: impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator,
+    ) {
+        let frames = samples.len() as u64;
+        let mut backwards = samples.rev();
+        let Some(last) = backwards.next() else { return };
+        let is_zero = magnitude::<S>(last) == 0.0;
+        let is_same = |sample: &[u8]| if is_zero { magnitude::<S>(sample) == 0.0 } else { sample == last };
+        self.frames = match backwards.position(|sample| !is_same(sample)) {
+            Some(equal) => equal as u64 + 1,
+            None if self.frames > 0 && is_same(&self.newest[..S::BYTES]) => self.frames + frames,
+            None => frames,
+        };
+        self.newest[..S::BYTES].copy_from_slice(last);
+        self.is_zero = is_zero;
+    }
+
+    /// The frames of these that clip, and those before them of which only now is known that they did.
+    fn clip<'a, S: Sample>(&mut self, samples: impl Iterator<Item = &'a [u8]>) -> u64 {
+        let mut clipped_frames = 0;
+        for sample in samples {
+            if magnitude::<S>(sample) < S::CLIPS_AT {
+                self.full_scale_frames = 0;
+                continue;
+            }
+            self.full_scale_frames += 1;
+            clipped_frames += match self.full_scale_frames {
+                CLIPPED_RUN_FRAMES => CLIPPED_RUN_FRAMES,
+                frames => u64::from(frames > CLIPPED_RUN_FRAMES),
+            };
+        }
+        clipped_frames
+    }
+}
+
 /// Wide enough for the vector units, small enough to stay in the nearest cache.
 const ROW_SAMPLES: usize = 32;
 /// So few squares are added in single precision that the error stays below a millionth.
 const BLOCK_ROWS: usize = 64;
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Channel {
-    peak: f32,
-    squares: f64,
-    zero_frames: u64,
-}
 
 #[derive(Clone, Debug)]
 struct Row {
@@ -223,18 +295,6 @@ mod tests {
     }
 
     #[test]
-    fn a_meter_that_heard_nothing_since_the_last_asking_gives_nothing() {
-        let format = format(2, SampleType::S16);
-        let meter = LevelMeter::new(format);
-        assert!(meter.levels().is_empty());
-        meter.push(&tone_pcm(0, 48_000, format, 1000.0, -6.0).expect("small"));
-        let levels = meter.levels();
-        assert_eq!(levels.len(), 2);
-        assert!((levels[1].peak_dbfs + 6.0).abs() < 0.01);
-        assert!(meter.levels().is_empty());
-    }
-
-    #[test]
     fn the_smallest_sample_of_32_bits_is_not_silence() {
         let mut levels = Levels::new(format(1, SampleType::S32));
         levels.push(&[1, 0, 0, 0]);
@@ -257,5 +317,62 @@ mod tests {
         let mut levels = Levels::new(format(1, SampleType::F32));
         levels.push(&f32::NAN.to_le_bytes());
         assert_eq!(levels.take()[0].rms_dbfs, f64::NEG_INFINITY);
+    }
+
+    fn pcm<S: Sample>(values: &[f64]) -> Vec<u8> {
+        let mut bytes = vec![0; values.len() * S::BYTES];
+        values.iter().zip(bytes.chunks_exact_mut(S::BYTES)).for_each(|(value, out)| S::put_f64(*value, out));
+        bytes
+    }
+
+    fn mono<S: Sample>(sample_type: SampleType, values: &[f64], piece_frames: usize) -> ChannelLevels {
+        let mut levels = Levels::new(format(1, sample_type));
+        pcm::<S>(values).chunks(piece_frames * S::BYTES).for_each(|piece| levels.push(piece));
+        levels.take()[0]
+    }
+
+    #[test]
+    fn a_flat_top_is_clipped_and_a_lone_peak_is_not() {
+        let peaks = [0.0, 1.0, 0.3, -1.0, -1.0, 0.2].repeat(50);
+        let flat = [0.0, 1.0, 1.0, 1.0, 0.3, -1.0, -1.0, -1.0, -1.0, 0.1].repeat(50);
+        for sample_type in ALL {
+            for piece in [1, 2, 3, 7, 5000] {
+                with_sample!(sample_type, S => {
+                    assert_eq!(mono::<S>(sample_type, &peaks, piece).clipped_frames, 0, "{sample_type}");
+                    assert_eq!(mono::<S>(sample_type, &flat, piece).clipped_frames, 7 * 50, "{sample_type}");
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn full_scale_is_the_largest_value_of_the_sample_type_and_no_less() {
+        let mut levels = Levels::new(format(1, SampleType::S16));
+        levels.push(&[i16::MAX - 1; 9].map(i16::to_le_bytes).concat());
+        assert_eq!(levels.take()[0].clipped_frames, 0);
+        levels.push(&[i16::MAX; 9].map(i16::to_le_bytes).concat());
+        assert_eq!(levels.take()[0].clipped_frames, 9);
+        let mut levels = Levels::new(format(1, SampleType::S32));
+        levels.push(&[0x7FFF_FE00_i32; 9].map(i32::to_le_bytes).concat());
+        assert_eq!(levels.take()[0].clipped_frames, 0);
+        levels.push(&[0x7FFF_FF00_i32; 9].map(i32::to_le_bytes).concat());
+        assert_eq!(levels.take()[0].clipped_frames, 9, "24 bits in 32");
+    }
+
+    #[test]
+    fn one_value_again_and_again_is_frozen_unless_it_is_zero() {
+        let still = [vec![0.5; 10], vec![0.25; 5_000]].concat();
+        let moving: Vec<f64> = (0..5_000).map(|frame| f64::from(frame % 100) / 200.0 + 0.1).collect();
+        for sample_type in ALL {
+            for piece in [1, 7, 10_000] {
+                with_sample!(sample_type, S => {
+                    assert_eq!(mono::<S>(sample_type, &still, piece).frozen_frames, 5_000);
+                    assert_eq!(mono::<S>(sample_type, &still, piece).zero_frames, 0);
+                    assert_eq!(mono::<S>(sample_type, &moving, piece).frozen_frames, 1);
+                    assert_eq!(mono::<S>(sample_type, &[0.0; 5_000], piece).frozen_frames, 0);
+                    assert_eq!(mono::<S>(sample_type, &[0.0; 5_000], piece).zero_frames, 5_000);
+                });
+            }
+        }
     }
 }

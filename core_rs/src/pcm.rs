@@ -150,6 +150,10 @@ pub trait Sample {
     /// Bytes of one sample.
     const BYTES: usize;
 
+    /// The absolute value at which a converter clips: the largest positive one. For 32 bits that of 24, since
+    /// few converters have more; for a float that of 16, since many were integers before.
+    const CLIPS_AT: f32;
+
     /// Left-justified in 32 bits; a float is rounded half to even and saturated, NaN is 0.
     fn to_i32(bytes: &[u8]) -> i32;
 
@@ -184,6 +188,7 @@ fn fixed<const BYTES: usize>(bytes: &[u8]) -> [u8; BYTES] {
 
 impl Sample for S16 {
     const BYTES: usize = 2;
+    const CLIPS_AT: f32 = 1.0 - 1.0 / (1u32 << 15) as f32;
 
     #[inline(always)]
     fn to_i32(bytes: &[u8]) -> i32 {
@@ -209,6 +214,7 @@ impl Sample for S16 {
 
 impl Sample for S24 {
     const BYTES: usize = 3;
+    const CLIPS_AT: f32 = 1.0 - 1.0 / (1u32 << 23) as f32;
 
     #[inline(always)]
     fn to_i32(bytes: &[u8]) -> i32 {
@@ -234,6 +240,7 @@ impl Sample for S24 {
 
 impl Sample for S32 {
     const BYTES: usize = 4;
+    const CLIPS_AT: f32 = 1.0 - 1.0 / (1u32 << 23) as f32;
 
     #[inline(always)]
     fn to_i32(bytes: &[u8]) -> i32 {
@@ -259,6 +266,7 @@ impl Sample for S32 {
 
 impl Sample for F32 {
     const BYTES: usize = 4;
+    const CLIPS_AT: f32 = 1.0 - 1.0 / (1u32 << 15) as f32;
 
     #[inline(always)]
     fn to_i32(bytes: &[u8]) -> i32 {

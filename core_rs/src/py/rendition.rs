@@ -88,6 +88,10 @@ impl Rendition {
         self.0.levels().into_iter().map(ChannelLevels::from).collect()
     }
 
+    fn integrated_lufs(&self) -> f64 {
+        self.0.integrated_lufs()
+    }
+
     fn finish(&mut self, py: Python<'_>) -> PyResult<RenditionSeal> {
         let rendition = &mut self.0;
         Ok(RenditionSeal(py.detach(|| rendition.finish())?))

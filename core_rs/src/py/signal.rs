@@ -8,12 +8,13 @@ use pyo3::types::PyBytes;
 use super::buffer::Bytes;
 use super::take::{ChannelLevels, PcmFormat};
 use crate::waveform::Bits;
-use crate::{channels, digest, growth, levels, synthetic, waveform};
+use crate::{channels, digest, growth, meter, synthetic, waveform};
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<GrowthGuard>()?;
     module.add_class::<ChannelMap>()?;
     module.add_class::<LevelMeter>()?;
+    module.add_class::<SignalWindow>()?;
     module.add_class::<Waveform>()?;
     module.add_class::<Digest>()?;
     module.add_class::<FileScan>()?;
@@ -116,23 +117,50 @@ impl ChannelMap {
     }
 }
 
+#[pyclass(frozen, get_all, module = "core_rs")]
+struct SignalWindow {
+    boottime_ns: i64,
+    frame: Option<u64>,
+    frames: u64,
+    repeated_frames: u64,
+    channels: Vec<Py<ChannelLevels>>,
+}
+
 #[pyclass(frozen, module = "core_rs")]
-struct LevelMeter(levels::LevelMeter);
+struct LevelMeter(meter::LevelMeter);
 
 #[pymethods]
 impl LevelMeter {
     #[new]
     fn new(format: PcmFormat) -> Self {
-        Self(levels::LevelMeter::new(format.0))
+        Self(meter::LevelMeter::new(format.0))
     }
 
     /// Keeps the interpreter, as the push into a take does: it is shorter than handing it over.
-    fn push(&self, buffer: Bytes) {
-        self.0.push(&buffer);
+    #[pyo3(signature = (buffer, boottime_ns = 0, frame = None))]
+    fn push(&self, buffer: Bytes, boottime_ns: i64, frame: Option<u64>) {
+        self.0.push(&buffer, boottime_ns, frame);
     }
 
     fn levels(&self) -> Vec<ChannelLevels> {
         self.0.levels().into_iter().map(ChannelLevels::from).collect()
+    }
+
+    fn windows(&self, py: Python<'_>) -> PyResult<Vec<SignalWindow>> {
+        self.0.windows().into_iter().map(|window| SignalWindow::of(py, window)).collect()
+    }
+}
+
+impl SignalWindow {
+    fn of(py: Python<'_>, window: meter::Window) -> PyResult<Self> {
+        let channels = window.channels.into_iter().map(|levels| Py::new(py, ChannelLevels::from(levels)));
+        Ok(Self {
+            boottime_ns: window.boottime_ns,
+            frame: window.frame,
+            frames: window.frames,
+            repeated_frames: window.repeated_frames,
+            channels: channels.collect::<PyResult<_>>()?,
+        })
     }
 }
 

@@ -155,6 +155,7 @@ impl EndMark {
 pub struct ChannelLevels {
     peak_dbfs: f64,
     rms_dbfs: f64,
+    clipped_frames: u64,
     zero_frames: u64,
 }
 
@@ -162,8 +163,8 @@ pub struct ChannelLevels {
 impl ChannelLevels {
     fn __repr__(&self) -> String {
         format!(
-            "ChannelLevels(peak_dbfs={}, rms_dbfs={}, zero_frames={})",
-            self.peak_dbfs, self.rms_dbfs, self.zero_frames
+            "ChannelLevels(peak_dbfs={}, rms_dbfs={}, clipped_frames={}, zero_frames={}, frozen_frames={})",
+            self.peak_dbfs, self.rms_dbfs, self.clipped_frames, self.zero_frames, self.frozen_frames
         )
     }
 }
@@ -452,7 +453,8 @@ impl From<ledger::EndMark> for EndMark {
 
 impl From<levels::ChannelLevels> for ChannelLevels {
     fn from(levels: levels::ChannelLevels) -> Self {
-        let levels::ChannelLevels { peak_dbfs, rms_dbfs, zero_frames } = levels;
-        Self { peak_dbfs, rms_dbfs, zero_frames }
+        let levels::ChannelLevels { peak_dbfs, rms_dbfs, clipped_frames, zero_frames, frozen_frames } =
+            levels;
+        Self { peak_dbfs, rms_dbfs, clipped_frames, zero_frames, frozen_frames }
     }
 }

@@ -20,6 +20,7 @@ use crate::channels::ChannelMap;
 use crate::digest::{BLOCK_BYTES, Digest};
 use crate::error::{Error, Result};
 use crate::levels::{ChannelLevels, Levels};
+use crate::loudness::Loudness;
 use crate::pcm::{PcmFormat, SampleType};
 use crate::waveform::Waveform;
 
@@ -89,6 +90,7 @@ pub struct Rendition {
     index: SeekIndex,
     block: Vec<u8>,
     encoded: Encoded,
+    loudness: Loudness,
     state: State,
 }
 
@@ -122,6 +124,7 @@ impl Rendition {
             block: Vec::with_capacity(BLOCK_BYTES),
             encoded,
             state: State::Open,
+            loudness: Loudness::new(format),
         };
         rendition.write_encoded(&mut Vec::new())?;
         Ok(rendition)
@@ -176,6 +179,11 @@ impl Rendition {
     ///
     /// # Errors
     /// [`Error::Io`]; then the file is to be made again, and every further call is an [`Error::InvalidArgument`].
+    /// R 128 loudness of the file so far, before it is encoded; negative infinity when nothing is above the gate.
+    pub fn integrated_lufs(&self) -> f64 {
+        self.loudness.integrated_lufs()
+    }
+
     pub fn finish(&mut self) -> Result<RenditionSeal> {
         match &self.state {
             State::Finished(seal) => return Ok(seal.clone()),
@@ -238,6 +246,7 @@ impl Rendition {
     }
 
     /// Appends what was encoded; entries of the seek index follow only when it is in the file.
+        self.loudness.push(&self.block);
     fn write_encoded(&mut self, seek: &mut Vec<u8>) -> Result<()> {
         let bytes = &self.encoded.bytes;
         self.file.write_all_at(bytes, self.bytes).map_err(Error::io("write", &self.path))?;
