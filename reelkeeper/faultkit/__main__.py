@@ -1,0 +1,76 @@
+"""`python -m reelkeeper.faultkit`: breaks a system of its own on purpose, and says what did not hold."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reelkeeper.faultkit.campaign import COMPOUND, Campaign, plan_of, read_results, replay_command
+from reelkeeper.faultkit.injector import NOT_RUN, SINGLE
+from reelkeeper.faultkit.report import table
+from reelkeeper.faultkit.system import UnexpectedError
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def run(
+    seed: Annotated[int, typer.Option(help="The first seed; the next faults have the next ones.")] = 1,
+    count: Annotated[int, typer.Option(help="How many seeds.")] = 10,
+    classes: Annotated[str, typer.Option(help="Only these, with commas between.")] = "",
+    scale: Annotated[float, typer.Option(help="Of all time limits.")] = 0.1,
+    results: Annotated[Path | None, typer.Option(help="Gets a line for each fault; seeds in it are skipped.")] = None,
+    keep: Annotated[Path, typer.Option(help="Where the evidence of violations is kept.")] = Path("faults-kept"),
+    show: Annotated[bool, typer.Option("--list", help="Names the classes and what is not run here.")] = False,
+) -> None:
+    """Faults from one seed on. Exit code 1 when anything did not hold."""
+    if show:
+        print(_list())
+        return
+    names = [name.strip() for name in classes.split(",") if name.strip()]
+    known = {result.seed for result in read_results(results)} if results else set()
+    failed = 0
+    with Campaign(results, keep) as campaign:
+        for number in range(seed, seed + count):
+            if number in known:
+                continue
+            result = campaign.run(plan_of(number, names, scale))
+            words = "held" if not result.violations else "VIOLATED"
+            print(f"{number:>6}  {result.fault:<28} {result.seconds:>6.1f} s  {words}", flush=True)
+            if result.violations:
+                failed += 1
+                print("\n".join(f"        {violation}" for violation in result.violations))
+                print(f"        again: {replay_command(result, names)}", flush=True)
+    sys.exit(1 if failed else 0)
+
+
+@app.command()
+def report(file: Annotated[Path, typer.Argument(help="A results file.")]) -> None:
+    """The table of a results file, in Markdown."""
+    print(table(read_results(file)))
+
+
+def _list() -> str:
+    lines = []
+    for fault in SINGLE:
+        why_not = fault.why_not()
+        rows = ", ".join(map(str, fault.rows))
+        lines.append(f"{fault.name:<28} row {rows:<8} {'not here: ' + why_not if why_not else ''}".rstrip())
+    lines.append(f"{COMPOUND:<28} row 31")
+    lines += [f"{'(not run)':<28} row {row:<8} {why}" for row, why in NOT_RUN.items()]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """A signal ends it like a fault of its own does: with nothing left behind."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        app()
+    except UnexpectedError as error:
+        sys.exit(f"faultkit: {error}")
+
+
+if __name__ == "__main__":
+    main()
