@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import structlog
@@ -75,6 +76,22 @@ def sign_in() -> None:
     from web.settings import ControllerSettings
 
     print(asyncio.run(local.sign_in_link(ControllerSettings())))
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(help="A downloaded file, the folder of a take, or a folder of either.")],
+    ledger: Annotated[Path | None, typer.Option(help="Its ledger, unless that lies beside it as .json.")] = None,
+    sha256: Annotated[str | None, typer.Option(help="The checksum that the recording's page shows.")] = None,
+) -> None:
+    """Proves files against their ledgers, without a controller. Exit code 1 when one is not what was recorded."""
+    from reelkeeper import verify as verifying
+
+    verdicts = verifying.verify(path, ledger, sha256)
+    for verdict in verdicts:
+        print(*verifying.words(verdict), sep="\n")
+    if not all(verdict.is_good for verdict in verdicts):
+        raise typer.Exit(1)
 
 
 @token_app.command("create")

@@ -11,6 +11,7 @@ from agent.renderer.facts import end_within, facts, gaps_within, origin
 from agent.renderer.parts import SeekFile, WaveformFile, write_ledger
 from agent.states import RenderTask, Rendition
 from core_rs import Take
+from protocol.ledger import AudioDigests, ledger_text
 from protocol.messages import PartSeal
 
 BLOCK_BYTES = 2 * 1024 * 1024
@@ -105,6 +106,13 @@ def _finish(
     found = facts(task, take, end_frame, encoder.levels())
     gap_frames = sum(gap.frames for gap in gaps_within(take, task.start_frame, end_frame))
     frame_bytes = output_format(task.encoding, task.capture, task.channel_map).frame_bytes
+    digests = AudioDigests(
+        bytes=audio.bytes,
+        head_bytes=len(audio.head),
+        head_sha256=audio.head_sha256,
+        body_sha256=audio.body_sha256,
+        block_crc32=audio.body_block_sums,
+    )
     rendition = Rendition(
         origin=origin(task, end_frame),
         audio=PartSeal(
@@ -115,7 +123,7 @@ def _finish(
         ),
         waveform=waveform.finish(),
         seek=seek.finish(),
-        ledger=write_ledger(folder.ledger, found.model_dump_json(indent=1).encode()),
+        ledger=write_ledger(folder.ledger, ledger_text(found, digests)),
         facts=found,
         captured_bytes=(found.frames - gap_frames) * frame_bytes,
     )

@@ -28,6 +28,39 @@ impl Digest {
     }
 }
 
+/// Bytes of one block of [`BlockSums`].
+pub const SUM_BLOCK_BYTES: usize = 1 << 20;
+
+/// CRC-32 of block after block, so that a copy that is not what was written says where.
+#[derive(Default)]
+pub struct BlockSums {
+    block: crc32fast::Hasher,
+    block_bytes: usize,
+    sums: Vec<u32>,
+}
+
+impl BlockSums {
+    /// Goes on with these bytes.
+    pub fn update(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let part;
+            (part, bytes) = bytes.split_at(bytes.len().min(SUM_BLOCK_BYTES - self.block_bytes));
+            self.block.update(part);
+            self.block_bytes += part.len();
+            if self.block_bytes == SUM_BLOCK_BYTES {
+                self.sums.push(std::mem::take(&mut self.block).finalize());
+                self.block_bytes = 0;
+            }
+        }
+    }
+
+    /// Eight hexadecimal digits a block; the last one may be shorter.
+    pub fn hex(&self) -> String {
+        let last = (self.block_bytes > 0).then(|| self.block.clone().finalize());
+        self.sums.iter().copied().chain(last).map(|sum| format!("{sum:08x}")).collect()
+    }
+}
+
 /// SHA-256 of the bytes of a file from `start_byte` up to `end_byte`, or up to its end.
 ///
 /// # Errors
@@ -148,5 +181,23 @@ impl Frames {
         let whole = samples.len() - samples.len() % self.frame_bytes;
         self.torn.extend_from_slice(&samples[whole..]);
         each(&samples[..whole]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn block_sums_are_those_of_the_blocks_however_the_bytes_came() {
+        let bytes: Vec<u8> = (0..SUM_BLOCK_BYTES * 2 + 5).map(|at| (at * 31 / 7) as u8).collect();
+        let wanted: String =
+            bytes.chunks(SUM_BLOCK_BYTES).map(|block| format!("{:08x}", crc32fast::hash(block))).collect();
+        for step in [1 << 12, 100_003, bytes.len()] {
+            let mut sums = BlockSums::default();
+            bytes.chunks(step).for_each(|part| sums.update(part));
+            assert_eq!(sums.hex(), wanted);
+        }
+        assert_eq!(BlockSums::default().hex(), "");
     }
 }

@@ -20,8 +20,8 @@ def make_take(folder: Path, frames: int) -> None:
     """A finished take of the counter, named by an id."""
     with_id = folder / str(new_id())
     folder.mkdir(parents=True)
-    writer = TakeWriter.create(with_id, PcmFormat(2, RATE, "s16"), facts="{}", flush_interval_ms=10)
-    writer.push(counter_pcm(1, frames), 1_000_000_000)
+    writer = TakeWriter.create(with_id, PcmFormat(2, RATE, "s16"), facts="{}", flush_interval_ms=10, ring_seconds=30)
+    assert writer.push(counter_pcm(1, frames), 1_000_000_000) == frames
     writer.close("stopped")
 
 

@@ -31,6 +31,7 @@ ALLOWED = {
     "agent.owner.handle": {"agent.owner", "agent.errors", "protocol"},
     "agent": {"agent", "protocol", "core_rs"},
     "reelkeeper": {"reelkeeper", "web", "agent", "protocol"},
+    "reelkeeper.verify": {"reelkeeper.errors", "web.cache", "protocol", "core_rs"},
 }
 LOOPS = {"agent.control", "agent.jobs", "agent.levels", "agent.upload"}
 

@@ -119,6 +119,11 @@ impl RenditionSeal {
     }
 
     #[getter]
+    fn body_block_sums(&self) -> &str {
+        &self.0.body_block_sums
+    }
+
+    #[getter]
     fn bytes(&self) -> u64 {
         self.0.bytes
     }

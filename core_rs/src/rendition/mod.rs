@@ -17,7 +17,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::channels::ChannelMap;
-use crate::digest::{BLOCK_BYTES, Digest};
+use crate::digest::{BLOCK_BYTES, BlockSums, Digest};
 use crate::error::{Error, Result};
 use crate::levels::{ChannelLevels, Levels};
 use crate::loudness::Loudness;
@@ -68,6 +68,8 @@ pub struct RenditionSeal {
     pub head_sha256: String,
     /// SHA-256 of everything behind the head, in hexadecimal.
     pub body_sha256: String,
+    /// CRC-32 of each MiB of the same, eight hexadecimal digits each.
+    pub body_block_sums: String,
     /// Length of the file.
     pub bytes: u64,
     /// Frames of the recording that the file holds.
@@ -86,6 +88,7 @@ pub struct Rendition {
     bytes: u64,
     head: Vec<u8>,
     body: Digest,
+    body_blocks: BlockSums,
     levels: Levels,
     index: SeekIndex,
     block: Vec<u8>,
@@ -119,6 +122,7 @@ impl Rendition {
             bytes: 0,
             head: Vec::new(),
             body: Digest::default(),
+            body_blocks: BlockSums::default(),
             levels: Levels::new(format),
             index: SeekIndex::new(format.sample_rate_hz()),
             block: Vec::with_capacity(BLOCK_BYTES),
@@ -205,6 +209,7 @@ impl Rendition {
             head: self.head.clone(),
             head_sha256: head_digest.hex(),
             body_sha256: self.body.hex(),
+            body_block_sums: self.body_blocks.hex(),
             bytes: self.bytes,
             frames: self.frames,
             seek,
@@ -253,6 +258,7 @@ impl Rendition {
         let room = (HEAD_BYTES - self.head.len() as u64).min(bytes.len() as u64) as usize;
         self.head.extend_from_slice(&bytes[..room]);
         self.body.update(&bytes[room..]);
+        self.body_blocks.update(&bytes[room..]);
         self.bytes += bytes.len() as u64;
         for place in &self.encoded.places {
             self.index.add(*place, self.frames, seek);
@@ -352,6 +358,9 @@ mod tests {
             assert_eq!(bytes[..head_bytes], seal.head, "{name}");
             assert_eq!(digest(&bytes[..head_bytes]), seal.head_sha256, "{name}");
             assert_eq!(digest(&bytes[head_bytes..]), seal.body_sha256, "{name}");
+            let blocks = bytes[head_bytes..].chunks(1 << 20);
+            let sums: String = blocks.map(|block| format!("{:08x}", crc32fast::hash(block))).collect();
+            assert_eq!(sums, seal.body_block_sums, "{name}");
             assert_eq!((bytes.len() as u64, 99_999), (seal.bytes, seal.frames), "{name}");
         }
     }

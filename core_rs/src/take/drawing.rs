@@ -55,6 +55,8 @@ impl Drawing {
         let bin_bytes = drawing.waveform.bin_bytes();
         let drawn_bins = length.saturating_sub(HEADER_BYTES) / bin_bytes;
         let kept_bins = drawn_bins.min(trusted_frame(take) / u64::from(FRAMES_PER_BIN));
+        // A sync that failed may have left holes anywhere behind the last one that did not.
+        let kept_bins = if has_failed_before(take) { 0 } else { kept_bins };
         drawing.waveform = drawing.waveform.behind(kept_bins);
         drawing.end_byte = HEADER_BYTES + kept_bins * bin_bytes;
         // What is drawn as a hole must be one.
@@ -152,6 +154,10 @@ impl Drawing {
         }
         Ok(())
     }
+}
+
+fn has_failed_before(take: &Take) -> bool {
+    take.history().tears.iter().any(|tear| tear.file == WAVEFORM_NAME)
 }
 
 /// The file is synced after each closing of a segment, so the last two may not be on disk.
