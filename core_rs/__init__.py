@@ -8,6 +8,7 @@ from core_rs._core import *  # noqa: F403
 
 SampleType = Literal["s16", "s24", "s32", "f32"]
 Growth = Literal["growing", "quiet", "stalled"]
+Standing = Literal["usable", "full", "failing"]
 StrPath = str | PathLike[str]
 
-__all__ = [*_core.__all__, "Growth", "SampleType", "StrPath"]
+__all__ = [*_core.__all__, "Growth", "SampleType", "Standing", "StrPath"]

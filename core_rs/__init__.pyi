@@ -25,6 +25,7 @@ __all__ = [
     "ClockPair",
     "CorruptSegmentError",
     "Digest",
+    "DiskRoom",
     "EndMark",
     "FileScan",
     "Gap",
@@ -37,6 +38,8 @@ __all__ = [
     "SampleType",
     "Segment",
     "SegmentMismatchError",
+    "SignalWindow",
+    "Standing",
     "StrPath",
     "Take",
     "TakeClosedError",
@@ -46,6 +49,9 @@ __all__ = [
     "Waveform",
     "coarser_waveform",
     "counter_pcm",
+    "disk_room",
+    "give_back_reserve",
+    "keep_reserve",
     "keyed_pcm",
     "scan_wav",
     "sha256_file",
@@ -54,6 +60,7 @@ __all__ = [
 
 SampleType = Literal["s16", "s24", "s32", "f32"]
 Growth = Literal["growing", "quiet", "stalled"]
+Standing = Literal["usable", "full", "failing"]
 StrPath = str | PathLike[str]
 
 class AudioError(Exception):
@@ -161,17 +168,11 @@ class ChannelLevels:
     @property
     def rms_dbfs(self) -> float: ...
     @property
-    def zero_frames(self) -> int:
-        """How many frames in a row, up to the newest, were exactly zero."""
-
-@final
-class LevelMeter:
-    """Levels of a live stream. One thread pushes while others ask; nobody waits for a disk."""
     def clipped_frames(self) -> int:
         """Frames at full scale that stand in a run of three or more: overload. A lone peak is none."""
     @property
-
-    def __new__(cls, format: PcmFormat) -> LevelMeter: ...
+    def zero_frames(self) -> int:
+        """How many frames in a row, up to the newest, were exactly zero."""
     @property
     def frozen_frames(self) -> int:
         """How many frames in a row, up to the newest, had one and the same value other than zero."""
@@ -192,6 +193,12 @@ class SignalWindow:
         """How many frames in a row, up to its end, the device had delivered before: buffers that come again and again."""
     @property
     def channels(self) -> list[ChannelLevels]: ...
+
+@final
+class LevelMeter:
+    """Levels of a live stream. One thread pushes while others ask; nobody waits for a disk."""
+
+    def __new__(cls, format: PcmFormat) -> LevelMeter: ...
     def push(self, buffer: Buffer, boottime_ns: int = 0, frame: int | None = None) -> None:
         """Measures whole frames; bytes behind the last whole one do not count.
 
@@ -199,14 +206,14 @@ class SignalWindow:
         """
     def levels(self) -> list[ChannelLevels]:
         """Since the last call. Empty when nothing came since then: that is not silence."""
+    def windows(self) -> list[SignalWindow]:
+        """Those that became complete since the last call, at most the newest minute."""
 
 # ---- writing ----
 
 @final
 class TakeWriter:
     """Writes one take. `push` only copies into a ring; a thread of the core makes it durable.
-    def windows(self) -> list[SignalWindow]:
-        """Those that became complete since the last call, at most the newest minute."""
 
     Folder: `ledger` (one checked JSON line an entry) and WAV/RF64 segments. After a crash at any moment everything
     below the last `durable_frame` reads back. A writer holds no lock on the folder: its owner does.
@@ -223,6 +230,8 @@ class TakeWriter:
         ring_seconds: int = 10,
         waveform: bool = True,
         checksums: bool = True,
+        spill_folders: Sequence[StrPath] = ...,
+        reserve_bytes: int = 0,
     ) -> TakeWriter:
         """Begins a take in a folder that it makes.
 
@@ -230,6 +239,10 @@ class TakeWriter:
         The folder must not exist, its parent must. A ring of more than 2 GiB is refused. With `waveform` the take
         keeps a `waveform.dat` of its raw channels, 512 frames a bin, as long as that can be drawn; without `checksums`
         segments have no digests, and `verify` sees only lengths.
+
+        Segments that cannot be written in the folder go to `<spill folder>/<name of the take>/`, in the order of the
+        absolute `spill_folders`, and come back when they can. Audio leaves `reserve_bytes` free in each, but at most
+        1 % of its disk; see `keep_reserve`. Raises OSError with ENOSPC when no folder has room.
         """
     @staticmethod
     def resume(
@@ -241,6 +254,8 @@ class TakeWriter:
         ring_seconds: int = 10,
         waveform: bool = True,
         checksums: bool = True,
+        spill_folders: Sequence[StrPath] = ...,
+        reserve_bytes: int = 0,
     ) -> TakeWriter:
         """Goes on after a crash, in a new segment. A torn tail is moved aside (`*.torn`), never deleted.
 
@@ -254,7 +269,8 @@ class TakeWriter:
     def push(self, buffer: Buffer, boottime_ns: int) -> int:
         """Appends whole frames; `boottime_ns` is when the first of them was captured. Never waits.
 
-        Returns the frames taken; what a full ring refuses becomes a gap `ring_full` of exactly that length.
+        Returns the frames taken; what a full ring refuses becomes a gap of exactly that length, with cause `disk_full`
+        while no folder has room, else `ring_full`.
         Raises TakeClosedError after close, OSError once writing has failed for good.
         """
     def lost(self, frames: int, cause: str, uncertainty_frames: int = 0) -> None:
@@ -278,6 +294,12 @@ class TakeWriter:
         """Bytes of audio made durable by this writer: what a growth guard watches."""
     @property
     def growth(self) -> Growth: ...
+    @property
+    def standing(self) -> Standing:
+        """`full` while no folder has room: what comes in waits in the ring, then it is a gap, until there is room.
+
+        `failing` once writing has failed for good for another reason.
+        """
     @property
     def fault(self) -> str | None:
         """Why writing failed for good, or None."""
@@ -462,9 +484,6 @@ class RenditionSeal:
     def body_sha256(self) -> str:
         """Of everything from byte HEAD_BYTES on."""
     @property
-    def body_block_sums(self) -> str:
-        """CRC-32 of each MiB of the same, eight hexadecimal digits each; the last one may be of less."""
-    @property
     def bytes(self) -> int: ...
     @property
     def frames(self) -> int: ...
@@ -508,10 +527,40 @@ class Rendition:
         """Encoded so far; some of them may still be held back."""
     def levels(self) -> list[ChannelLevels]:
         """Of the mapped frames since the last asking."""
+    def integrated_lufs(self) -> float:
+        """R 128 loudness of the mapped frames so far; -inf when nothing is above the gate."""
     def finish(self) -> RenditionSeal:
         """Writes what was held back and the final head, and syncs the file."""
 
 # ---- known signals, made fast enough for many channels ----
+
+@final
+class DiskRoom:
+    """How a disk stands."""
+
+    @property
+    def free_bytes(self) -> int:
+        """What this user can write now."""
+    @property
+    def total_bytes(self) -> int: ...
+    @property
+    def reserve_bytes(self) -> int:
+        """What the reserve is wanted to hold on this disk."""
+    @property
+    def reserved_bytes(self) -> int:
+        """What it holds now."""
+    @property
+    def usable_bytes(self) -> int:
+        """What audio may still fill."""
+
+def disk_room(folder: StrPath, reserve_bytes: int) -> DiskRoom:
+    """Room on the disk of a folder that holds takes, when so much is to be reserved, but at most 1 % of the disk."""
+
+def keep_reserve(folder: StrPath, reserve_bytes: int) -> bool:
+    """Makes the reserve (`.reserve`) if there is room for it; whether it is whole now. A writer gives it back."""
+
+def give_back_reserve(folder: StrPath) -> bool:
+    """Gives the reserve to whoever writes next; whether there was one."""
 
 def counter_pcm(start_frame: int, frames: int) -> bytes:
     """Stereo s16: frame n as left = low 16 bits, right = high 16 bits. Frame 0 is silence, so a source begins at 1."""
@@ -521,5 +570,3 @@ def keyed_pcm(start_frame: int, frames: int, channels: int, key: int) -> bytes:
 
 def tone_pcm(start_frame: int, frames: int, format: PcmFormat, hz: float, dbfs_peak: float) -> bytes:
     """A sine on all channels, continuous over calls, `dbfs_peak` its peak."""
-    def integrated_lufs(self) -> float:
-        """R 128 loudness of the mapped frames so far; -inf when nothing is above the gate."""

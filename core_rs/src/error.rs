@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::room::is_no_room;
+
 /// What every fallible function of the core returns.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -26,6 +28,12 @@ pub enum Error {
         folder: PathBuf,
         /// The first fault, in words.
         reason: String,
+    },
+    /// No folder has room for audio; what was durable is.
+    #[error("no room for audio on the disk of {} nor in any spill folder", folder.display())]
+    NoRoom {
+        /// Where takes lie.
+        folder: PathBuf,
     },
     /// A format outside what the core keeps.
     #[error("unsupported format: {reason}")]
@@ -82,6 +90,15 @@ impl Error {
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
         move |source| Self::Io { action, path, source }
+    }
+
+    /// Whether it says that a disk or a quota is full.
+    pub fn is_no_room(&self) -> bool {
+        match self {
+            Self::NoRoom { .. } => true,
+            Self::Io { source, .. } => is_no_room(source),
+            _ => false,
+        }
     }
 
     /// Bytes of a file that cannot be trusted from `byte` on.

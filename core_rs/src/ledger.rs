@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::BLOCK_BYTES;
 use crate::error::{Error, Result};
 use crate::pcm::PcmFormat;
+use crate::room::{give_back_reserve, is_no_room};
 
 /// The name of the ledger in a take's folder.
 pub const LEDGER_NAME: &str = "ledger";
@@ -51,7 +52,7 @@ pub enum Entry {
         index: u64,
         /// Its first frame in the take.
         start_frame: u64,
-        /// Its name in the folder.
+        /// Its name in the folder, or its absolute path in a spill folder.
         file: String,
     },
     /// The file will not change any more.
@@ -127,7 +128,7 @@ pub struct ClockPair {
 /// Bytes that a crash left behind and that do not count as content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tear {
-    /// The file's name in the folder.
+    /// The file's name in the folder, or its absolute path in a spill folder.
     pub file: String,
     /// The first byte that does not count.
     pub byte: u64,
@@ -201,10 +202,27 @@ impl LedgerWriter {
             }
             self.sync()?;
             self.unsynced = true;
-            let written = self.file.write_all(&line);
+            let written = self.write(&line);
             self.keep("write", written)?;
         }
         Ok(())
+    }
+
+    /// On a full disk what was written of the line is taken back, and the line written into the room of the reserve. That is no
+    /// second sync of anything: what had no room was never handed to the disk.
+    fn write(&mut self, line: &[u8]) -> std::io::Result<()> {
+        let length = self.file.metadata()?.len();
+        match self.file.write_all(line) {
+            Err(fault) if is_no_room(&fault) => {
+                self.file.set_len(length)?;
+                let takes = self.path.parent().and_then(Path::parent);
+                if !takes.is_some_and(|takes| give_back_reserve(takes).unwrap_or(false)) {
+                    return Err(fault);
+                }
+                self.file.write_all(line)
+            }
+            written => written,
+        }
     }
 
     /// Makes everything appended so far durable; nothing to do costs nothing.

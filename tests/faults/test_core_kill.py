@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 import soundfile
 
 from core_rs import PcmFormat, Take, TakeWriter, keyed_pcm
-from reelkeeper.faultkit.volume import small_volume
 from tests.faults.store_room import run_campaign
 from tests.unit.pcm import SAMPLE_TYPES, STEPS, SampleType, decode
 
@@ -119,13 +117,6 @@ def test_a_write_that_keeps_failing_is_a_fault_and_never_an_end_on_purpose(tmp_p
     assert take.read(0, 1_000) == counter(1_000)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MiB."""
-    with small_volume(tmp_path / "disk", 2 << 20) as disk:
-        yield disk
-
-
 # Mounting takes root. Others meet the same code through the kills and the file limit above, which always run.
 if os.geteuid() == 0:
 
@@ -133,41 +124,6 @@ if os.geteuid() == 0:
         counted = run_campaign("takes", 40, "--power")
         assert counted["rounds"] == 40
         assert counted["acknowledged_frames"] > 40 * RATE
-
-    def test_a_full_disk_keeps_what_was_durable_and_is_resumed_when_there_is_room(small_disk: Path) -> None:
-        ballast = small_disk / "ballast"
-        ballast.write_bytes(bytes(1 << 20))
-        folder = small_disk / "take"
-        writer = TakeWriter.create(
-            folder, PcmFormat(2, RATE, "s16"), facts="{}", flush_interval_ms=1, segment_seconds=5
-        )
-        with pytest.raises(OSError, match="failed for good"):
-            push_until_it_fails(writer)
-        durable = writer.durable_frame
-        with pytest.raises(OSError, match="No space left"):
-            TakeWriter.create(small_disk / "other", PcmFormat(2, RATE, "s16"), facts="{}").close("unused")
-        del writer
-        assert durable > 100_000
-        take = Take.open(folder)
-        assert take.durable_frame >= durable
-        assert take.read(0, durable) == counter(durable)
-        ballast.unlink()
-        resumed = TakeWriter.resume(folder, cause="disk_full")
-        resumed.push(counter(RATE), 60_000_000_000)
-        end = resumed.close("stopped")
-        assert end.drained
-        assert end.end_frame == 60 * RATE + RATE
-        take = Take.open(folder)
-        assert take.read(0, durable) == counter(durable)
-        assert take.gaps[-1].cause == "disk_full"
-
-
-def push_until_it_fails(writer: TakeWriter) -> None:
-    while True:
-        frame = writer.next_frame
-        writer.push(counter(500, frame + 1), frame * 1_000_000_000 // RATE)
-        while writer.durable_frame < frame + 500 and writer.fault is None:
-            pass
 
 
 def counter(frames: int, start: int = 1) -> bytes:

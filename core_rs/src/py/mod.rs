@@ -4,6 +4,7 @@
 
 mod buffer;
 mod rendition;
+mod room;
 mod signal;
 mod take;
 
@@ -30,6 +31,7 @@ impl From<Error> for PyErr {
                 Some(errno) => PyOSError::new_err((errno, text)),
                 None => PyOSError::new_err(text),
             },
+            Error::NoRoom { .. } => PyOSError::new_err((libc::ENOSPC, text)),
             Error::WritingFailed { .. } => PyOSError::new_err(text),
             Error::UnsupportedFormat { .. } => UnsupportedFormatError::new_err(text),
             Error::CorruptSegment { .. } => CorruptSegmentError::new_err(text),
@@ -55,6 +57,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("ChannelMapError", py.get_type::<ChannelMapError>())?;
     module.add("TakeClosedError", py.get_type::<TakeClosedError>())?;
     take::register(module)?;
+    room::register(module)?;
     signal::register(module)?;
     rendition::register(module)
 }

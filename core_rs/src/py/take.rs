@@ -157,6 +157,7 @@ pub struct ChannelLevels {
     rms_dbfs: f64,
     clipped_frames: u64,
     zero_frames: u64,
+    frozen_frames: u64,
 }
 
 #[pymethods]
@@ -192,7 +193,7 @@ impl TakeWriter {
     #[staticmethod]
     #[pyo3(signature = (
         folder, format, *, facts, flush_interval_ms = 500, segment_seconds = 60, ring_seconds = 10,
-        waveform = true, checksums = true,
+        waveform = true, checksums = true, spill_folders = Vec::new(), reserve_bytes = 0,
     ))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn create(
@@ -205,18 +206,28 @@ impl TakeWriter {
         ring_seconds: u32,
         waveform: bool,
         checksums: bool,
+        spill_folders: Vec<PathBuf>,
+        reserve_bytes: u64,
     ) -> PyResult<Self> {
         let facts = serde_json::from_str(facts)
             .map_err(|fault| Error::invalid(format!("facts are not a JSON object: {fault}")))?;
         let flush_interval = Duration::from_millis(u64::from(flush_interval_ms));
-        let options = TakeOptions { flush_interval, segment_seconds, ring_seconds, waveform, checksums };
+        let options = TakeOptions {
+            flush_interval,
+            segment_seconds,
+            ring_seconds,
+            waveform,
+            checksums,
+            spill_folders,
+            reserve_bytes,
+        };
         Ok(Self::of(py.detach(|| take::TakeWriter::create(&folder, format.0, facts, options))?))
     }
 
     #[staticmethod]
     #[pyo3(signature = (
         folder, *, cause, flush_interval_ms = 500, segment_seconds = 60, ring_seconds = 10,
-        waveform = true, checksums = true,
+        waveform = true, checksums = true, spill_folders = Vec::new(), reserve_bytes = 0,
     ))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn resume(
@@ -228,9 +239,19 @@ impl TakeWriter {
         ring_seconds: u32,
         waveform: bool,
         checksums: bool,
+        spill_folders: Vec<PathBuf>,
+        reserve_bytes: u64,
     ) -> PyResult<Self> {
         let flush_interval = Duration::from_millis(u64::from(flush_interval_ms));
-        let options = TakeOptions { flush_interval, segment_seconds, ring_seconds, waveform, checksums };
+        let options = TakeOptions {
+            flush_interval,
+            segment_seconds,
+            ring_seconds,
+            waveform,
+            checksums,
+            spill_folders,
+            reserve_bytes,
+        };
         Ok(Self::of(py.detach(|| take::TakeWriter::resume(&folder, cause, options))?))
     }
 
@@ -271,6 +292,11 @@ impl TakeWriter {
     #[getter]
     fn growth(&self) -> &'static str {
         self.0.growth().as_str()
+    }
+
+    #[getter]
+    fn standing(&self) -> &'static str {
+        self.0.standing().as_str()
     }
 
     #[getter]

@@ -63,7 +63,7 @@ impl Codec for FlacCodec {
 
     /// The marker and STREAMINFO, now with length and MD5.
     fn head(&self) -> Vec<u8> {
-        self.encoder.sink.head.clone()
+        self.encoder.sink().head.clone()
     }
 }
 
@@ -76,7 +76,8 @@ pub fn flac_version() -> &'static str {
 /// One encoder of libFLAC, and what it wrote.
 struct Encoder {
     encoder: NonNull<libflac::FLAC__StreamEncoder>,
-    sink: Box<Sink>,
+    /// Owned. A box would claim to be the only way to what libFLAC points at, too.
+    sink: NonNull<Sink>,
 }
 
 /// What the callbacks of the encoder fill. The encoder keeps its address.
@@ -98,10 +99,10 @@ impl Encoder {
         // SAFETY: no arguments; null means that there is no memory.
         let made = NonNull::new(unsafe { libflac::FLAC__stream_encoder_new() });
         let encoder = made.ok_or_else(|| Error::Encoder { reason: "libFLAC has no memory".into() })?;
-        let mut made = Self { encoder, sink: Box::default() };
+        let made = Self { encoder, sink: NonNull::from(Box::leak(Box::default())) };
         let at = encoder.as_ptr();
-        let client = (&raw mut *made.sink).cast::<c_void>();
-        // SAFETY: the encoder lives; the sink outlives it at this address and is touched by nobody else during a call.
+        let client = made.sink.as_ptr().cast::<c_void>();
+        // SAFETY: the encoder lives; the sink outlives it and is borrowed by nobody else during a call.
         let status = unsafe {
             libflac::FLAC__stream_encoder_set_channels(at, format.channels() as u32);
             libflac::FLAC__stream_encoder_set_bits_per_sample(at, bits);
@@ -142,16 +143,26 @@ impl Encoder {
         Err(Error::Encoder { reason: format!("libFLAC failed in state {state}") })
     }
 
+    fn sink(&self) -> &Sink {
+        // SAFETY: ours until the drop; only calls to libFLAC change it, and those borrow the encoder for themselves.
+        unsafe { self.sink.as_ref() }
+    }
+
     fn take(&mut self, out: &mut Encoded) {
-        out.bytes.append(&mut self.sink.encoded.bytes);
-        out.places.append(&mut self.sink.encoded.places);
+        // SAFETY: as in `sink`; this borrow is the only one.
+        let sink = unsafe { self.sink.as_mut() };
+        out.bytes.append(&mut sink.encoded.bytes);
+        out.places.append(&mut sink.encoded.places);
     }
 }
 
 impl Drop for Encoder {
     fn drop(&mut self) {
-        // SAFETY: made by `new`, deleted once, before its sink.
-        unsafe { libflac::FLAC__stream_encoder_delete(self.encoder.as_ptr()) };
+        // SAFETY: made by `new` and deleted once, the encoder before the sink that it points at.
+        unsafe {
+            libflac::FLAC__stream_encoder_delete(self.encoder.as_ptr());
+            drop(Box::from_raw(self.sink.as_ptr()));
+        }
     }
 }
 

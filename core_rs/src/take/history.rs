@@ -1,12 +1,12 @@
 //! What the entries of a ledger add up to, and where every frame of the take lies.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use crate::error::Error;
 use crate::ledger::{ClockPair, EndMark, Entry, Gap, LEDGER_VERSION, MOST_FRAMES, Tear};
 use crate::pcm::PcmFormat;
-use crate::segment::DATA_OFFSET;
+use crate::segment::{DATA_OFFSET, segment_index};
 use crate::sums::SumsReader;
 use crate::take::reader::file_length;
 
@@ -46,7 +46,7 @@ pub struct History {
 pub struct SegmentState {
     /// Counts from 0.
     pub index: u64,
-    /// Its name in the folder.
+    /// Its name in the folder, or its absolute path in a spill folder.
     pub file: String,
     /// Its first frame in the take.
     pub start_frame: u64,
@@ -228,8 +228,8 @@ impl History {
         if index < self.next_index || start_frame < self.durable_frame() {
             return Err("a segment that leads backwards".into());
         }
-        if file.contains('/') || file.starts_with('.') {
-            return Err("a segment outside the folder".into());
+        if !is_place_of_segment(&file, index) {
+            return Err("a segment outside the folder, and in no spill folder".into());
         }
         self.next_index = index.saturating_add(1);
         self.segments.push(SegmentState { index, file, start_frame, frames: 0, closed: None });
@@ -275,6 +275,18 @@ impl History {
             take_extent(Extent { segment: at, start_frame, file_frame, frames });
         }
     }
+}
+
+/// A plain name, or the plain absolute path of a file that is called as a segment of this index.
+fn is_place_of_segment(file: &str, index: u64) -> bool {
+    if !file.contains('/') {
+        return !file.starts_with('.');
+    }
+    let mut parts = Path::new(file).components();
+    let is_absolute = parts.next() == Some(Component::RootDir);
+    let is_plain = parts.all(|part| matches!(part, Component::Normal(_)));
+    let name = Path::new(file).file_name().and_then(|name| name.to_str());
+    is_absolute && is_plain && name.and_then(segment_index) == Some(index)
 }
 
 fn check_end(start_frame: u64, frames: u64) -> Result<(), String> {
@@ -348,6 +360,22 @@ mod tests {
         history.add(Entry::Released { before_frame: 25 }).expect("closed");
         assert_eq!(history.segments.len(), 1);
         assert_eq!((history.held_from_frame, history.durable_frame(), history.gaps.len()), (25, 25, 1));
+    }
+
+    #[test]
+    fn a_segment_lies_in_the_folder_or_at_a_plain_path_under_its_own_name() {
+        for file in ["0.wav", "/spill/take/000000-00000000000000.wav"] {
+            assert!(is_place_of_segment(file, 0), "{file}");
+        }
+        for file in [
+            ".hidden",
+            "elsewhere/000000-00000000000000.wav",
+            "/spill/../000000-00000000000000.wav",
+            "/spill/take/000001-00000000000000.wav",
+            "/etc/passwd",
+        ] {
+            assert!(!is_place_of_segment(file, 0), "{file}");
+        }
     }
 
     fn any_entry() -> impl Strategy<Value = Entry> {

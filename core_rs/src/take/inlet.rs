@@ -13,6 +13,9 @@ use crate::take::clock_map::ClockMap;
 /// A full ring's cause of a gap.
 pub const RING_FULL: &str = "ring_full";
 
+/// The cause of a gap that began while no folder had room.
+pub const DISK_FULL: &str = "disk_full";
+
 /// Frames that are missing at a point of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -86,11 +89,11 @@ impl Inlet {
         (inlet, Outlet { audio: audio_out, commands: commands_out })
     }
 
-    /// Takes whole frames, the first captured at `boottime_ns`. Returns how many found room; the rest is a gap.
+    /// Takes whole frames, the first captured at `boottime_ns`. Returns how many found room; the rest is a gap, for `why_full`.
     ///
     /// # Errors
     /// `InvalidArgument` when the last frame is not whole.
-    pub fn push(&mut self, pcm: &[u8], boottime_ns: i64) -> Result<u64> {
+    pub fn push(&mut self, pcm: &[u8], boottime_ns: i64, why_full: &str) -> Result<u64> {
         let frames = self.format.frames_in(pcm)? as u64;
         if frames == 0 {
             return Ok(0);
@@ -103,7 +106,7 @@ impl Inlet {
         self.clock.observe(self.next_frame, boottime_ns);
         let taken = self.take(pcm);
         if taken < frames {
-            self.add_gap(frames - taken, RING_FULL, 0, false);
+            self.add_gap(frames - taken, why_full, 0, false);
         }
         Ok(taken)
     }
@@ -238,12 +241,12 @@ mod tests {
     #[test]
     fn a_full_ring_is_one_gap_of_exactly_what_was_refused() {
         let (mut inlet, mut outlet) = inlet();
-        assert_eq!(inlet.push(&[1; 15_000], 0).expect("whole"), 7_500);
-        assert_eq!(inlet.push(&[1; 2_000], 0).expect("whole"), 500);
-        assert_eq!(inlet.push(&[1; 2_000], 0).expect("whole"), 0);
+        assert_eq!(inlet.push(&[1; 15_000], 0, RING_FULL).expect("whole"), 7_500);
+        assert_eq!(inlet.push(&[1; 2_000], 0, RING_FULL).expect("whole"), 500);
+        assert_eq!(inlet.push(&[1; 2_000], 0, RING_FULL).expect("whole"), 0);
         assert!(outlet.commands.is_empty());
         outlet.audio.read_chunk(100).expect("full").commit_all();
-        assert_eq!(inlet.push(&[1; 20], 0).expect("whole"), 10);
+        assert_eq!(inlet.push(&[1; 20], 0, RING_FULL).expect("whole"), 10);
         let command = outlet.commands.pop().expect("handed on before the audio");
         let gap = Gap { start_frame: 8_000, frames: 1_500, cause: RING_FULL.into(), uncertainty_frames: 0 };
         assert_eq!(command, Command { at_byte: 16_000, gap, breaks_segment: false });
@@ -254,12 +257,12 @@ mod tests {
     #[test]
     fn a_break_is_measured_by_the_next_push_and_never_negative() {
         let (mut inlet, mut outlet) = inlet();
-        inlet.push(&[1; 1_600], 0).expect("whole");
+        inlet.push(&[1; 1_600], 0, RING_FULL).expect("whole");
         inlet.interrupted("device_lost", 80).expect("short");
         inlet.interrupted("later", 80).expect("short");
-        inlet.push(&[1; 2], 600_000_000).expect("whole");
+        inlet.push(&[1; 2], 600_000_000, RING_FULL).expect("whole");
         inlet.interrupted("early", 80).expect("short");
-        inlet.push(&[1; 2], 100_000_000).expect("whole");
+        inlet.push(&[1; 2], 100_000_000, RING_FULL).expect("whole");
         let gaps = std::iter::from_fn(|| outlet.commands.pop().ok()).map(|command| command.gap);
         let seen: Vec<_> = gaps.map(|gap| (gap.start_frame, gap.frames, gap.cause)).collect();
         assert_eq!(seen, [(800, 4_000, "device_lost".into()), (4_801, 0, "early".into())]);

@@ -7,6 +7,7 @@
 
 mod clock_map;
 mod drawing;
+mod folders;
 mod history;
 mod inlet;
 mod reader;
@@ -15,6 +16,6 @@ mod scribe;
 mod writer;
 
 pub use history::SegmentState;
-pub use inlet::RING_FULL;
+pub use inlet::{DISK_FULL, RING_FULL};
 pub use reader::Take;
-pub use writer::{TakeOptions, TakeWriter};
+pub use writer::{Standing, TakeOptions, TakeWriter};

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::ledger::{Entry, LEDGER_NAME, LedgerWriter, Tear};
 use crate::segment::{DATA_OFFSET, close_recovered, forget_sums, padding, segment_index, sync_folder};
 use crate::take::clock_map::frames_to_ns;
+use crate::take::folders::Folders;
 use crate::take::history::History;
 use crate::take::reader::{Take, file_length, first_bad_block};
 use crate::take::scribe::{Book, ClosedSpan};
@@ -51,7 +52,7 @@ impl Recovered {
         let book = Book {
             ledger,
             marks: history.marks.clone(),
-            closed: history.spans_to_unlink(folder)?,
+            closed: history.spans_to_unlink(folder, options)?,
             held_from_frame: history.held_from_frame,
             end: None,
         };
@@ -86,6 +87,7 @@ fn recover(folder: &Path, take: &Take, checksums: bool) -> Result<LedgerWriter> 
     let mut closed_path = None;
     if let Some(segment) = history.open_segment_mut() {
         let path = folder.join(&segment.file);
+        check_disk_is_there(&path)?;
         let good = GoodPart::of(&path, take.format().frame_bytes() as u64, segment.frames)?;
         segment.frames = good.frames;
         entries.extend(good.move_tail_aside(&path, &segment.file)?.map(Entry::Torn));
@@ -110,12 +112,21 @@ fn recover(folder: &Path, take: &Take, checksums: bool) -> Result<LedgerWriter> 
     }
     entries.push(Entry::Resumed { frame: history.durable_frame(), boot_id: boot_id() });
     sync_folder(folder)?;
+    if let Some(place) = closed_path.as_deref().and_then(Path::parent) {
+        sync_folder(place)?;
+    }
     ledger.append(&entries)?;
     ledger.sync()?;
     if let Some(path) = closed_path {
         forget_sums(&path)?;
     }
     Ok(ledger)
+}
+
+/// The place of a segment is durable before the ledger names it: when it is missing, a disk is, and with it frames that count.
+fn check_disk_is_there(segment: &Path) -> Result<()> {
+    let place = segment.parent().unwrap_or(segment);
+    std::fs::metadata(place).map(|_| ()).map_err(Error::io("find the spill folder", place))
 }
 
 /// What counts in a segment that a crash left open.
@@ -199,14 +210,16 @@ fn boottime_of(take: &Take, frame: u64) -> i64 {
 
 impl History {
     /// Closed segments that are held, behind those that were released but not unlinked any more.
-    fn spans_to_unlink(&self, folder: &Path) -> Result<VecDeque<ClosedSpan>> {
-        let held: HashSet<&str> = self.segments.iter().map(|segment| segment.file.as_str()).collect();
+    fn spans_to_unlink(&self, folder: &Path, options: &TakeOptions) -> Result<VecDeque<ClosedSpan>> {
+        let held: HashSet<PathBuf> = self.segments.iter().map(|segment| folder.join(&segment.file)).collect();
         let mut spans = VecDeque::new();
-        for entry in std::fs::read_dir(folder).map_err(Error::io("list", folder))? {
-            let name = entry.map_err(Error::io("list", folder))?.file_name();
-            let name = name.to_string_lossy();
-            if segment_index(&name).is_some_and(|index| index < self.next_index) && !held.contains(&*name) {
-                spans.push_back(ClosedSpan { path: folder.join(&*name), end_frame: 0 });
+        for place in Folders::new(folder, &options.spill_folders, options.reserve_bytes).existing() {
+            for entry in std::fs::read_dir(place).map_err(Error::io("list", place))? {
+                let path = entry.map_err(Error::io("list", place))?.path();
+                let index = path.file_name().and_then(|name| segment_index(&name.to_string_lossy()));
+                if index.is_some_and(|index| index < self.next_index) && !held.contains(&path) {
+                    spans.push_back(ClosedSpan { path, end_frame: 0 });
+                }
             }
         }
         let closed = self.segments.iter().enumerate().filter(|(_, segment)| segment.closed.is_some());

@@ -1,17 +1,22 @@
 //! Puts the stream into segments and the ledger, durably and in order.
 //!
 //! A batch is what the ring holds. It stays there until all of it is durable, so that a segment that cannot be written is given
-//! up and the same frames go into a new one: one fault loses nothing. Several faults in a row end the writing for good.
+//! up and the same frames go into a new one, in another folder if there is one: one fault loses nothing. Several faults in a row
+//! end the writing for good. Without room anywhere the batch waits until there is some, or until the end is wanted.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::ledger::{EndMark, Entry, Gap, LedgerWriter};
 use crate::pcm::PcmFormat;
 use crate::segment::{DATA_OFFSET, OpenSegment, forget_sums, segment_name};
 use crate::take::clock_map::frames_to_ns;
+use crate::take::folders::Folders;
 use crate::take::inlet::Command;
 
 /// The cause of a gap where writing failed.
@@ -21,6 +26,11 @@ pub const DRAIN_LIMIT: &str = "drain_limit";
 
 /// Faults in a row after which writing has failed for good.
 const MOST_FAULTS: u32 = 3;
+
+/// How often it is looked whether there is room again.
+const ROOM_LOOK: Duration = Duration::from_millis(100);
+/// Breaks of the stream begin at most so many segments in the time of a full one: a storm of them makes gaps, not files.
+const BREAKS_PER_SEGMENT: u64 = 12;
 
 /// What the ledger says, and what else of the take must change together with it.
 pub struct Book {
@@ -96,9 +106,20 @@ pub struct Place {
     pub checksums: bool,
 }
 
+/// What the writing thread says while it waits for room, and what it is told meanwhile.
+#[derive(Default)]
+pub struct Waiting {
+    /// It waits.
+    pub is_full: AtomicBool,
+    /// The end is wanted: there is nothing to wait for any more.
+    pub is_ending: AtomicBool,
+}
+
 /// Writes batches.
 pub struct Scribe {
     place: Place,
+    folders: Folders,
+    waiting: Arc<Waiting>,
     book: Arc<Mutex<Book>>,
     open: Option<Opened>,
     next_index: u64,
@@ -108,6 +129,7 @@ pub struct Scribe {
     gap_frames: u64,
     faults: u32,
     closings: u64,
+    broken_at_frame: Option<u64>,
 }
 
 /// A segment that the ledger says is open; none of it may exist when creating it failed.
@@ -131,9 +153,18 @@ struct Cursor {
 
 impl Scribe {
     /// Goes on at a frame, with a segment of this index next.
-    pub fn new(place: Place, book: Arc<Mutex<Book>>, start_frame: u64, next_index: u64) -> Self {
+    pub fn new(
+        place: Place,
+        folders: Folders,
+        waiting: Arc<Waiting>,
+        book: Arc<Mutex<Book>>,
+        start_frame: u64,
+        next_index: u64,
+    ) -> Self {
         Self {
             place,
+            folders,
+            waiting,
             book,
             open: None,
             next_index,
@@ -143,6 +174,7 @@ impl Scribe {
             gap_frames: 0,
             faults: 0,
             closings: 0,
+            broken_at_frame: None,
         }
     }
 
@@ -164,12 +196,21 @@ impl Scribe {
     /// Makes a batch durable. `offset_ns` is the boot time of frame 0.
     ///
     /// # Errors
-    /// When writing has failed for good; what is durable then stands in [`durable_frame`](Self::durable_frame).
+    /// When writing has failed for good, and `NoRoom` when the end is wanted before there is room; what is durable then stands in
+    /// [`durable_frame`](Self::durable_frame).
     pub fn write(&mut self, steps: &[Step], pcm: [&[u8]; 2], offset_ns: i64) -> Result<()> {
         self.enter_gaps(steps)?;
+        let bytes = (pcm[0].len() + pcm[1].len()) as u64;
+        let is_outgrown = |open: &Opened| !self.folders.fits(&open.path, bytes);
+        if self.open.as_ref().is_some_and(is_outgrown) {
+            self.close_segment(offset_ns)?;
+        }
         let mut durable = Cursor { frame: self.durable_frame, ..Cursor::default() };
         while let Err(fault) = self.write_from(&mut durable, steps, pcm, offset_ns) {
-            self.give_up_segment(fault, offset_ns)?;
+            match fault {
+                Error::NoRoom { .. } => self.wait_for_room(fault, bytes)?,
+                fault => self.give_up_segment(fault, offset_ns)?,
+            }
         }
         self.faults = 0;
         Ok(())
@@ -263,8 +304,9 @@ impl Scribe {
         while let Some(step) = steps.get(at.step) {
             match step {
                 Step::Missing(command) => {
-                    if command.breaks_segment {
+                    if command.breaks_segment && self.may_break_at(at.frame) {
                         self.close_segment_at(at.frame, offset_ns)?;
+                        self.broken_at_frame = Some(at.frame);
                         self.reach(durable, at);
                     }
                     at.frame += command.gap.frames;
@@ -272,7 +314,8 @@ impl Scribe {
                     at.step += 1;
                 }
                 Step::Audio(bytes) => {
-                    let segment = self.segment_at(at.frame)?;
+                    let left = pcm[0].len() + pcm[1].len() - at.byte;
+                    let segment = self.segment_at(at.frame, left as u64)?;
                     let room = usize::try_from(segment.room_bytes()).unwrap_or(usize::MAX);
                     let part = part(pcm, at.byte, room.min(bytes - at.bytes_into_step));
                     segment.append(part)?;
@@ -308,11 +351,36 @@ impl Scribe {
         }
     }
 
-    fn segment_at(&mut self, start_frame: u64) -> Result<&mut OpenSegment> {
+    fn may_break_at(&self, frame: u64) -> bool {
+        let apart = self.place.segment_frames / BREAKS_PER_SEGMENT;
+        self.broken_at_frame.is_none_or(|last| frame.saturating_sub(last) >= apart)
+    }
+
+    /// Nothing is open meanwhile, and the batch stays in the ring.
+    fn wait_for_room(&mut self, fault: Error, bytes: u64) -> Result<()> {
+        self.waiting.is_full.store(true, Ordering::Release);
+        let outcome = loop {
+            match self.folders.choose(bytes) {
+                Ok(_) => break Ok(()),
+                Err(Error::NoRoom { .. }) if self.waiting.is_ending.load(Ordering::Acquire) => {
+                    break Err(fault);
+                }
+                Err(Error::NoRoom { .. }) => thread::sleep(ROOM_LOOK),
+                Err(other) => break Err(other),
+            }
+        };
+        // When the end is wanted it stays full for whoever looks.
+        self.waiting.is_full.store(outcome.is_err(), Ordering::Release);
+        outcome
+    }
+
+    fn segment_at(&mut self, start_frame: u64, bytes: u64) -> Result<&mut OpenSegment> {
         if self.open.is_none() {
             let index = self.next_index;
-            let file = segment_name(index, start_frame);
-            let path = self.place.folder.join(&file);
+            let name = segment_name(index, start_frame);
+            let folder = self.folders.choose(bytes)?;
+            let path = folder.join(&name);
+            let file = if folder == self.place.folder { name } else { path.to_string_lossy().into_owned() };
             // First the entry: a file is never without one. It says nothing about frames.
             lock(&self.book).enter(Entry::SegmentOpened { index, start_frame, file })?;
             self.next_index += 1;
@@ -345,6 +413,7 @@ impl Scribe {
         })?;
         self.open = None;
         self.closings += 1;
+        self.folders.note_success(&path);
         // Sums that stay do no harm: the closing outranks them, and they go when the segment is released.
         let _ = forget_sums(&path);
         lock(&self.book).closed.push_back(ClosedSpan { path, end_frame });
@@ -353,12 +422,14 @@ impl Scribe {
 
     /// Leaves a segment as it is: what was flushed stays good, and the ledger says that the rest does not count.
     fn give_up_segment(&mut self, fault: Error, offset_ns: i64) -> Result<()> {
-        self.faults += 1;
         // Also when the ledger cannot say so any more: nobody may sync this file again.
         let given_up = self.open.take();
         if lock(&self.book).ledger.has_failed() {
             return Err(fault);
         }
+        let is_full = given_up.as_ref().is_some_and(|opened| self.folders.note_fault(&opened.path, &fault));
+        // A full disk is waited for, however often it says so.
+        self.faults += u32::from(!is_full);
         if let Some(Opened { index, path, reported_frames: frames, .. }) = given_up {
             let bytes = frames * self.place.format.frame_bytes() as u64;
             let boottime_ns = self.boottime_of(self.durable_frame, offset_ns);

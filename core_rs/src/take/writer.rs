@@ -15,12 +15,15 @@ use crate::ledger::{ClockPair, EndMark, Entry, LEDGER_VERSION, LedgerWriter, Tea
 use crate::pcm::PcmFormat;
 use crate::segment::sync_folder;
 use crate::take::drawing::{Drawing, WAVEFORM_NAME};
-use crate::take::inlet::{Inlet, Outlet, check_cause};
+use crate::take::folders::Folders;
+use crate::take::inlet::{DISK_FULL, Inlet, Outlet, RING_FULL, check_cause};
 use crate::take::resume::{Recovered, boot_id};
-use crate::take::scribe::{Book, DRAIN_LIMIT, Place, Scribe, Step, WRITE_ERROR, lock, unlink_segment};
+use crate::take::scribe::{
+    Book, DRAIN_LIMIT, Place, Scribe, Step, WRITE_ERROR, Waiting, lock, unlink_segment,
+};
 
 /// How a take is written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct TakeOptions {
     /// Time after which what came in is durable, but for the sync itself.
     pub flush_interval: Duration,
@@ -32,6 +35,10 @@ pub struct TakeOptions {
     pub waveform: bool,
     /// Whether flushes and segments get sums.
     pub checksums: bool,
+    /// Where segments go when they cannot be written in the take's folder, in this order; absolute.
+    pub spill_folders: Vec<PathBuf>,
+    /// What audio leaves free in each of these folders, less on a small disk. The reserve itself is the caller's to keep.
+    pub reserve_bytes: u64,
 }
 
 impl Default for TakeOptions {
@@ -42,6 +49,30 @@ impl Default for TakeOptions {
             ring_seconds: 10,
             waveform: true,
             checksums: true,
+            spill_folders: Vec::new(),
+            reserve_bytes: 0,
+        }
+    }
+}
+
+/// Whether audio finds a place on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It does.
+    Usable,
+    /// No folder has room: what comes in waits in the ring, then it is a gap, until there is room again.
+    Full,
+    /// Writing has failed for good.
+    Failing,
+}
+
+impl Standing {
+    /// The word used in Python and in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Usable => "usable",
+            Self::Full => "full",
+            Self::Failing => "failing",
         }
     }
 }
@@ -62,8 +93,23 @@ impl TakeOptions {
                 self.ring_seconds
             )));
         }
-        Ok(())
+        if let Some(odd) =
+            self.spill_folders.iter().find(|spill| !spill.is_absolute() || spill.to_str().is_none())
+        {
+            return Err(Error::invalid(format!("{}: a spill folder is an absolute path", odd.display())));
+        }
+        check_memory(ring_bytes)
     }
+}
+
+/// An allocation that fails later would end the process.
+fn check_memory(ring_bytes: u64) -> Result<()> {
+    let bytes = usize::try_from(ring_bytes).unwrap_or(usize::MAX);
+    Vec::<u8>::new().try_reserve_exact(bytes).map_err(|_| Error::Io {
+        action: "find memory for",
+        path: format!("a ring of {ring_bytes} bytes").into(),
+        source: std::io::ErrorKind::OutOfMemory.into(),
+    })
 }
 
 /// Twenty seconds of the widest format.
@@ -95,6 +141,8 @@ struct Shared {
     durable_bytes: AtomicU64,
     offset_ns: AtomicI64,
     has_failed: AtomicBool,
+    failed_for_room: AtomicBool,
+    waiting: Arc<Waiting>,
     fault: Mutex<Option<String>>,
     growth: Mutex<GrowthGuard>,
     began: Instant,
@@ -125,7 +173,7 @@ impl TakeWriter {
     /// Begins a take in a folder that must not exist. `facts` stay in the first entry of the ledger.
     ///
     /// # Errors
-    /// `Io`, `InvalidArgument`.
+    /// `Io`, `InvalidArgument`; `NoRoom` when no folder has room, so that nothing is begun that records nothing.
     pub fn create(
         folder: &Path,
         format: PcmFormat,
@@ -133,6 +181,7 @@ impl TakeWriter {
         options: TakeOptions,
     ) -> Result<Self> {
         options.check(format)?;
+        Folders::new(folder, &options.spill_folders, options.reserve_bytes).check_start()?;
         std::fs::create_dir(folder).map_err(Error::io("create", folder))?;
         let mut book = Book {
             ledger: LedgerWriter::create(folder)?,
@@ -196,7 +245,8 @@ impl TakeWriter {
             return Err(self.writing_failed());
         }
         let mut entrance = self.open_entrance()?;
-        let taken = entrance.inlet.push(pcm, boottime_ns)?;
+        let is_full = self.shared.waiting.is_full.load(Ordering::Relaxed);
+        let taken = entrance.inlet.push(pcm, boottime_ns, if is_full { DISK_FULL } else { RING_FULL })?;
         if let Some(offset_ns) = entrance.inlet.offset_ns() {
             self.shared.offset_ns.store(offset_ns, Ordering::Relaxed);
         }
@@ -241,6 +291,18 @@ impl TakeWriter {
     /// Whether the take grows as it should.
     pub fn growth(&self) -> Growth {
         self.shared.observe_growth()
+    }
+
+    /// Whether what comes in finds a place on disk.
+    pub fn standing(&self) -> Standing {
+        let shared = &self.shared;
+        if shared.waiting.is_full.load(Ordering::Acquire) || shared.failed_for_room.load(Ordering::Acquire) {
+            Standing::Full
+        } else if shared.has_failed.load(Ordering::Acquire) {
+            Standing::Failing
+        } else {
+            Standing::Usable
+        }
     }
 
     /// Why writing failed for good.
@@ -355,12 +417,16 @@ impl TakeWriter {
             segment_frames: u64::from(options.segment_seconds) * u64::from(format.sample_rate_hz()),
             checksums: options.checksums,
         };
+        let waiting = Arc::new(Waiting::default());
+        let folders = Folders::new(folder, &options.spill_folders, options.reserve_bytes);
         let shared = Arc::new(Shared {
             book: Arc::clone(&book),
             durable_frame: AtomicU64::new(start.start_frame),
             durable_bytes: AtomicU64::new(0),
             offset_ns: AtomicI64::new(inlet.offset_ns().unwrap_or(0)),
             has_failed: AtomicBool::new(false),
+            failed_for_room: AtomicBool::new(false),
+            waiting: Arc::clone(&waiting),
             fault: Mutex::new(None),
             growth: Mutex::new(GrowthGuard::new(QUIET_AFTER_SECONDS, STALLED_AFTER_SECONDS)),
             began: Instant::now(),
@@ -368,7 +434,7 @@ impl TakeWriter {
             phase_changed: Condvar::new(),
         });
         let pen = Pen {
-            scribe: Scribe::new(place, book, start.start_frame, start.next_index),
+            scribe: Scribe::new(place, folders, waiting, book, start.start_frame, start.next_index),
             outlet,
             shared: Arc::clone(&shared),
             drawing: start.drawing,
@@ -425,6 +491,7 @@ impl TakeWriter {
         let mut phase = lock(&self.shared.phase);
         if matches!(*phase, Phase::Writing) {
             *phase = Phase::Ending { reason: reason.map(str::to_owned), end_frame, has_run_out: false };
+            self.shared.waiting.is_ending.store(true, Ordering::Release);
             self.shared.phase_changed.notify_all();
         }
         self.thread.unpark();
@@ -513,12 +580,13 @@ impl Pen {
         });
         if let Err(fault) = &outcome {
             *lock(&self.shared.fault) = Some(fault.to_string());
+            self.shared.failed_for_room.store(fault.is_no_room(), Ordering::Release);
             self.shared.has_failed.store(true, Ordering::Release);
         }
-        let has_failed = outcome.is_err();
+        let failure = outcome.err().map(|fault| if fault.is_no_room() { DISK_FULL } else { WRITE_ERROR });
         let (reason, end_frame) = self.wait_for_ending();
         let ended = match reason {
-            Some(reason) => self.end(&reason, end_frame, has_failed).map(Some),
+            Some(reason) => self.end(&reason, end_frame, failure).map(Some),
             None => Ok(None),
         };
         *lock(&self.shared.phase) = Phase::Ended(ended);
@@ -610,7 +678,7 @@ impl Pen {
         }
     }
 
-    fn end(&mut self, reason: &str, end_frame: u64, has_failed: bool) -> Result<EndMark> {
+    fn end(&mut self, reason: &str, end_frame: u64, failure: Option<&str>) -> Result<EndMark> {
         let offset_ns = self.shared.offset_ns.load(Ordering::Relaxed);
         self.scribe.close_segment(offset_ns)?;
         if let Some(drawing) = self.drawing.take()
@@ -620,13 +688,7 @@ impl Pen {
         }
         // Asked last: closing a segment on a slow disk may take what was left of the time.
         let has_run_out = matches!(&*lock(&self.shared.phase), Phase::Ending { has_run_out: true, .. });
-        let kill = if has_failed {
-            Some(WRITE_ERROR)
-        } else if has_run_out {
-            Some(DRAIN_LIMIT)
-        } else {
-            None
-        };
+        let kill = failure.or(has_run_out.then_some(DRAIN_LIMIT));
         self.scribe.end(reason, end_frame, self.earlier_gap_frames, kill)
     }
 }
