@@ -51,6 +51,10 @@ class Plan:
         return sorted(frozenset().union(*(fault.may_fail for fault in self.faults)))
 
     @property
+    def may_damage(self) -> bool:
+        return any(fault.may_damage for fault in self.faults)
+
+    @property
     def delay_seconds(self) -> float:
         return sum(fault.delay_seconds for fault in self.faults)
 
@@ -199,6 +203,7 @@ def _break(rig: Rig, plan: Plan, folder: Path) -> None:
         scale=plan.scale,
         gap_causes=plan.gap_causes,
         may_fail=plan.may_fail,
+        may_damage=plan.may_damage,
         delay_seconds=plan.delay_seconds,
     )
     workload = Workload(rig.system, history, chance, folder)

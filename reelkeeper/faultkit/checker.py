@@ -181,7 +181,7 @@ def i3_nothing_acknowledged_is_lost(evidence: Evidence) -> Iterator[str]:
         told = max((seen["frames"] or 0 for seen in evidence.entries("seen", recording=recording)), default=0)
         content, file = evidence.content(recording), evidence.current_file(recording)
         if content is None or file is None:
-            if told and _is_wanted(evidence, recording):
+            if told and _is_wanted(evidence, recording) and not _is_damaged(evidence, recording):
                 yield f"{told} frames of {recording} were durable, and no file came"
             continue
         if content.frames != file["facts"]["frames"]:
@@ -313,6 +313,10 @@ def i7_digests_are_equal_end_to_end(evidence: Evidence) -> Iterator[str]:
         if file["sha256"] not in {None, hashlib.sha256(body).hexdigest()}:
             yield f"the checksum of {recording} is not that of its download"
 
+    for file in evidence.of("cache_file", state="damaged"):
+        if not evidence.plan["may_damage"]:
+            yield f"cache file {file['id']} is damaged, which nothing explains"
+
 
 def i8_nothing_unfinished_is_served(evidence: Evidence) -> Iterator[str]:
     for entry in evidence.entries("download", status=200):
@@ -343,6 +347,8 @@ def i13_memory_is_bounded(evidence: Evidence) -> Iterator[str]:
 
 def i14_nothing_is_left_behind(evidence: Evidence) -> Iterator[str]:
     yield from evidence.node.leftovers
+    for entry in evidence.entries("harmed"):
+        yield str(entry["words"])
     for lease in evidence.rows["lease"]:
         yield f"the lease of job {lease['job_id']} is left"
 
@@ -434,6 +440,11 @@ def _is_wanted(evidence: Evidence, recording: str) -> bool:
     """Whether somebody still wants the content: it was not cancelled."""
     job = _last_attempt(evidence, recording)
     return job is not None and job["wish"] != "cancel" and job["state"] != "cancelled"
+
+
+def _is_damaged(evidence: Evidence, recording: str) -> bool:
+    """Whether the controller says itself that what it has is not what was sealed."""
+    return bool(evidence.of("cache_file", recording_id=recording, state="damaged"))
 
 
 def _press(evidence: Evidence, recording: str) -> tuple[Entry, Entry] | None:

@@ -437,6 +437,8 @@ class FaultClass:
     """How much later than usual a press may be heard of, without having been told of its age."""
     loses_contact: bool = False
     """Jobs may be given up by it; then nobody can stop their recordings any more, so they have a planned end."""
+    may_damage: bool = False
+    """What the controller has may turn out to be damaged, as long as it says so and serves none of it."""
     why_not: Callable[[], str | None] = lambda: None
     """Why this machine does not allow it."""
     weight: int = 2
@@ -491,7 +493,7 @@ SINGLE = (
     FaultClass("repeated_requests", (22,), repeat_requests, may_fail=NOT_TAKEN, delay_seconds=3.0),
     FaultClass("race", (23, 38), race_wishes),
     FaultClass("bit_flip_node", (25,), flip_bit_of_rendition),
-    FaultClass("bit_flip_controller", (25,), flip_bit_of_received),
+    FaultClass("bit_flip_controller", (25,), flip_bit_of_received, may_damage=True),
     FaultClass("upload_damage", (26,), damage_uploads, weight=3),
     FaultClass("hostile_owner", (27, 37), storm_owner),
     FaultClass("pid_reuse", (28,), reuse_pid, _OWNER, NOT_TAKEN, weight=1),

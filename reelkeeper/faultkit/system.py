@@ -71,6 +71,11 @@ def rss_bytes(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS"))
 
 
+def _client() -> httpx.Client:
+    """One for many requests, since making one is dear; a connection is used once, since controllers come and go."""
+    return httpx.Client(verify=False, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+
+
 @dataclass
 class System:
     """Controller (with embedded PostgreSQL) and one agent. `scale` shortens every timeout of the product."""
@@ -93,6 +98,7 @@ class System:
     controller: subprocess.Popen[bytes] | None = None
     agent: subprocess.Popen[bytes] | None = None
     token: str = ""
+    client: httpx.Client = field(default_factory=_client)
 
     # ---- processes ----
 
@@ -171,7 +177,7 @@ class System:
         if self.controller is None or self.controller.poll() is not None:
             raise UnexpectedError(f"the controller ended: {self.log_of('controller')[-2000:]}")
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/readyz", timeout=5).is_success
+            return self.client.get(f"{self.url}/readyz", timeout=5).is_success
         return False
 
     def start_agent(self) -> None:
@@ -254,7 +260,7 @@ class System:
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
-        return httpx.request(method, f"{self.url}/api/v1{path}", headers=headers, **{"timeout": 60, **options})
+        return self.client.request(method, f"{self.url}/api/v1{path}", headers=headers, **{"timeout": 60, **options})
 
     def get(self, path: str) -> Json:
         return _body(self.request("GET", path))
@@ -324,7 +330,7 @@ class System:
     def download(self, identifier: str, to: Path) -> Path:
         headers = {"Authorization": f"Bearer {self.token}"}
         with (
-            httpx.stream("GET", f"{self.url}/api/v1/recordings/{identifier}/download", headers=headers) as answer,
+            self.client.stream("GET", f"{self.url}/api/v1/recordings/{identifier}/download", headers=headers) as answer,
             to.open("wb") as file,
         ):
             if answer.status_code != 200:

@@ -140,7 +140,7 @@ class Workload:
                 seen = self._look(recording) or {"state": "out of sight"}
                 words = f"{recording} is {seen['state']}, its content is {seen.get('cache_state')}"
                 self._history.note("not settled", recording=recording, words=words, seconds=seconds)
-            elif self._settled[recording]["cache_state"] == "cached":
+            else:
                 self.download(recording)
 
     def _is_settled(self, recording: str, is_delivered: Callable[[str], bool]) -> bool:
@@ -150,6 +150,8 @@ class Workload:
         self._settled[recording] = found
         if found["cache_state"] == "cached":
             return bool(found["cache_file"]["checksum_sha256"])
+        if found["cache_state"] == "damaged":
+            return True
         return bool(found["state"] != "completed" and is_delivered(recording))
 
     def _within(self, seconds: float, probe: Callable[[], bool]) -> bool:
