@@ -88,7 +88,7 @@ def run_batch(store: Store, rounds: int, seed: str, *, with_power: bool) -> Know
         volume = stack.enter_context(power_volume(home)) if with_power else None
         disk = volume.path if volume else home / "disk"
         disk.mkdir(exist_ok=True)
-        _in_a_child(lambda: store.prepare(home))
+        in_a_child(lambda: store.prepare(home))
         for turn in range(rounds):
             told = broken_off(store, disk, known, rng, volume)
             if volume:
@@ -139,6 +139,33 @@ def total(batches: list[Known]) -> Known:
     return {**counts, **most}
 
 
+class ChildError(Exception):
+    """What went wrong in a child."""
+
+
+def in_a_child(do: Callable[[], Any]) -> Any:
+    """The answer of a function that runs in a process of its own. Raises ChildError."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        try:
+            said = {"answer": do()}
+        except BaseException:
+            said = {"fault": traceback.format_exc()}
+        with os.fdopen(writer, "wb") as file:
+            file.write(json.dumps(said).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        text = file.read()
+    os.waitpid(child, 0)
+    answer = json.loads(text)
+    if "fault" in answer:
+        raise ChildError(answer["fault"])
+    return answer["answer"]
+
+
 def _work(store: Store, disk: Path, known: Known, rng: random.Random, writer: int, *, is_power_cut: bool) -> None:
     """Never returns. Exit code 1: the work itself failed, which only a power cut excuses."""
     try:
@@ -166,37 +193,10 @@ def _tell(writer: int, said: Any) -> None:
 
 def _checked(store: Store, disk: Path, known: Known, told: list[Any], where: str) -> Known:
     try:
-        found: Known = _in_a_child(lambda: store.check(disk, known, told))
+        found: Known = in_a_child(lambda: store.check(disk, known, told))
     except ChildError as fault:
         sys.exit(f"{where}: {fault}\nthe last words: {told[-5:]}")
     return found
-
-
-class ChildError(Exception):
-    """What went wrong in a child."""
-
-
-def _in_a_child(do: Callable[[], Any]) -> Any:
-    """The answer of a function that runs in a process of its own. Raises ChildError."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        try:
-            said = {"answer": do()}
-        except BaseException:
-            said = {"fault": traceback.format_exc()}
-        with os.fdopen(writer, "wb") as file:
-            file.write(json.dumps(said).encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as file:
-        text = file.read()
-    os.waitpid(child, 0)
-    answer = json.loads(text)
-    if "fault" in answer:
-        raise ChildError(answer["fault"])
-    return answer["answer"]
 
 
 def _exists(path: Path | None) -> bool:

@@ -53,7 +53,7 @@ class CacheStore:
             elif word == "acknowledged":
                 files[name]["parts"][more[0]] = more[1]
             elif word == "refused":
-                files[name] = {**files[name], "state": "growing", "parts": {**files[name]["parts"], more[0]: 0}}
+                files[name]["parts"][more[0]] = 0
             elif word == "gone":
                 del files[name]
             else:
@@ -61,7 +61,7 @@ class CacheStore:
             counts[word] = counts.get(word, 0) + 1
         store = CacheFolder(disk / "cache")
         for name, file in files.items():
-            _require(disk, store, UUID(name), file)
+            require_file(disk.parent, store, UUID(name), file)
         if (disk / "cache" / "files").exists():
             placed = {path.name for path in (disk / "cache" / "files").glob("*/*")}
             early = placed - {name for name, file in files.items() if file["state"] != "growing"}
@@ -69,79 +69,10 @@ class CacheStore:
         return {"files": files, "counts": counts}
 
 
-class _Life:
-    def __init__(self, disk: Path, files: dict[str, Any], rng: random.Random, tell: Callable[[Any], None]) -> None:
-        self._disk = disk
-        self._rng = rng
-        self._tell = tell
-        self._folder = CacheFolder(disk / "cache")
-        self._folder.prepare()
-        self._content = CacheContent(self._folder, LIMITS)
-        self._files = {UUID(name): (file["source"], file["state"]) for name, file in files.items()}
-
-    async def live(self) -> None:
-        for cache_file_id, (_, state) in list(self._files.items()):
-            if state == "discarding":
-                await self._discard(cache_file_id)
-            elif state == "sealing":
-                await self._seal(cache_file_id)
-        while True:
-            growing = [one for one, (_, state) in self._files.items() if state == "growing"]
-            sealed = [one for one, (_, state) in self._files.items() if state == "sealed"]
-            if len(growing) < MOST_GROWING:
-                self._begin()
-            elif len(sealed) > MOST_SEALED:
-                await self._discard(sealed[0])
-            else:
-                await self._send(self._rng.choice(growing))
-
-    def _begin(self) -> None:
-        cache_file_id, source = new_id(), self._rng.randrange(len(ENCODINGS))
-        self._tell(["new", str(cache_file_id), source])
-        self._files[cache_file_id] = (source, "growing")
-
-    async def _send(self, cache_file_id: UUID) -> None:
-        """One append of one part, or the seal of what is whole."""
-        source, _ = self._files[cache_file_id]
-        contents = {part: provisional(part, _content(self._disk, source, part)) for part in PARTS}
-        offsets = {part: await self._content.offset(cache_file_id, part) for part in PARTS}
-        missing = [part for part in PARTS if offsets[part] < len(contents[part])]
-        if not missing:
-            await self._seal(cache_file_id)
-            return
-        part = self._rng.choice(missing)
-        start, content = offsets[part], contents[part]
-        stop = min(len(content), start + self._rng.choice([1, 4095, 4096, 40_000, len(content)]))
-        offset = await self._content.append(
-            cache_file_id, part, start, stop, _blocks(content[start:stop]), received_at=time.monotonic()
-        )
-        self._tell(["acknowledged", str(cache_file_id), part, offset])
-
-    async def _seal(self, cache_file_id: UUID) -> None:
-        source, _ = self._files[cache_file_id]
-        self._tell(["sealing", str(cache_file_id)])
-        try:
-            async with self._content.alone_with(cache_file_id):
-                await self._content.prove(cache_file_id, _sealing(self._disk, source))
-        except DigestMismatchError as mismatch:
-            # What was never acknowledged may have come back as zeros; it is emptied and sent again.
-            self._tell(["refused", str(cache_file_id), mismatch.part])
-            self._files[cache_file_id] = (source, "growing")
-            return
-        self._tell(["sealed", str(cache_file_id)])
-        self._files[cache_file_id] = (source, "sealed")
-
-    async def _discard(self, cache_file_id: UUID) -> None:
-        self._tell(["discarding", str(cache_file_id)])
-        await self._content.discard(cache_file_id)
-        self._tell(["gone", str(cache_file_id)])
-        del self._files[cache_file_id]
-
-
-def _require(disk: Path, store: CacheFolder, cache_file_id: UUID, file: Known) -> None:
+def require_file(home: Path, store: CacheFolder, cache_file_id: UUID, file: Known) -> None:
     """Raises AssertionError unless everything acknowledged is there and nothing unsealed is in a final place."""
     for part in PARTS:
-        whole = _content(disk, file["source"], part)
+        whole = content_of(home, file["source"], part)
         installed = store.installed_path(cache_file_id, part)
         words = f"{part} of {cache_file_id}, {file['state']}"
         if file["state"] == "discarding":
@@ -158,12 +89,12 @@ def _require(disk: Path, store: CacheFolder, cache_file_id: UUID, file: Known) -
         assert found[head_bytes:acknowledged] == whole[head_bytes:acknowledged], f"{words}: other bytes than were sent"
 
 
-def _content(disk: Path, source: int, part: PartName) -> bytes:
-    return JobFolder(disk.parent / f"source-{source}").part(part).read_bytes()
+def content_of(home: Path, source: int, part: PartName) -> bytes:
+    return JobFolder(home / f"source-{source}").part(part).read_bytes()
 
 
-def _sealing(disk: Path, source: int) -> SealRequest:
-    rendition = JobFolder(disk.parent / f"source-{source}").read_rendition()
+def sealing_of(home: Path, source: int) -> SealRequest:
+    rendition = JobFolder(home / f"source-{source}").read_rendition()
     assert rendition is not None
     return SealRequest(
         job_id=new_id(),
@@ -178,5 +109,71 @@ def _sealing(disk: Path, source: int) -> SealRequest:
     )
 
 
-async def _blocks(content: bytes) -> AsyncIterator[bytes]:
+async def blocks(content: bytes) -> AsyncIterator[bytes]:
     yield content
+
+
+class _Life:
+    def __init__(self, disk: Path, files: dict[str, Any], rng: random.Random, tell: Callable[[Any], None]) -> None:
+        self._home = disk.parent
+        self._rng = rng
+        self._tell = tell
+        self._folder = CacheFolder(disk / "cache")
+        self._folder.prepare()
+        self._content = CacheContent(self._folder, LIMITS)
+        self._files = {UUID(name): (file["source"], file["state"]) for name, file in files.items()}
+
+    async def live(self) -> None:
+        for cache_file_id, (_, state) in list(self._files.items()):
+            if state == "discarding":
+                await self._discard(cache_file_id)
+        while True:
+            growing = [one for one, (_, state) in self._files.items() if state in ("growing", "sealing")]
+            sealed = [one for one, (_, state) in self._files.items() if state == "sealed"]
+            if len(growing) < MOST_GROWING:
+                self._begin()
+            elif len(sealed) > MOST_SEALED:
+                await self._discard(sealed[0])
+            else:
+                await self._send(self._rng.choice(growing))
+
+    def _begin(self) -> None:
+        cache_file_id, source = new_id(), self._rng.randrange(len(ENCODINGS))
+        self._tell(["new", str(cache_file_id), source])
+        self._files[cache_file_id] = (source, "growing")
+
+    async def _send(self, cache_file_id: UUID) -> None:
+        """One append of one part, or the seal of what is whole."""
+        source, _ = self._files[cache_file_id]
+        contents = {part: provisional(part, content_of(self._home, source, part)) for part in PARTS}
+        offsets = {part: await self._content.offset(cache_file_id, part) for part in PARTS}
+        missing = [part for part in PARTS if offsets[part] < len(contents[part])]
+        if not missing:
+            await self._seal(cache_file_id)
+            return
+        part = self._rng.choice(missing)
+        start, content = offsets[part], contents[part]
+        stop = min(len(content), start + self._rng.choice([1, 4095, 4096, 40_000, len(content)]))
+        offset = await self._content.append(
+            cache_file_id, part, start, stop, blocks(content[start:stop]), received_at=time.monotonic()
+        )
+        self._tell(["acknowledged", str(cache_file_id), part, offset])
+
+    async def _seal(self, cache_file_id: UUID) -> None:
+        source, _ = self._files[cache_file_id]
+        self._tell(["sealing", str(cache_file_id)])
+        try:
+            async with self._content.alone_with(cache_file_id):
+                await self._content.prove(cache_file_id, sealing_of(self._home, source))
+        except DigestMismatchError as mismatch:
+            # What was never acknowledged may have come back as zeros; it is emptied and sent again.
+            self._tell(["refused", str(cache_file_id), mismatch.part])
+            return
+        self._tell(["sealed", str(cache_file_id)])
+        self._files[cache_file_id] = (source, "sealed")
+
+    async def _discard(self, cache_file_id: UUID) -> None:
+        self._tell(["discarding", str(cache_file_id)])
+        await self._content.discard(cache_file_id)
+        self._tell(["gone", str(cache_file_id)])
+        del self._files[cache_file_id]

@@ -14,6 +14,11 @@ def run_campaign(store: str, rounds: int, *options: str, seed: int = 1) -> dict[
     return _run("tests.faults.kill_campaign", store, str(rounds), str(seed), *options)
 
 
+def run_nth_call(scenario: str, *options: str) -> dict[str, Any]:
+    """What `tests.faults.nth_call` counted. Raises AssertionError with its sentence when a promise was broken."""
+    return _run("tests.faults.nth_call", scenario, *options)
+
+
 def _run(module: str, *arguments: str) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False

@@ -40,33 +40,78 @@ class SpoolStore:
         asyncio.run(_Life(disk, rng, tell).live())
 
     def check(self, disk: Path, known: Known, told: list[Any]) -> Known:
-        values: Values = dict(known.get("values", {}))
-        fading: Values = {}
-        """What was removed without a promise that it stays away: telling it twice does no harm."""
-        pending: dict[str, str | None] = {}
-        steps = 0
-        for word, changes in told:
-            if word == "begin":
-                pending = changes
-                continue
-            steps += 1
-            for key, value in pending.items():
-                if value is None:
-                    before = values.pop(key, None)
-                    if before is not None and _may_return(key):
-                        fading[key] = before
-                else:
-                    values[key] = value
-                    fading.pop(key, None)
-            pending = {}
-        found = _values_on(disk)
-        for key in sorted(values.keys() | found.keys() | pending.keys()):
-            allowed = {values.get(key), pending.get(key, values.get(key)), fading.get(key, values.get(key))}
-            assert found.get(key) in allowed, f"{key} says {found.get(key)!r}, not one of {allowed!r}"
+        found = values_on(disk / "spool")
+        steps = require_values(found, dict(known.get("values", {})), told)
         counts = dict(known.get("counts", {}))
         counts["steps"] = counts.get("steps", 0) + steps
         counts["files"] = counts.get("files", 0) + len(found)
         return {"values": found, "counts": counts}
+
+
+def require_values(found: Values, before: Values, told: list[Any]) -> int:
+    """Raises AssertionError when a file says neither what was promised last nor what was about to be written.
+
+    `told`: pairs of `begin`, `done` or `failed` and the changes. Returns how many were done.
+    """
+    allowed: dict[str, set[str | None]] = {key: {value} for key, value in before.items()}
+    pending: dict[str, str | None] = {}
+    steps = 0
+    for word, changes in told:
+        if word == "begin":
+            pending = changes
+        for key, value in pending.items():
+            known = allowed.get(key, {None})
+            # What is removed may come back where telling it twice does no harm.
+            is_final = word == "done" and (value is not None or not _may_return(key))
+            allowed[key] = {value} if is_final else {*known, value}
+        if word == "done":
+            pending, steps = {}, steps + 1
+    for key in sorted(allowed.keys() | found.keys()):
+        may = allowed.get(key, {None})
+        assert found.get(key) in may, f"{key} says {found.get(key)!r}, not one of {may!r}"
+    return steps
+
+
+def values_on(folder: Path) -> Values:
+    """What an agent that starts again finds. Raises AssertionError for anything that it cannot read."""
+    if not folder.exists():
+        return {}
+    spool = Spool.open(folder)
+    found: Values = {}
+    if spool.identity is not None:
+        found["node"] = text_of(read_identity(folder))
+    for job_id, state in spool.jobs.items():
+        found[f"job:{job_id}"] = text_of(state)
+        found.update(_values_of(job_id, spool.job_folder(job_id)))
+    found |= {f"claim:{claim_id}": str(claim_id) for claim_id in spool.pending_claims()}
+    found |= {f"event:{event.event.id}": text_of(event) for event in asyncio.run(spool.events(100_000))}
+    for path in (folder / "released").glob("*.json"):
+        found[f"released:{path.stem}"] = ",".join(sorted(map(str, spool.released(UUID(path.stem)))))
+    if (folder / "owner").exists() and (owner := read_state(folder / "owner")) is not None:
+        found["owner"] = owner.token
+    assert spool.broken == [], spool.broken
+    broken = [path.name for path in folder.rglob("*.broken-*")]
+    assert broken == [], broken
+    spool.close()
+    return found
+
+
+def claimed_job() -> ClaimedJob:
+    return ClaimedJob(
+        job_id=new_id(),
+        recording_id=new_id(),
+        attempt=1,
+        epoch=1,
+        settings=job_settings(),
+        lease_ms=30_000,
+        wish=Wish.RUN,
+        wish_age_ms=500,
+        requested_age_ms=1000,
+    )
+
+
+def text_of(model: Any) -> str:
+    return str(model.model_dump_json())
 
 
 class _Life:
@@ -81,7 +126,7 @@ class _Life:
     async def live(self) -> None:
         if self._spool.identity is None:
             identity = NodeIdentity(node_id=new_id(), name="Hall", token="t", controller_url="http://localhost")
-            await self._step({"node": _text(identity)}, write_model, self._folder / "node.json", identity)
+            await self._step({"node": text_of(identity)}, write_model, self._folder / "node.json", identity)
             self._spool.identity = identity
         steps = [
             self._claim_and_begin,
@@ -109,9 +154,9 @@ class _Life:
     async def _claim_and_begin(self) -> None:
         if len(self._spool.jobs) >= MOST_JOBS:
             return
-        claim_id, state = new_id(), JobState.of(_claimed())
+        claim_id, state = new_id(), JobState.of(claimed_job())
         await self._step({f"claim:{claim_id}": str(claim_id)}, self._spool.add_claim, claim_id)
-        await self._step({f"job:{state.job_id}": _text(state)}, self._spool.add_job, state)
+        await self._step({f"job:{state.job_id}": text_of(state)}, self._spool.add_job, state)
         for pending_id in self._spool.pending_claims():
             await self._step({f"claim:{pending_id}": None}, self._spool.drop_claim, pending_id)
 
@@ -124,7 +169,7 @@ class _Life:
             "start_frame": self._rng.randrange(1 << 40),
             "owed": self._rng.choice([None, "contact lost " * self._rng.randrange(400)]),
         }
-        told = {f"job:{state.job_id}": _text(state.model_copy(update=changes))}
+        told = {f"job:{state.job_id}": text_of(state.model_copy(update=changes))}
         self._tell(["begin", told])
         await self._spool.update_job(state.job_id, **changes)
         self._tell(["done", None])
@@ -135,7 +180,7 @@ class _Life:
             return
         job_id = self._rng.choice(jobs)
         folder, task = self._spool.job_folder(job_id), render_task(self._source, WavEncoding())
-        await self._step({f"render:{job_id}": _text(task)}, write_model, folder.render, task)
+        await self._step({f"render:{job_id}": text_of(task)}, write_model, folder.render, task)
         await self._step({f"rendition:{job_id}": MADE}, follow, folder)
 
     async def _finish(self) -> None:
@@ -150,11 +195,11 @@ class _Life:
             id=new_id(), kind="gap", severity="warning", message="w" * self._rng.randrange(900), age_ms=0
         )
         event = StoredEvent(event=report, at=Instant.in_ms(0), utc_ns=1)
-        await self._step({f"event:{report.id}": _text(event)}, self._spool.add_event, event)
+        await self._step({f"event:{report.id}": text_of(event)}, self._spool.add_event, event)
 
     async def _drop_events(self) -> None:
-        ids = [stored.event.id for stored in await self._spool.events(3)]
-        await self._step({f"event:{event_id}": None for event_id in ids}, self._spool.drop_events, ids)
+        told = await self._spool.events(3)
+        await self._step({f"event:{stored.event.id}": None for stored in told}, self._spool.drop_events, told)
 
     async def _release(self) -> None:
         [take] = self._source.iterdir()
@@ -168,7 +213,7 @@ class _Life:
 
     async def _begin_run(self) -> None:
         identity = self._spool.node.model_copy(update={"node_run": self._spool.node.node_run + 1})
-        self._tell(["begin", {"node": _text(identity)}])
+        self._tell(["begin", {"node": text_of(identity)}])
         await self._spool.update_node(node_run=identity.node_run)
         self._tell(["done", None])
 
@@ -183,34 +228,10 @@ class _Life:
         await self._step({"owner": token}, write_state, state)
 
 
-def _values_on(disk: Path) -> Values:
-    """What an agent that starts again finds. Raises AssertionError for anything that it cannot read."""
-    folder = disk / "spool"
-    if not folder.exists():
-        return {}
-    spool = Spool.open(folder)
-    found: Values = {}
-    if spool.identity is not None:
-        found["node"] = _text(read_identity(folder))
-    for job_id, state in spool.jobs.items():
-        found[f"job:{job_id}"] = _text(state)
-        found.update(_values_of(job_id, spool.job_folder(job_id)))
-    found |= {f"claim:{claim_id}": str(claim_id) for claim_id in spool.pending_claims()}
-    found |= {f"event:{event.event.id}": _text(event) for event in asyncio.run(spool.events(100_000))}
-    for path in (folder / "released").glob("*.json"):
-        found[f"released:{path.stem}"] = ",".join(sorted(map(str, spool.released(UUID(path.stem)))))
-    if (folder / "owner").exists() and (owner := read_state(folder / "owner")) is not None:
-        found["owner"] = owner.token
-    assert spool.broken == [], spool.broken
-    assert not list(folder.rglob("*.broken-*"))
-    spool.close()
-    return found
-
-
 def _values_of(job_id: UUID, folder: JobFolder) -> Values:
     found: Values = {}
     if folder.render.exists():
-        found[f"render:{job_id}"] = _text(read_model(folder.render, RenderTask))
+        found[f"render:{job_id}"] = text_of(read_model(folder.render, RenderTask))
     rendition = folder.read_rendition()
     if rendition is not None:
         require_intact(folder, rendition)
@@ -221,21 +242,3 @@ def _values_of(job_id: UUID, folder: JobFolder) -> Values:
 def _may_return(key: str) -> bool:
     """A claim, and an event, are told again under the same id; the controller takes it for the same."""
     return key.split(":")[0] in {"claim", "event"}
-
-
-def _claimed() -> ClaimedJob:
-    return ClaimedJob(
-        job_id=new_id(),
-        recording_id=new_id(),
-        attempt=1,
-        epoch=1,
-        settings=job_settings(),
-        lease_ms=30_000,
-        wish=Wish.RUN,
-        wish_age_ms=500,
-        requested_age_ms=1000,
-    )
-
-
-def _text(model: Any) -> str:
-    return str(model.model_dump_json())
