@@ -96,6 +96,7 @@ class Control:
             await self._spool.add_job(JobState.of(job))
         for job_id in set(self._spool.jobs) - live:
             await self._lease_lost(job_id, "the controller no longer counts it among this node's jobs")
+        await self._spool.arm(answer.armed)
         await self._spool.update_node(node_run=answer.node_run, run_request=None)
         self._spool.registered.set()
         self._claim_due.set()
@@ -211,6 +212,7 @@ class Control:
         for standing in answer.jobs:
             await self._apply_to_job(standing)
         self._spool.watch(answer.watched)
+        await self._spool.arm(answer.armed)
         self._note_change(answer.change_no)
 
     async def _apply_to_job(self, standing: JobStanding) -> None:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import structlog
 
+from agent.arming import Arming
 from agent.control import Control
 from agent.controller_client import ControllerClient
 from agent.devices import Owners, agent_version
@@ -54,7 +55,7 @@ async def run(settings: AgentSettings, *, drain: bool = False) -> int:
     """
     with _stop_by_signal(settings) as stop, contextlib.closing(Spool.open(settings.node_folder)) as spool:
         node = spool.node
-        owners = Owners(settings)
+        owners = Owners(settings, on_death=spool.ring)
         url = settings.controller_url or node.controller_url
         async with ControllerClient(url, node.token, settings.timeouts) as client:
             await owners.attach_all()
@@ -134,6 +135,7 @@ async def _run_loops(
             go_on_for_ever("jobs", Jobs(means).run, timeouts),
             go_on_for_ever("meters", meters.run, timeouts),
             go_on_for_ever("takes", takes.run, timeouts),
+            go_on_for_ever("arming", Arming(spool, owners, takes, health, timeouts).run, timeouts),
         )
     except NodeRunSupersededError as fenced:
         log.critical(

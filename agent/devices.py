@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,6 +16,7 @@ from agent.owner.handle import (
     OwnerConfig,
     OwnerError,
     OwnerGoneError,
+    OwnerStartError,
     OwnerStatus,
     OwnerUnresponsiveError,
     attach,
@@ -25,10 +26,15 @@ from agent.owner.handle import (
 from agent.owner.state import OwnerState
 from agent.settings import AgentSettings, sound_environment
 from protocol.messages import CaptureFormat, InterfaceRef
+from protocol.timeouts import Timeouts
 
 log = structlog.get_logger()
 
 Key = tuple[str, str]
+_YOUNG = 1.0
+"""An owner that dies within so many limits of a start has lived for a short time."""
+_DEATHS_AT_ONCE = 4
+"""After so many short lives the next owner has to wait."""
 
 
 def agent_version() -> str:
@@ -41,11 +47,16 @@ def agent_version() -> str:
 class Owners:
     """At most one owner an interface; each is started, found again and talked to through here."""
 
-    def __init__(self, settings: AgentSettings) -> None:
+    def __init__(self, settings: AgentSettings, on_death: Callable[[], None] = lambda: None) -> None:
+        """`on_death` is called whenever an owner is gone, for whoever wants another one."""
         self._settings = settings
+        self._on_death = on_death
         self._run_folder = settings.private_run_folder()
         self._held: dict[Key, Owner] = {}
         self._asked_at: dict[Key, float] = {}
+        self._formats: dict[Key, CaptureFormat] = {}
+        """That somebody wanted an interface in last."""
+        self._launches: dict[Key, Launches] = {}
         self._locks: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def attach_all(self) -> None:
@@ -63,6 +74,7 @@ class Owners:
         Raises DoesNotFitError when it captures in another format for somebody else.
         """
         async with self._turn(interface):
+            self._formats[_key(interface)] = capture
             owner, status = await self._living_or_started(interface, capture)
             found = status.capture
             if (found.channels, found.sample_rate_hz, found.sample_type) == _format(capture):
@@ -79,18 +91,19 @@ class Owners:
             return await self._started(interface, capture)
 
     async def start_in_any_format(self, interface: InterfaceRef, capture: CaptureFormat) -> Owner:
-        """The owner of this interface as it is, started in this format if there is none: nobody is disturbed."""
+        """The owner of this interface as it is: nobody is disturbed. Without one it is started in the format that was
+        wanted last, in this one the first time."""
         async with self._turn(interface):
-            return (await self._living_or_started(interface, capture))[0]
+            wanted = self._formats.get(_key(interface), capture)
+            return (await self._living_or_started(interface, wanted))[0]
 
     async def held(self, interface: InterfaceRef) -> Owner:
         """The living owner of this interface. Raises OwnerGoneError when there is positively none."""
         async with self._turn(interface):
             known = self._held.get(_key(interface))
             if known is None:
-                known = self._held[_key(interface)] = await attach(
-                    self._config(interface, None).state_folder, self._settings.timeouts
-                )
+                state_folder = self._config(interface, None).state_folder
+                known = self._hold(interface, await attach(state_folder, self._settings.timeouts))
             return known
 
     def forget(self, interface: InterfaceRef) -> None:
@@ -155,7 +168,7 @@ class Owners:
 
     async def _attach(self, interface: InterfaceRef, state_folder: Path) -> None:
         try:
-            self._held[_key(interface)] = await attach(state_folder, self._settings.timeouts)
+            self._hold(interface, await attach(state_folder, self._settings.timeouts))
             log.info("attached to an owner", interface=interface.name)
         except OwnerGoneError:
             log.warning("an owner has died", interface=interface.name)
@@ -174,8 +187,15 @@ class Owners:
         return owner, await owner.status()
 
     async def _started(self, interface: InterfaceRef, capture: CaptureFormat) -> Owner:
+        launches = self._launches.setdefault(_key(interface), Launches(self._settings.timeouts))
+        launches.check(time.monotonic())
         owner = await start_owner(self._config(interface, capture), sound_environment())
+        launches.note(time.monotonic())
+        return self._hold(interface, owner)
+
+    def _hold(self, interface: InterfaceRef, owner: Owner) -> Owner:
         self._held[_key(interface)] = owner
+        owner.on_end(self._on_death)
         return owner
 
     def _config(self, interface: InterfaceRef, capture: CaptureFormat | None) -> OwnerConfig:
@@ -187,6 +207,38 @@ class Owners:
             synthetic_folder=self._settings.synthetic_folder,
             timeouts=self._settings.timeouts,
         )
+
+
+class Launches:
+    """Of one interface: capture processes that die as soon as they live are started at longer and longer intervals."""
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._last: float | None = None
+        self._short_lives = 0
+
+    def check(self, now: float) -> None:
+        """Raises OwnerStartError when it is too early for another one."""
+        if self._last is None or now - self._last >= _YOUNG * self._timeouts.owner_start + self._pause:
+            self._short_lives = 0
+        elif now - self._last < self._pause:
+            raise OwnerStartError(
+                "died",
+                f"The capture process has died {self._short_lives} times in a row soon after its start. It is started "
+                "again after a pause. Look into its log.",
+            )
+
+    def note(self, now: float) -> None:
+        """One was started."""
+        self._short_lives += 1
+        self._last = now
+
+    @property
+    def _pause(self) -> float:
+        """The first few follow at once."""
+        doublings = self._short_lives - _DEATHS_AT_ONCE
+        longest = self._timeouts.retry_longest
+        return 0.0 if doublings < 0 else float(min(self._timeouts.retry_first * 2 ** min(doublings, 16), longest))
 
 
 def _key(interface: InterfaceRef) -> Key:

@@ -18,8 +18,8 @@ import structlog
 from agent.errors import JobGoneError, NotEnrolledError, SpoolBusyError
 from agent.files import BrokenFileError, Model, read_model, remove, remove_unfinished, sync_folder, write_model
 from agent.job_folder import JobFolder
-from agent.states import Claim, Instant, JobState, NodeIdentity, Released, StoredEvent
-from protocol.messages import InterfaceRef, Wish
+from agent.states import Armed, Claim, Instant, JobState, NodeIdentity, Released, StoredEvent
+from protocol.messages import ArmedInterface, InterfaceRef, Wish
 
 log = structlog.get_logger()
 
@@ -80,6 +80,7 @@ class Spool:
         """Set once the controller gave this agent its node run."""
         self._watched: tuple[InterfaceRef, ...] = ()
         self._watched_at = 0.0
+        self._armed: tuple[ArmedInterface, ...] = ()
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -139,6 +140,21 @@ class Spool:
     def watched(self, seconds: float) -> tuple[InterfaceRef, ...]:
         """Nothing once the controller has not been heard for so long."""
         return self._watched if time.monotonic() - self._watched_at < seconds else ()
+
+    # ---- what is captured before anybody starts ----
+
+    @property
+    def armed(self) -> tuple[ArmedInterface, ...]:
+        """As the controller said last, also before this agent started."""
+        return self._armed
+
+    async def arm(self, interfaces: Iterable[ArmedInterface]) -> None:
+        """All of them; whoever is not named any more is not armed any more."""
+        armed = Armed(interfaces=tuple(interfaces))
+        if armed.interfaces != self._armed:
+            await asyncio.to_thread(write_model, self._folder / "armed.json", armed)
+            self._armed = armed.interfaces
+            self.ring()
 
     # ---- jobs ----
 
@@ -275,6 +291,8 @@ class Spool:
             remove_unfinished(folder)
         with suppress(FileNotFoundError):
             self.identity = read_identity(self._folder)
+        with suppress(FileNotFoundError):
+            self._load_armed()
         for folder in sorted(self._jobs.iterdir()):
             try:
                 state = read_model(folder / "job.json", JobState)
@@ -286,6 +304,13 @@ class Spool:
                 self._report(f"A job cannot be read any more; its recording stays on this node. {broken}")
                 continue
             self._job_states[state.job_id] = state.in_this_boot()
+
+    def _load_armed(self) -> None:
+        """Raises FileNotFoundError."""
+        try:
+            self._armed = read_model(self._folder / "armed.json", Armed).interfaces
+        except BrokenFileError as broken:
+            self._report(f"No interface is armed until the controller says so again. {broken}")
 
     def _report(self, words: str) -> None:
         log.error("spool has a broken file", fault=words)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent.owner import clock
 from protocol.messages import (
+    ArmedInterface,
     CaptureFormat,
     ClaimedJob,
     Encoding,
@@ -68,6 +69,12 @@ class Enrolment(Stored):
     secret: str = Field(repr=False)
 
 
+class Armed(Stored):
+    """`armed.json`: what is captured before anybody starts a recording."""
+
+    interfaces: tuple[ArmedInterface, ...]
+
+
 class Claim(Stored):
     """`claims/<id>.json`: a claim that was sent, or will be, and has no answer yet."""
 
@@ -116,6 +123,8 @@ class JobState(Stored):
     """What owner and take know it by, when that is not the recording's id: an attempt may not meet marks of another."""
     take_id: UUID | None = None
     start_frame: Frames | None = None
+    press_frame: Frames | None = None
+    """That it was asked for, when it begins earlier than that."""
     end_frame: Frames | None = None
     end_reason: EndReason | None = None
     ended_at: Instant | None = None

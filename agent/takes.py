@@ -55,8 +55,9 @@ class Takes:
                     await self._remove_if_unneeded(folder)
             await asyncio.to_thread(self._spool.forget_missing_takes)
 
-    async def find_start(self, recording_id: UUID) -> tuple[UUID, int] | None:
-        """Take and first frame of a recording, by the mark that its begin left; None when it never began."""
+    async def find_start(self, recording_id: UUID) -> tuple[UUID, int, int] | None:
+        """Take, first frame and frame of the press of a recording, by the marks that its begin left; None when it never
+        began."""
         async with self._turn:
             return await asyncio.to_thread(_find_start, self._spool.takes_folder, recording_id)
 
@@ -95,7 +96,10 @@ class Takes:
                 log.warning("a capture without a job was ended", recording_id=recording_id)
 
     async def _release(self, owner: Owner, status: OwnerStatus) -> None:
-        """Frames before the oldest recording that still needs some; without one, all but what a late start may want."""
+        """Frames before the oldest recording that still needs some; without one, all but what a late start may want.
+
+        What an armed interface keeps besides, its owner knows.
+        """
         assert status.take_id is not None
         take = await asyncio.to_thread(self._look, status.take_id)
         needed = await asyncio.to_thread(self._needed_starts, take)
@@ -133,15 +137,15 @@ class Takes:
             log.info("take removed, all of it is on the controller", take_id=folder.name)
 
 
-def _find_start(takes_folder: Path, recording_id: UUID) -> tuple[UUID, int] | None:
+def _find_start(takes_folder: Path, recording_id: UUID) -> tuple[UUID, int, int] | None:
     for folder in reversed(_take_folders(takes_folder)):
         try:
-            start_frame = Take.open(folder).marks.get(f"start:{recording_id}")
+            marks = Take.open(folder).marks
         except (OSError, AudioError) as fault:
             log.warning("a take cannot be read", folder=str(folder), fault=str(fault))
         else:
-            if start_frame is not None:
-                return UUID(folder.name), start_frame
+            if (start_frame := marks.get(f"start:{recording_id}")) is not None:
+                return UUID(folder.name), start_frame, marks.get(f"press:{recording_id}", start_frame)
     return None
 
 

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +115,8 @@ class OwnerStatus:
     device: Literal["opening", "capturing", "stalled", "lost", "closed"]
     needs: list[str]
     """Recordings whose end is not captured yet."""
+    preroll_ms: int
+    """That is kept for starts that reach back; 0 while the interface is not armed."""
     events: list[OwnerEvent]
     """The newest few, and all conditions that last."""
 
@@ -124,6 +126,8 @@ class Begun:
     take_id: str
     take_folder: Path
     start_frame: int
+    press_frame: int
+    """That the recording was asked for; later than its start when it reached back."""
 
 
 async def start_owner(config: OwnerConfig, environment: Mapping[str, str] | None = None) -> "Owner":
@@ -173,13 +177,22 @@ class Owner:
     async def status(self) -> OwnerStatus:
         return _status(await self._ask("status"))
 
-    async def begin(self, recording_id: str, boottime_ns: int, instant: str | None = None) -> Begun:
+    async def begin(
+        self, recording_id: str, boottime_ns: int, instant: str | None = None, preroll_ms: int = 0
+    ) -> Begun:
         """Binds the first frame of a recording, starting a take if there is none; the same answer ever after.
 
-        `instant` names the moment for neighbours, which get the same frame.
+        `instant` names the moment for neighbours, which get the same frame. With `preroll_ms` it begins so much
+        earlier, as far as the interface was armed.
         """
-        answer = await self._ask("begin", recording_id=recording_id, boottime_ns=boottime_ns, instant=instant)
-        return Begun(answer["take_id"], Path(answer["take_folder"]), answer["start_frame"])
+        answer = await self._ask(
+            "begin", recording_id=recording_id, boottime_ns=boottime_ns, instant=instant, preroll_ms=preroll_ms
+        )
+        return Begun(answer["take_id"], Path(answer["take_folder"]), answer["start_frame"], answer["press_frame"])
+
+    async def arm(self, preroll_ms: int) -> None:
+        """Keeps so much from now on for starts that reach back; 0 keeps nothing, and wipes what nobody needs."""
+        await self._ask("arm", preroll_ms=preroll_ms)
 
     async def end(
         self,
@@ -238,6 +251,25 @@ class Owner:
         if not await self._ended_within(self._timeouts.owner_request, before):
             raise OwnerUnresponsiveError(f"The owner of {self.state_folder} cannot be ended. Look into its log there.")
         return _remove_stale(self.state_folder)
+
+    def on_end(self, call: Callable[[], None]) -> None:
+        """Has this called once, soon after the process of this owner is gone."""
+        process = _process(self.state_folder)
+        try:
+            descriptor = os.pidfd_open(process.pid) if process and holds_lock(process, self.state_folder) else None
+        except OSError:
+            descriptor = None
+        loop = asyncio.get_running_loop()
+        if descriptor is None:
+            loop.call_soon(call)
+            return
+
+        def ended() -> None:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+            call()
+
+        loop.add_reader(descriptor, ended)
 
     def disconnect(self) -> None:
         """Frees the owner for another agent."""
@@ -448,5 +480,6 @@ def _status(answer: Fields) -> OwnerStatus:
         fault=answer["fault"],
         device=answer["device"],
         needs=answer["needs"],
+        preroll_ms=answer["preroll_ms"],
         events=[OwnerEvent(**event) for event in answer["events"]],
     )

@@ -7,8 +7,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from agent.owner.clock import boottime_ns
 from agent.owner.config import OwnerConfig, capture_fields, interface_fields
-from agent.owner.device import Device, DeviceStanding
+from agent.owner.device import Device
 from agent.owner.ending import Ending
 from agent.owner.socket import Fields, error_answer
 from agent.owner.sources import Backend, HookRefusedError
@@ -35,6 +36,7 @@ class Service:
             "release": self._release,
             "levels": self._levels,
             "retire": self._retire,
+            "arm": self._arm,
             "disarm": self._disarm,
             "hook": self._hook,
         }
@@ -71,25 +73,32 @@ class Service:
             "fault": writer.fault if writer else None,
             "device": self._device.standing,
             "needs": self._takes.needs,
+            "preroll_ms": self._takes.preroll_ms,
             "events": [dataclasses.asdict(event) for event in self._takes.events.newest()],
         }
 
     def _begin(self, request: Fields) -> Fields:
-        if self._takes.running is None and self._device.standing in {DeviceStanding.STALLED, DeviceStanding.LOST}:
-            self._refuse_unless_known(_text(request, "recording_id"))
+        recording_id, preroll_ms = _text(request, "recording_id"), _optional_number(request, "preroll_ms") or 0
+        if not self._takes.knows(recording_id) and self._would_record_nothing(preroll_ms):
+            raise RefusedError("device_lost", "The device delivers nothing. Check that it is plugged in.")
         begun = self._takes.begin(
-            _text(request, "recording_id"), _number(request, "boottime_ns"), _optional_text(request, "instant")
+            recording_id, _number(request, "boottime_ns"), _optional_text(request, "instant"), preroll_ms
         )
         return {
             "take_id": begun.take_id,
             "take_folder": str(self._takes.folder_of(begun.take_id)),
             "start_frame": begun.start_frame,
+            "press_frame": begun.press_frame,
         }
 
-    def _refuse_unless_known(self, recording_id: str) -> None:
-        """A start that would record nothing must not be answered with success."""
-        if not self._takes.knows(recording_id):
-            raise RefusedError("device_lost", "The device delivers nothing. Check that it is plugged in.")
+    def _would_record_nothing(self, preroll_ms: int) -> bool:
+        """Such a start is no success. One that reaches back to sound, or has neighbours, is."""
+        silent_since_ns = self._device.silent_since_ns
+        if silent_since_ns is None or self._takes.needs:
+            return False
+        if self._takes.running is None or not self._takes.preroll_ms:
+            return self._takes.running is None
+        return boottime_ns() - silent_since_ns > preroll_ms * 1_000_000
 
     def _end(self, request: Fields) -> Fields:
         end_frame = self._takes.end(
@@ -116,6 +125,10 @@ class Service:
         if is_retired:
             self._ending.ask(reason)
         return {"is_retired": is_retired}
+
+    def _arm(self, request: Fields) -> Fields:
+        self._takes.arm(_number(request, "preroll_ms"))
+        return {}
 
     def _disarm(self, request: Fields) -> Fields:
         self._ending.ask(_text(request, "reason"))

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _RECORDINGS_REMEMBERED = 4096
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_IDLE_CLOCK_PAIRS = 6
+"""A take that is only kept for pre-roll notes the clock so many times less often."""
 _BREAKS_PER_SECOND = 100
 """The length of a break is known to 10 ms."""
 
@@ -44,6 +46,8 @@ class Begun:
 
     take_id: str
     start_frame: int
+    press_frame: int
+    """That it was asked for; later than its start when it reached back."""
     end_frame: int | None = None
 
 
@@ -73,6 +77,12 @@ class Takes:
         self._break: str | None = None
         self._running: Running | None = None
         self._held_from_frame = 0
+        self._released_before = 0
+        """The agent needs no recording that begins before this frame."""
+        self._preroll_frames = 0
+        """Kept while it is armed; 0: it is not."""
+        self._armed_from_frame = 0
+        self._unneeded_frame = 0
         self._begun: dict[str, Begun] = {}
         self._needs: set[str] = set()
         self._unneeded_since = 0.0
@@ -151,18 +161,24 @@ class Takes:
 
     # ---- the agent's side ----
 
-    def begin(self, recording_id: str, boottime_ns: int, instant: str | None) -> Begun:
-        """The recording's take and first frame; the same answer however often and late it is asked."""
+    def begin(self, recording_id: str, boottime_ns: int, instant: str | None, preroll_ms: int = 0) -> Begun:
+        """The recording's take and first frame; the same answer however often and late it is asked.
+
+        It begins `preroll_ms` before that instant, as far as the interface was armed.
+        """
         with self._lock:
             if known := self._begun.get(recording_id):
                 return known
             if self._shut:
                 raise RefusedError("ending", "This capture is ending. Start it again.")
             running = self._running or self._create()
-            frame = self._frame_at(running.writer, boottime_ns, instant)
-            start_frame = running.writer.mark(f"start:{recording_id}", frame)
+            press_frame = self._frame_at(running.writer, boottime_ns, instant)
+            start_frame = self._reached_back(press_frame, preroll_ms)
+            if start_frame < press_frame:
+                press_frame = running.writer.mark(f"press:{recording_id}", press_frame)
+            start_frame = running.writer.mark(f"start:{recording_id}", start_frame)
             self._needs.add(recording_id)
-            return self._remember(recording_id, Begun(running.take_id, start_frame))
+            return self._remember(recording_id, Begun(running.take_id, start_frame, press_frame))
 
     def end(self, recording_id: str, boottime_ns: int | None, frame: int | None, instant: str | None) -> int:
         """Binds the end, which may lie ahead; the first one stays. The need is over when the take gets there."""
@@ -197,8 +213,26 @@ class Takes:
                     "take_closed", f"Take {take_id} is not being written. Remove its folder under its lock."
                 )
             starts = [self._begun[recording_id].start_frame for recording_id in self._needs]
+            self._released_before = min([before_frame, *starts])
+            if self._preroll_frames:
+                before_frame = min(before_frame, self._kept_from(self._running.writer))
             self._held_from_frame = self._running.writer.release(min([before_frame, *starts]))
             return self._held_from_frame
+
+    def arm(self, preroll_ms: int) -> None:
+        """Keeps so much for starts that reach back, a segment more at most; with 0 no more than recordings need.
+
+        What nobody needs is not kept on: a take that was there for this alone is closed at once.
+        """
+        with self._lock:
+            if self._shut:
+                raise RefusedError("ending", "This capture is ending. Start it again.")
+            frames = preroll_ms * self._format.sample_rate_hz // 1000
+            if frames and not self._preroll_frames:
+                self._armed_from_frame = (self._running or self._create()).writer.next_frame
+            self._preroll_frames = frames
+            if not frames and not self._needs:
+                self._close("disarmed", self._timeouts.owner_drain)
 
     # ---- time goes by ----
 
@@ -206,6 +240,7 @@ class Takes:
         """Does what is due at `now` (CLOCK_BOOTTIME, seconds): heals, ends needs, notes the clock, closes the take."""
         with self._lock:
             if self._running is None:
+                self._begin_armed(now)
                 return
             if self._running.writer.fault is not None and now >= self._heal_due:
                 self._heal_due = now + self._timeouts.growth_stalled
@@ -213,9 +248,12 @@ class Takes:
             writer = self._running.writer
             self._account_for_break(writer, now, [self._begun[name].end_frame for name in self._needs])
             self._unneed({name for name in self._needs if _is_past(self._begun[name].end_frame, writer.next_frame)})
-            if now - self._clock_noted_at >= self._timeouts.clock_pair and writer.next_frame:
+            pause = self._timeouts.clock_pair * (1 if self._needs else _IDLE_CLOCK_PAIRS)
+            if now - self._clock_noted_at >= pause and writer.next_frame:
                 self._note_clock(writer)
-            if not self._needs and now - self._unneeded_since >= self._timeouts.take_linger:
+            if self._preroll_frames:
+                self._keep_preroll(writer)
+            elif not self._needs and now - self._unneeded_since >= self._timeouts.take_linger:
                 self._close("no longer needed", self._timeouts.owner_drain)
 
     def retire(self) -> bool:
@@ -249,6 +287,11 @@ class Takes:
         return running.writer.next_frame if running else None
 
     @property
+    def preroll_ms(self) -> int:
+        """That is kept for starts; 0 while the interface is not armed."""
+        return self._preroll_frames * 1000 // self._format.sample_rate_hz
+
+    @property
     def silent_ns(self) -> int:
         """For how long the running take has got nothing, by its clock; 0 where that is not known."""
         running = self._running
@@ -277,6 +320,7 @@ class Takes:
         folder = self.folder_of(take_id)
         writer = TakeWriter.create(folder, self._format, facts=facts, **_limits(self._timeouts))
         self._held_from_frame, self._clock_noted_at = 0, 0.0
+        self._released_before = self._armed_from_frame = self._unneeded_frame = 0
         self._unneeded_since = clock.boottime_ns() / 1e9
         self._running = Running(take_id, folder, writer)
         return self._running
@@ -285,6 +329,45 @@ class Takes:
         writer = TakeWriter.resume(folder, cause=cause, **_limits(self._timeouts))
         self._note_clock(writer)  # before the first frame: after a restart of the machine only UTC can measure the gap
         return writer
+
+    def _begin_armed(self, now: float) -> None:
+        if self._preroll_frames and not self._shut and now >= self._heal_due:
+            self._heal_due = now + self._timeouts.growth_stalled
+            self._create()
+
+    def _reached_back(self, press_frame: int, preroll_ms: int) -> int:
+        """What came before the arming is nobody's to have."""
+        if not self._preroll_frames:
+            return press_frame
+        wanted = press_frame - preroll_ms * self._format.sample_rate_hz // 1000
+        return min(press_frame, max(wanted, self._armed_from_frame, self._held_from_frame))
+
+    def _kept_from(self, writer: TakeWriter) -> int:
+        """What a start may still want of an armed take, also one that is heard of a little late."""
+        lingering_frames = round(self._timeouts.take_linger * self._format.sample_rate_hz)
+        return max(0, writer.next_frame - self._preroll_frames - lingering_frames)
+
+    def _keep_preroll(self, writer: TakeWriter) -> None:
+        """Bounds an armed take also while no agent does: whole segments go, and recordings hold what they may need.
+
+        Undelivered ones hold all that comes after them too; when that is much, another take begins.
+        """
+        rate, kept_from = self._format.sample_rate_hz, self._kept_from(writer)
+        if kept_from - self._held_from_frame < self._timeouts.segment * rate:
+            return
+        owed = [begun.start_frame for begun in self._begun.values() if self._may_be_owed(begun)]
+        held_from_frame = writer.release(min([kept_from, *owed]))
+        is_held = held_from_frame == self._held_from_frame and bool(owed)
+        self._held_from_frame = held_from_frame
+        idle_frames = kept_from - self._unneeded_frame
+        if is_held and not self._needs and idle_frames > self._timeouts.orphan_capture * rate:
+            self._close("held by what is not delivered", self._timeouts.owner_drain)
+            self._create()
+
+    def _may_be_owed(self, begun: Begun) -> bool:
+        """Whether the agent may still need a recording of the running take."""
+        assert self._running
+        return begun.take_id == self._running.take_id and begun.start_frame >= self._released_before
 
     def _heal(self, running: Running) -> None:
         """Writing has failed for good: another writer goes on in the same take as soon as the disk lets it."""
@@ -349,6 +432,7 @@ class Takes:
     def _unneed(self, recordings: set[str]) -> None:
         if recordings:
             self._needs -= recordings
+            self._unneeded_frame = self.next_frame or 0
             self._unneeded_since = clock.boottime_ns() / 1e9
 
     def _note_clock(self, writer: TakeWriter) -> None:
@@ -389,11 +473,13 @@ def _is_take(path: Path) -> bool:
 
 
 def _begun_in(take_id: str, marks: dict[str, int]) -> dict[str, Begun]:
-    return {
-        key.removeprefix("start:"): Begun(take_id, frame, marks.get(f"end:{key.removeprefix('start:')}"))
-        for key, frame in marks.items()
-        if key.startswith("start:")
-    }
+    names = [key.removeprefix("start:") for key in marks if key.startswith("start:")]
+    return {name: _begun(take_id, name, marks) for name in names}
+
+
+def _begun(take_id: str, name: str, marks: dict[str, int]) -> Begun:
+    start_frame = marks[f"start:{name}"]
+    return Begun(take_id, start_frame, marks.get(f"press:{name}", start_frame), marks.get(f"end:{name}"))
 
 
 def _is_past(end_frame: int | None, next_frame: int) -> bool:

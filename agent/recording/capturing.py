@@ -2,18 +2,19 @@
 
 import time
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import structlog
 
 from agent.owner import clock
 from agent.owner.handle import OwnerGoneError, OwnerStatus, OwnerUnresponsiveError
+from agent.owner_news import OwnerNews
 from agent.recording.ending import Ending
 from agent.recording.part import Means, Part
 from agent.recording.plan import Plan
 from agent.recording.rendering import Rendering
 from agent.spool import Listener
-from agent.states import Instant, Stage
+from agent.states import Stage
 from protocol.messages import EndReason, Wish
 
 log = structlog.get_logger()
@@ -28,8 +29,7 @@ class Capturing(Part):
         super().__init__(means, job_id)
         self._ending = ending
         self._rendering = rendering
-        self._told: dict[str, int | None] = {}
-        """What the owner said last, by its id: when it was over, None of what lasted."""
+        self._news = OwnerNews(means.health, self.state.interface, job_id)
         self._unowned_since: float | None = None
 
     async def step(self, listener: Listener) -> None:
@@ -69,7 +69,7 @@ class Capturing(Part):
         if status.fault is not None:
             await self._tell_fault(status.fault)
         self.note_frames(status.durable_frame)
-        await self._tell_owner_events(status)
+        await self._news.tell(status, since_ns=Plan(state).begins_ns)
         return status
 
     async def _revive(self) -> None:
@@ -87,25 +87,6 @@ class Capturing(Part):
             "Make room on the disk of this node, or replace it.",
             job_id=self.job_id,
         )
-
-    async def _tell_owner_events(self, status: OwnerStatus) -> None:
-        """What happened while this recording ran, each once, also over restarts of agent and owner; a condition again
-        when it is over."""
-        for event in status.events:
-            has_touched = event.ended_ns is None or event.ended_ns >= Plan(self.state).begins_ns
-            if has_touched and self._told.get(event.id, 0) != event.ended_ns:
-                await self.means.health.tell(
-                    event.kind,
-                    event.severity,
-                    event.message,
-                    job_id=self.job_id,
-                    interface=self.state.interface,
-                    event_id=uuid5(self.job_id, event.id),
-                    at=_instant(event.began_ns),
-                    lasts=event.lasts,
-                    ended_at=None if event.ended_ns in {None, event.began_ns} else _instant(event.ended_ns),
-                )
-        self._told = {event.id: event.ended_ns for event in status.events}
 
     # ---- the end ----
 
@@ -172,7 +153,3 @@ class Capturing(Part):
         left = Plan(self.state).seconds_to_end(clock.boottime_ns())
         usual = self.timeouts.flush
         return usual if left is None else min(usual, max(NEAR_END_SECONDS, left))
-
-
-def _instant(boottime_ns: int) -> Instant:
-    return Instant(boot_id=clock.boot_id(), boottime_ns=boottime_ns)

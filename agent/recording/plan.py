@@ -39,11 +39,18 @@ class Plan:
 
     @property
     def end_frame(self) -> int | None:
-        """Of a nominal length, once the recording has begun."""
+        """Of a nominal length, once the recording has begun; it is counted from the press, whatever came before."""
         settings = self.state.claimed.settings
-        if settings.duration_ms is None or self.state.start_frame is None:
+        asked_frame = self.state.start_frame if self.state.press_frame is None else self.state.press_frame
+        if settings.duration_ms is None or asked_frame is None:
             return None
-        return self.state.start_frame + settings.duration_ms * settings.capture.sample_rate_hz // 1000
+        return asked_frame + settings.duration_ms * settings.capture.sample_rate_hz // 1000
+
+    @property
+    def preroll_ms(self) -> int:
+        """How far the start reaches back: of a press, and of that alone. A retry would take what came after it."""
+        claimed = self.state.claimed
+        return claimed.settings.preroll_ms if self.starts_ns is None and claimed.attempt == 1 else 0
 
     @property
     def start_instant(self) -> str | None:

@@ -28,6 +28,7 @@ class Retrying(Part):
         await self.update(
             take_id=newest.take_id,
             start_frame=newest.start_frame,
+            press_frame=newest.press_frame,
             capture_id=newest.capture_name,
             **(await self._decided(newest) if newest.stage in _DECIDED else {"stage": Stage.CAPTURING}),
         )

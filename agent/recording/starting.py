@@ -58,22 +58,42 @@ class Starting(Part):
         try:
             await self._check_fit()
             owner = await self.means.owners.start(state.interface, state.claimed.settings.capture)
-            begun = await owner.begin(str(state.capture_name), plan.begins_ns, plan.start_instant)
+            begun = await owner.begin(
+                str(state.capture_name), plan.begins_ns, plan.start_instant, preroll_ms=plan.preroll_ms
+            )
         except DoesNotFitError as refusal:
             await self._ending.failed(refusal.reason, str(refusal))
         except OwnerError as fault:
             await self._not_started(fault)
         else:
-            await self.update(stage=Stage.CAPTURING, take_id=UUID(begun.take_id), start_frame=begun.start_frame)
+            await self.update(
+                stage=Stage.CAPTURING,
+                take_id=UUID(begun.take_id),
+                start_frame=begun.start_frame,
+                press_frame=begun.press_frame,
+            )
             log.info("capturing", job_id=str(self.job_id), take_id=begun.take_id, start_frame=begun.start_frame)
+            await self._tell_short_preroll(plan.preroll_ms, begun.press_frame - begun.start_frame)
+
+    async def _tell_short_preroll(self, wanted_ms: int, reached_frames: int) -> None:
+        reached_ms = reached_frames * 1000 // self.state.claimed.settings.capture.sample_rate_hz
+        if reached_ms < wanted_ms:
+            await self.means.health.tell(
+                "preroll_short",
+                "info",
+                f"The recording begins {reached_ms / 1000:.1f} s before Record was pressed instead of "
+                f"{wanted_ms / 1000:.1f} s: {self.state.interface.name} was not armed any longer.",
+                job_id=self.job_id,
+                interface=self.state.interface,
+            )
 
     async def _has_begun(self) -> bool:
         """Whether it captures already: a kill or a slow disk may have kept the answer from us. Then it goes on so."""
         begun = await self.means.takes.find_start(self.state.capture_name)
         if begun is None:
             return False
-        take_id, start_frame = begun
-        await self.update(stage=Stage.CAPTURING, take_id=take_id, start_frame=start_frame)
+        take_id, start_frame, press_frame = begun
+        await self.update(stage=Stage.CAPTURING, take_id=take_id, start_frame=start_frame, press_frame=press_frame)
         return True
 
     async def _not_started(self, fault: OwnerError) -> None:

@@ -28,6 +28,7 @@ from protocol.messages import (
     HEAD_BYTES_OF,
     NODE_RUN_HEADER,
     OFFSET_HEADER,
+    ArmedInterface,
     CacheFileAnswer,
     CacheFileRequest,
     ClaimedJob,
@@ -123,6 +124,7 @@ class FakeController:
         self.inventory: Inventory | None = None
         self.events: list[EventReport] = []
         self.watched: list[InterfaceRef] = []
+        self.armed: list[ArmedInterface] = []
         self.levels: list[LevelsRequest] = []
         self.enrolments: list[EnrolRequest] = []
         self.claim_ids: list[UUID] = []
@@ -180,6 +182,11 @@ class FakeController:
         self.jobs[job.job_id] = job
         self.change_no += 1
         return job
+
+    def arm(self, *armed: ArmedInterface) -> None:
+        """These interfaces and no others."""
+        self.armed = list(armed)
+        self.change_no += 1
 
     def add_retry(self, job: FakeJob, *, ends_in: float | None = None) -> FakeJob:
         """Another attempt at the same recording, with the same settings."""
@@ -265,7 +272,7 @@ async def _run(fake: FakeController, request: Request) -> Response:
             raise Refusal(409, "node_run_superseded")
         fake.node_run, fake.run_request = fake.node_run + 1, body.request_id
     live = [_claimed(job) for job in fake.jobs.values() if job.is_live]
-    return _json(RunAnswer(node_run=fake.node_run, jobs=live))
+    return _json(RunAnswer(node_run=fake.node_run, jobs=live, armed=fake.armed))
 
 
 async def _inventory(fake: FakeController, request: Request) -> Response:
@@ -316,7 +323,8 @@ async def _heartbeat(fake: FakeController, request: Request) -> Response:
                 wish_age_ms=_age_ms(job.wished_at),
             )
         )
-    return _json(HeartbeatAnswer(jobs=answers, change_no=fake.change_no, watched=fake.watched))
+    answer = HeartbeatAnswer(jobs=answers, change_no=fake.change_no, watched=fake.watched, armed=fake.armed)
+    return _json(answer)
 
 
 def _standing(job: FakeJob, report: JobReport) -> Literal["renewed", "ended", "superseded"]:

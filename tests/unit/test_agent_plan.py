@@ -21,7 +21,7 @@ def state(settings: dict[str, Any] | None = None, **changes: Any) -> JobState:
     claimed = ClaimedJob(
         job_id=new_id(),
         recording_id=new_id(),
-        attempt=1,
+        attempt=changes.pop("attempt", 1),
         epoch=1,
         settings=job_settings(**(settings or {})),
         wish=Wish.RUN,
@@ -66,6 +66,17 @@ def test_nominal_length_ends_by_the_clock_of_the_device() -> None:
     assert plan.ends_ns is not None
     assert not plan.is_over(plan.ends_ns, 96_999)
     assert plan.is_over(plan.ends_ns, 97_000)
+
+
+def test_nominal_length_is_counted_from_the_press_of_a_start_that_reached_back() -> None:
+    plan = Plan(state({"duration_ms": 2000, "preroll_ms": 1000}, start_frame=1000, press_frame=49_000))
+    assert plan.end_frame == 49_000 + 96_000
+
+
+def test_only_a_press_reaches_back_and_no_retry_does() -> None:
+    assert Plan(state({"preroll_ms": 1000})).preroll_ms == 1000
+    assert Plan(state({"preroll_ms": 1000}, attempt=2)).preroll_ms == 0
+    assert Plan(state({"preroll_ms": 1000, "starts_at": NOON}, starts_in_ms=5000)).preroll_ms == 0
 
 
 def test_nominal_length_of_a_silent_device_ends_by_the_clock_in_the_end() -> None:

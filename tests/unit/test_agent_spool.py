@@ -14,7 +14,7 @@ from agent.owner import clock
 from agent.spool import Listener, Spool
 from agent.states import Claim, Instant, JobState, Stage
 from protocol.ids import new_id
-from protocol.messages import ClaimedJob, Wish
+from protocol.messages import ArmedInterface, ClaimedJob, Wish
 from tests.agent_room import job_settings
 
 
@@ -46,6 +46,23 @@ def test_jobs_and_claims_are_there_after_a_restart(tmp_path: Path) -> None:
     again = Spool.open(tmp_path)
     assert again.jobs == {state.job_id: state.model_copy(update={"stage": Stage.CAPTURING, "start_frame": 7})}
     assert again.pending_claims() == [claim_id]
+
+
+def test_armed_interfaces_are_known_after_a_restart_and_a_broken_file_arms_nothing(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path)
+    settings = job_settings()
+    armed = ArmedInterface(interface=settings.interface, capture=settings.capture, preroll_ms=30_000)
+    asyncio.run(spool.arm([armed]))
+    spool.close()
+    spool = Spool.open(tmp_path)
+    assert spool.armed == (armed,)
+    asyncio.run(spool.arm([]))
+    assert spool.armed == ()
+    spool.close()
+    (tmp_path / "armed.json").write_text("{")
+    spool = Spool.open(tmp_path)
+    assert spool.armed == ()
+    assert "No interface is armed" in spool.broken[0]
 
 
 def test_second_agent_is_refused_until_the_first_has_gone(tmp_path: Path) -> None:

@@ -23,12 +23,15 @@ TIMEOUTS = Timeouts()
 class Bench:
     """Takes that are fed with a counter whose frame 1 was captured at `epoch_ns`."""
 
-    def __init__(self, folder: Path, interface: str = "counter", timeouts: Timeouts = TIMEOUTS) -> None:
+    def __init__(
+        self, folder: Path, interface: str = "counter", timeouts: Timeouts = TIMEOUTS, rate: int = RATE
+    ) -> None:
         self.folder = folder
+        self.rate = rate
         self.config = OwnerConfig(
-            Interface("synthetic", interface), Capture(2, RATE, "s16"), folder, folder / "takes", folder, timeouts
+            Interface("synthetic", interface), Capture(2, rate, "s16"), folder, folder / "takes", folder, timeouts
         )
-        self.takes = Takes(self.config, PcmFormat(2, RATE, "s16"))
+        self.takes = Takes(self.config, PcmFormat(2, rate, "s16"))
         self.epoch_ns = boottime_ns() - 10_000_000_000
         self.counter = 1
 
@@ -37,7 +40,16 @@ class Bench:
         self.counter += frames
 
     def instant(self, counter: int) -> int:
-        return self.epoch_ns + (counter - 1) * 1_000_000_000 // RATE
+        return self.epoch_ns + (counter - 1) * 1_000_000_000 // self.rate
+
+    def feed_seconds(self, seconds: int) -> None:
+        """Never faster than it becomes durable, so that the ring holds it."""
+        for _ in range(seconds * 4):
+            self.feed(self.rate // 4)
+            if running := self.takes.running:
+                while running.writer.durable_frame < running.writer.next_frame - self.rate // 2:
+                    time.sleep(0.002)
+            self.takes.tick(self.instant(self.counter) / 1e9)
 
     def successor(self) -> "Bench":
         """The owner after this one has died."""
@@ -346,3 +358,103 @@ def wait_until(question: Callable[[], bool]) -> None:
     while not question():
         assert time.monotonic() < deadline
         time.sleep(0.001)
+
+
+# ---- armed interfaces ----
+
+BRIEF = replace(Timeouts(), ring=2.0, segment=1.0, flush=0.02, take_linger=1.0)
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 96_000])
+def test_start_reaches_back_exactly_its_preroll_over_ring_and_segments(tmp_path: Path, rate: int) -> None:
+    bench = Bench(tmp_path, timeouts=BRIEF, rate=rate)
+    bench.feed(1024)
+    bench.takes.arm(3_000)
+    bench.feed_seconds(6)
+    pressed = bench.counter - rate // 3
+    begun = bench.takes.begin("a", bench.instant(pressed), None, preroll_ms=2_500)
+    assert (begun.start_frame, begun.press_frame) == (pressed - 1025 - rate * 5 // 2, pressed - 1025)
+    end_frame = bench.takes.end("a", bench.instant(pressed + 100), None, None)
+    bench.takes.shut("node stopped")
+    heard = bench.take(begun.take_id).read(begun.start_frame, end_frame)
+    assert heard == counter_pcm(pressed - rate * 5 // 2, rate * 5 // 2 + 100)
+
+
+def test_armed_take_holds_its_preroll_and_a_segment_more_at_most(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, timeouts=BRIEF)
+    bench.takes.arm(2_000)
+    held = []
+    for _ in range(8):
+        bench.feed_seconds(1)
+        running = bench.takes.running
+        assert running
+        files = sorted(running.folder.glob("*.wav"))
+        held.append(sum(path.stat().st_size for path in files) / 4 / RATE)
+    assert all(seconds >= 2 for seconds in held[2:])
+    assert max(held) <= 2 + 1 + BRIEF.take_linger + 2 * 0.25 + 0.1
+    assert bench.takes.needs == []
+
+
+def test_start_reaches_back_no_further_than_the_arming(bench: Bench) -> None:
+    bench.takes.begin("before", bench.instant(1), None)
+    bench.feed(4800)
+    bench.takes.arm(60_000)
+    bench.feed(4800)
+    begun = bench.takes.begin("a", bench.instant(7201), None, preroll_ms=1_000)
+    assert (begun.start_frame, begun.press_frame) == (4800, 7200)
+
+
+def test_interface_that_is_not_armed_is_not_reached_back_into(bench: Bench) -> None:
+    bench.takes.begin("before", bench.instant(1), None)
+    bench.feed(9600)
+    begun = bench.takes.begin("a", bench.instant(4801), None, preroll_ms=50)
+    assert (begun.start_frame, begun.press_frame) == (4800, 4800)
+
+
+def test_reach_of_a_start_is_the_same_answer_ever_after_also_from_the_next_owner(bench: Bench) -> None:
+    bench.takes.arm(1_000)
+    bench.feed(9600)
+    begun = bench.takes.begin("a", bench.instant(9601), None, preroll_ms=100)
+    bench.feed(4800)
+    assert bench.takes.begin("a", bench.instant(12_000), None, preroll_ms=100) == begun
+    bench.takes.shut("node stopped")
+    assert bench.successor().takes.begin("a", bench.instant(12_000), None, preroll_ms=0) == begun
+
+
+def test_disarming_closes_what_nobody_needs_and_no_recording(bench: Bench) -> None:
+    bench.takes.arm(1_000)
+    bench.feed(4800)
+    bench.takes.arm(0)
+    assert bench.takes.running is None
+    bench.takes.arm(1_000)
+    bench.takes.begin("a", bench.instant(4801), None)
+    bench.takes.arm(0)
+    assert bench.takes.needs == ["a"]
+
+
+def test_recordings_hold_an_armed_take_until_they_are_released(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, timeouts=BRIEF)
+    bench.takes.arm(500)
+    bench.feed_seconds(1)
+    begun = bench.takes.begin("a", bench.instant(RATE // 2), None)
+    bench.takes.end("a", bench.instant(RATE), None, None)
+    bench.feed_seconds(6)
+    take = bench.take(begun.take_id)
+    assert take.held_from_frame <= begun.start_frame
+    bench.takes.release(begun.take_id, 6 * RATE)
+    bench.feed_seconds(1)
+    take = bench.take(begun.take_id)
+    assert 3 * RATE < take.held_from_frame <= bench.counter - RATE // 2
+
+
+def test_armed_take_that_undelivered_recordings_hold_for_long_is_followed_by_another(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, timeouts=replace(BRIEF, orphan_capture=2.0))
+    bench.takes.arm(500)
+    bench.feed_seconds(1)
+    begun = bench.takes.begin("a", bench.instant(RATE // 2), None)
+    bench.takes.end("a", bench.instant(RATE), None, None)
+    bench.feed_seconds(6)
+    assert bench.takes.running
+    assert bench.takes.running.take_id != begun.take_id
+    assert bench.take(begun.take_id).held_from_frame <= begun.start_frame
+    assert bench.takes.preroll_ms == 500
