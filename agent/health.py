@@ -7,6 +7,7 @@ from uuid import UUID
 import structlog
 
 from agent.controller_client import ControllerClient
+from agent.errors import ControllerFault
 from agent.owner import clock
 from agent.patience import go_on_for_ever
 from agent.spool import Spool
@@ -83,11 +84,30 @@ class Health:
 
     async def _deliver(self, client: ControllerClient) -> None:
         while events := await self._spool.events(BATCH_EVENTS):
-            reports = [_report(stored) for stored in events]
-            await client.events(EventsRequest(node_run=self._spool.node.node_run, events=reports))
-            await self._spool.drop_events([report.id for report in reports])
+            try:
+                await self._tell_all(client, events)
+            except ControllerFault as refusal:
+                if refusal.code not in _REFUSED:
+                    raise
+                await self._tell_one_by_one(client, events)
+            await self._spool.drop_events(events)
+
+    async def _tell_all(self, client: ControllerClient, events: list[StoredEvent]) -> None:
+        reports = [_report(stored) for stored in events]
+        await client.events(EventsRequest(node_run=self._spool.node.node_run, events=reports))
+
+    async def _tell_one_by_one(self, client: ControllerClient, events: list[StoredEvent]) -> None:
+        """One that the controller cannot take keeps no other from being told; then only the log has it."""
+        for stored in events:
+            try:
+                await self._tell_all(client, [stored])
+            except ControllerFault as refusal:
+                if refusal.code not in _REFUSED:
+                    raise
+                log.error("the controller does not take this event", fault=str(refusal), words=stored.event.message)
 
 
+_REFUSED = {"invalid", "too_large"}
 _LEVELS = {"info": 20, "warning": 30, "critical": 50}
 
 

@@ -68,6 +68,7 @@ class Spool:
         self._locks: dict[UUID, asyncio.Lock] = {}
         self._listeners: set[Listener] = set()
         self._releasing = threading.Lock()
+        self._changing_events = threading.Lock()
         self.events_limit = EVENTS_LIMIT
         self._events_waiting: int | None = None
         """At most so many; None until they are counted again."""
@@ -235,7 +236,7 @@ class Spool:
         if self._events_waiting >= self.events_limit:
             log.warning("too many events wait for the controller, this one is not kept", kind=event.event.kind)
             return
-        await asyncio.to_thread(write_model, self._events / f"{event.event.id}.json", event)
+        await asyncio.to_thread(self._write_event, event)
         if self._events_waiting is not None:
             self._events_waiting += 1
         self.ring()
@@ -244,9 +245,10 @@ class Spool:
         """Events that the controller has yet to hear of, oldest first."""
         return await asyncio.to_thread(self._read_some, self._events, StoredEvent, limit)
 
-    async def drop_events(self, ids: list[UUID]) -> None:
-        for event_id in ids:
-            await asyncio.to_thread(remove, self._events / f"{event_id}.json")
+    async def drop_events(self, told: list[StoredEvent]) -> None:
+        """These were heard. One that says more by now, such as its end, has yet to be told and stays."""
+        for event in told:
+            await asyncio.to_thread(self._drop_event, event)
         self._events_waiting = None
 
     # ---- what is needed no more ----
@@ -323,6 +325,16 @@ class Spool:
         await asyncio.to_thread(write_model, self.job_folder(state.job_id).job, state)
         self._job_states[state.job_id] = state
         self.ring()
+
+    def _write_event(self, event: StoredEvent) -> None:
+        with self._changing_events:
+            write_model(self._events / f"{event.event.id}.json", event)
+
+    def _drop_event(self, event: StoredEvent) -> None:
+        path = self._events / f"{event.event.id}.json"
+        with self._changing_events, suppress(FileNotFoundError, BrokenFileError):
+            if read_model(path, StoredEvent) == event:
+                remove(path)
 
     def _make_job_folder(self, job_id: UUID) -> None:
         self.job_folder(job_id).path.mkdir(mode=0o700, exist_ok=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import UnreachableError
+from agent.errors import ControllerFault, UnreachableError
 from agent.health import Health
 from agent.owner import clock
 from agent.spool import Spool
@@ -21,11 +21,15 @@ QUICK = Timeouts(retry_first=0.01, retry_longest=0.02)
 class FakeClient:
     """Is away for the first few requests."""
 
-    def __init__(self, faults: int = 0) -> None:
+    def __init__(self, faults: int = 0, poison: str = "nothing") -> None:
         self.faults = faults
+        self.poison = poison
+        """Takes no request with an event that says this."""
         self.heard: list[EventReport] = []
 
     async def events(self, request: EventsRequest) -> None:
+        if any(self.poison in event.message for event in request.events):
+            raise ControllerFault("That cannot be stored.", "invalid")
         if self.faults:
             self.faults -= 1
             raise UnreachableError
@@ -47,6 +51,36 @@ async def deliver(spool: Spool, client: FakeClient, count: int) -> None:
                 break
             await listener.wait(0.01)
     running.cancel()
+
+
+def test_event_that_the_controller_cannot_take_keeps_no_other_from_being_told(tmp_path: Path) -> None:
+    spool, client = opened(tmp_path), FakeClient(poison="\0")
+
+    async def tell() -> None:
+        health = Health(spool, QUICK)
+        for message in ("first", "a \0 in it", "last"):
+            await health.tell("device_lost", "critical", message)
+        await deliver(spool, client, 2)
+        assert await spool.events(1) == []
+
+    asyncio.run(tell())
+    assert [event.message for event in client.heard] == ["first", "last"]
+
+
+def test_end_of_a_condition_that_comes_while_its_beginning_is_told_is_told_as_well(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+
+    async def tell() -> None:
+        await Health(spool, QUICK).tell("device_lost", "critical", "Gone.")
+        (begun,) = await spool.events(1)
+        ended = begun.model_copy(update={"utc_ns": begun.utc_ns + 1})
+        await spool.add_event(ended)
+        await spool.drop_events([begun])
+        assert await spool.events(1) == [ended]
+        await spool.drop_events([ended])
+        assert await spool.events(1) == []
+
+    asyncio.run(tell())
 
 
 def test_events_of_an_outage_are_delivered_with_their_age_by_the_next_agent(tmp_path: Path) -> None:
@@ -113,7 +147,7 @@ def test_events_of_a_storm_do_not_fill_the_disk_while_the_controller_is_away(tmp
                 await health.tell("device_overrun", "warning", "Frames were dropped.")
             events = await spool.events(10)
             waiting.append(len(events))
-            await spool.drop_events([stored.event.id for stored in events])
+            await spool.drop_events(events)
         return waiting
 
     assert asyncio.run(tell()) == [3, 3]
