@@ -5,7 +5,7 @@ from pathlib import Path
 import structlog
 
 from agent.files import BrokenFileError, read_model, remove
-from agent.states import RenderTask, Rendition
+from agent.states import RenderTask, Rendition, SizeEnd
 from protocol.messages import PartName
 
 log = structlog.get_logger()
@@ -17,12 +17,14 @@ class JobFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.job = path / "job.json"
+        self.told = path / "told.json"
         self.render = path / "render.json"
         self.audio = path / "audio"
         self.waveform = path / "waveform.dat"
         self.seek = path / "seek"
         self.ledger = path / "ledger.json"
         self.rendition = path / "rendition.json"
+        self.size_end = path / "size_end.json"
         self.lock = path / "lock"
         self.log = path / "renderer.log"
 
@@ -40,6 +42,16 @@ class JobFolder:
             log.error("rendition is made again", fault=str(broken))
             return None
 
+    def read_size_end(self) -> int | None:
+        """The frame of the take that the size limit ends the rendition at, None while it is not there."""
+        try:
+            return read_model(self.size_end, SizeEnd).end_frame
+        except FileNotFoundError:
+            return None
+        except BrokenFileError as broken:
+            log.error("the renderer finds its end again", fault=str(broken))
+            return None
+
     def read_render(self) -> RenderTask | None:
         """What is to be rendered, None before that is known. A broken one is moved aside, and so written again."""
         try:
@@ -50,7 +62,14 @@ class JobFolder:
             log.error("render task is written again", fault=str(broken))
             return None
 
+    def audio_bytes(self) -> int:
+        """How long the rendition is by now."""
+        try:
+            return self.audio.stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def drop_rendition(self) -> None:
         """Removes what was rendered; the take still has it."""
-        for path in (self.rendition, self.audio, self.waveform, self.seek, self.ledger):
+        for path in (self.rendition, self.size_end, self.audio, self.waveform, self.seek, self.ledger):
             remove(path)

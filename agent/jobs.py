@@ -108,6 +108,8 @@ class Job(Part):
     async def _step(self, listener: Listener) -> None:
         if self.state.stage is not Stage.STARTING:
             await self._retrying.forget_earlier()
+        if self.state.stage not in {Stage.STARTING, Stage.CAPTURING}:
+            await self._capturing.leave()
         match self.state.stage:
             case Stage.STARTING:
                 await self._starting.step(listener)
@@ -128,5 +130,7 @@ class Job(Part):
         """The upload does the work; here only a cancel that comes before the seal matters."""
         if self.state.wish is Wish.CANCEL and not self.state.seal_sent:
             await self._ending.cancelled()
+        elif not self.state.seal_sent and not await asyncio.to_thread(self.folder.rendition.exists):
+            await self.update(stage=Stage.FINISHING)  # it went for want of room, and is made again
         else:
             await listener.wait(self.timeouts.heartbeat)

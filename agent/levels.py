@@ -84,7 +84,10 @@ class Meters:
             return None
         return InterfaceLevels(
             interface=interface,
-            channels=[ChannelLevel(peak_dbfs=one.peak_dbfs, rms_dbfs=one.rms_dbfs) for one in channels],
+            channels=[
+                ChannelLevel(peak_dbfs=one.peak_dbfs, rms_dbfs=one.rms_dbfs, clipped_frames=one.clipped_frames)
+                for one in channels
+            ],
         )
 
     def _start(self, interface: InterfaceRef) -> None:

@@ -179,6 +179,12 @@ class JobState(Stored):
         settings = self.claimed.settings
         return settings.duration_ms is not None or settings.ends_at is not None
 
+    @property
+    def used_channels(self) -> frozenset[int]:
+        """The captured channels that are in the recording."""
+        rows = self.claimed.settings.channel_map
+        return frozenset(channel for row in rows for channel, gain in enumerate(row) if gain)
+
     def in_this_boot(self) -> Self:
         """After a reboot, what was noted by the clock of an earlier boot counts from now; plans have their UTC."""
         noted = {name: getattr(self, name) for name in ("requested_at", "wished_at", "ended_at", "owed_since")}

@@ -11,6 +11,7 @@ from pathlib import Path
 from agent.owner.clock import boottime_ns
 from agent.owner.events import OwnerEvent
 from agent.owner.ladder import Ladder, Rung
+from agent.owner.signal import SignalWatch
 from agent.owner.sources import Backend, DeviceBusyError, DeviceError, DeviceGoneError, FormatRefusedError, Source
 from agent.owner.takes import Takes
 from agent.owner.trouble import Trouble, remove_trouble, write_trouble
@@ -55,6 +56,7 @@ class Device:
         self._timeouts = timeouts
         self._state_folder = state_folder
         self._meter = LevelMeter(backend.format)
+        self.signal = SignalWatch(backend.format.channels, backend.format.sample_rate_hz, self.events)
         self._closing = threading.Event()
         self._opened = threading.Event()
         self._first_error: DeviceError | None = None
@@ -122,12 +124,13 @@ class Device:
 
     def captured(self, buffer: bytes, frames: int, boottime_ns: int) -> None:
         self._takes.captured(buffer, boottime_ns)
-        self._meter.push(buffer)
+        next_frame = self._takes.next_frame
+        frame = next_frame - frames if next_frame and next_frame >= frames else None
+        self._meter.push(buffer, boottime_ns, frame)
         self._delivered_frames += frames
         if self.standing is not DeviceStanding.CAPTURING:
             self.standing = DeviceStanding.CAPTURING
-            next_frame = self._takes.next_frame
-            self._came_back = (boottime_ns, next_frame - frames if next_frame is not None else None)
+            self._came_back = (boottime_ns, frame)
 
     def lost(self, frames: int, cause: str) -> None:
         self._takes.lost(frames, cause)
@@ -220,6 +223,8 @@ class Device:
             # A process that was stopped itself must not blame the device for it.
             awake, before = awake + min(now - before, 2 * tick), now
             self._settle()
+            for window in self._meter.windows():
+                self.signal.observe(window)
             if self._failure:
                 return self._failure
             if guard.observe(awake, self._delivered_frames) == "stalled":

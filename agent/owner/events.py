@@ -22,6 +22,11 @@ class OwnerEvent:
     message: str
     began_ns: int
     ended_ns: int | None
+    channel: int | None = None
+    """From 0; None: all of the interface."""
+    began_frame: int | None = None
+    """Frames are those of the take that is being written; None when there is none, or it is not known."""
+    ended_frame: int | None = None
 
     @property
     def lasts(self) -> bool:
@@ -39,33 +44,57 @@ class Events:
         """A moment."""
         self._keep(OwnerEvent(str(new_id()), kind, severity, message, at_ns, at_ns))
 
-    def begin(self, kind: str, severity: Severity, message: str, at_ns: int) -> OwnerEvent:
-        """A condition, unless one of this kind lasts already."""
-        return self.lasting(kind) or self._keep(OwnerEvent(str(new_id()), kind, severity, message, at_ns, None))
+    def begin(
+        self,
+        kind: str,
+        severity: Severity,
+        message: str,
+        at_ns: int,
+        *,
+        channel: int | None = None,
+        frame: int | None = None,
+    ) -> OwnerEvent:
+        """A condition, unless one of this kind lasts on this channel already."""
+        return self.lasting(kind, channel) or self._keep(
+            OwnerEvent(str(new_id()), kind, severity, message, at_ns, None, channel, frame)
+        )
 
     def take_over(self, event: OwnerEvent) -> None:
         """A condition that an earlier owner began."""
         self._keep(event)
 
-    def end(self, kind: str, at_ns: int, message: str | None = None) -> None:
+    def end(
+        self,
+        kind: str,
+        at_ns: int,
+        message: str | None = None,
+        *,
+        channel: int | None = None,
+        frame: int | None = None,
+    ) -> None:
         """The condition of this kind is over, if there is one; `message` says how it went."""
         with self._turn:
-            event = self._lasting(kind)
+            event = self._lasting(kind, channel)
             if event is not None:
-                over = replace(event, ended_ns=max(at_ns, event.began_ns), message=message or event.message)
-                self._events[event.id] = over
+                self._events[event.id] = replace(
+                    event,
+                    ended_ns=max(at_ns, event.began_ns),
+                    ended_frame=frame,
+                    message=message or event.message,
+                )
 
-    def lasting(self, kind: str) -> OwnerEvent | None:
+    def lasting(self, kind: str, channel: int | None = None) -> OwnerEvent | None:
         with self._turn:
-            return self._lasting(kind)
+            return self._lasting(kind, channel)
 
     def newest(self) -> list[OwnerEvent]:
         """In the order in which they began; what lasts is never left out."""
         with self._turn:
             return list(self._events.values())
 
-    def _lasting(self, kind: str) -> OwnerEvent | None:
-        return next((event for event in self._events.values() if event.kind == kind and event.lasts), None)
+    def _lasting(self, kind: str, channel: int | None) -> OwnerEvent | None:
+        of_kind = (event for event in self._events.values() if (event.kind, event.channel) == (kind, channel))
+        return next((event for event in of_kind if event.lasts), None)
 
     def _keep(self, event: OwnerEvent) -> OwnerEvent:
         with self._turn:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from agent.errors import AgentError
 from agent.owner.config import Capture, Interface, OwnerConfig, capture_fields
 from agent.owner.events import OwnerEvent
+from agent.owner.signal import Silence
 from agent.owner.socket import LENGTH_BYTES, Fields, FrameError, body_bytes, decode, encode
 from agent.owner.state import (
     OwnerState,
@@ -44,6 +45,7 @@ __all__ = [
     "OwnerStartError",
     "OwnerStatus",
     "OwnerUnresponsiveError",
+    "Silence",
     "attach",
     "list_states",
     "start_owner",
@@ -99,6 +101,7 @@ class ChannelLevel:
     peak_dbfs: float | None
     rms_dbfs: float | None
     zero_frames: int
+    clipped_frames: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,8 @@ class OwnerStatus:
     """That is kept for starts that reach back; 0 while the interface is not armed."""
     events: list[OwnerEvent]
     """The newest few, and all conditions that last."""
+    silence: Silence | None
+    """Of the take that is being written."""
 
 
 @dataclass(frozen=True)
@@ -483,3 +488,8 @@ def _status(answer: Fields) -> OwnerStatus:
         preroll_ms=answer["preroll_ms"],
         events=[OwnerEvent(**event) for event in answer["events"]],
     )
+        silence=_silence(answer.get("silence")),
+
+
+def _silence(fields: Fields | None) -> Silence | None:
+    return Silence(fields["judged_frame"], tuple(fields["since_frames"])) if fields else None

@@ -77,6 +77,7 @@ class Service:
             "events": [dataclasses.asdict(event) for event in self._takes.events.newest()],
         }
 
+            "silence": dataclasses.asdict(silence) if (silence := self._device.signal.silence) else None,
     def _begin(self, request: Fields) -> Fields:
         recording_id, preroll_ms = _text(request, "recording_id"), _optional_number(request, "preroll_ms") or 0
         if not self._takes.knows(recording_id) and self._would_record_nothing(preroll_ms):
@@ -147,6 +148,7 @@ def _level_fields(level: ChannelLevels) -> Fields:
         "zero_frames": level.zero_frames,
     }
 
+        "clipped_frames": level.clipped_frames,
 
 def _text(request: Fields, name: str) -> str:
     value = request[name]

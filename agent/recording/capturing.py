@@ -14,7 +14,7 @@ from agent.recording.part import Means, Part
 from agent.recording.plan import Plan
 from agent.recording.rendering import Rendering
 from agent.spool import Listener
-from agent.states import Stage
+from agent.states import Instant, Stage
 from protocol.messages import EndReason, Wish
 
 log = structlog.get_logger()
@@ -29,7 +29,14 @@ class Capturing(Part):
         super().__init__(means, job_id)
         self._ending = ending
         self._rendering = rendering
-        self._news = OwnerNews(means.health, self.state.interface, job_id)
+        self._news = OwnerNews(
+            means.health,
+            self.timeouts,
+            self.state.interface,
+            job_id,
+            channels=self.state.used_channels,
+            memory=self.folder.told,
+        )
         self._unowned_since: float | None = None
 
     async def step(self, listener: Listener) -> None:
@@ -53,6 +60,10 @@ class Capturing(Part):
         """What the owner says of our take; None when the recording had to be helped instead."""
         state = self.state
         try:
+    async def leave(self) -> None:
+        """The recording has ended, and what lasted is over for it. May be repeated."""
+        await self._news.finish(self.state.ended_at or Instant.in_ms(0))
+
             owner = await self.means.owners.held(state.interface)
             status = await owner.status()
         except OwnerGoneError:

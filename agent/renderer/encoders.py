@@ -38,9 +38,15 @@ class Encoder:
     def levels(self) -> list[ChannelLevel]:
         """Of all frames so far, one an output channel."""
         return [
-            ChannelLevel(peak_dbfs=_dbfs(one.peak_dbfs), rms_dbfs=_dbfs(one.rms_dbfs))
+            ChannelLevel(
+                peak_dbfs=_dbfs(one.peak_dbfs), rms_dbfs=_dbfs(one.rms_dbfs), clipped_frames=one.clipped_frames
+            )
             for one in self._rendition.levels()
         ]
+
+    def integrated_lufs(self) -> float | None:
+        """Of all frames so far; None when nothing is above the gate."""
+        return _dbfs(self._rendition.integrated_lufs())
 
 
 def open_encoder(

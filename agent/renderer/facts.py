@@ -12,6 +12,9 @@ from protocol.messages import (
     SegmentReport,
 )
 
+_CUTS = {EndReason.NODE_STOPPED, EndReason.LENGTH_LIMIT, EndReason.SIZE_LIMIT, EndReason.DISK_FULL}
+"""Ends that cut off what would have gone on. Silence that lasts is an end like a stop."""
+
 
 def end_within(take: Take, start_frame: int, end_frame: int) -> int:
     """Where the recording ends: at its end frame, or where the take itself ended before that."""
@@ -24,7 +27,7 @@ def origin(task: RenderTask, end_frame: int) -> Origin:
     """Normal is only what was ended on purpose and is there up to that end."""
     if task.end_reason is EndReason.CAPTURE_DIED:
         return Origin.RECOVERED
-    if task.end_reason is EndReason.NODE_STOPPED or end_frame != task.end_frame:
+    if task.end_reason in _CUTS or end_frame != task.end_frame:
         return Origin.TRUNCATED
     return Origin.NORMAL
 
@@ -46,7 +49,9 @@ def gaps_within(take: Take, start_frame: int, end_frame: int) -> list[GapReport]
     return found
 
 
-def facts(task: RenderTask, take: Take, end_frame: int, levels: list[ChannelLevel]) -> RecordingFacts:
+def facts(
+    task: RenderTask, take: Take, end_frame: int, levels: list[ChannelLevel], integrated_lufs: float | None
+) -> RecordingFacts:
     """Everything a listener, an operator or a court may ask of it."""
     start = task.start_frame
     assert task.end_reason is not None
@@ -69,6 +74,7 @@ def facts(task: RenderTask, take: Take, end_frame: int, levels: list[ChannelLeve
             if segment.start_frame < end_frame and start < segment.start_frame + segment.frames
         ],
         levels=levels,
+        integrated_lufs=integrated_lufs,
         end_reason=task.end_reason,
     )
 

@@ -103,7 +103,7 @@ def _finish(
 ) -> None:
     audio = encoder.finish()
     seek.append(audio.seek)
-    found = facts(task, take, end_frame, encoder.levels())
+    found = facts(task, take, end_frame, encoder.levels(), encoder.integrated_lufs())
     gap_frames = sum(gap.frames for gap in gaps_within(take, task.start_frame, end_frame))
     frame_bytes = output_format(task.encoding, task.capture, task.channel_map).frame_bytes
     digests = AudioDigests(

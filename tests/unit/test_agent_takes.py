@@ -47,6 +47,8 @@ class FakeOwner:
             device="capturing",
             needs=self.needs,
             events=[],
+            preroll_ms=0,
+            silence=None,
         )
 
     async def release(self, take_id: str, before_frame: int) -> int:
