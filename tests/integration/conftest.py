@@ -15,6 +15,7 @@ import pytest
 
 from protocol.timeouts import Timeouts
 from tests.integration.console import person
+from tests.integration.watched_transactions import watched_transactions
 from tests.integration.web_room import Running, WebAgent, running, settings_in, user_client, web_agent
 from web.store.database import Database
 from web.store.embedded import EmbeddedPostgres, Role
@@ -60,6 +61,20 @@ class Server:
             await connection.execute(sql)
         finally:
             await connection.close()
+
+
+@pytest.fixture(scope="session")
+def _watching() -> Iterator[list[str]]:
+    with watched_transactions() as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def done_in_transactions(_watching: list[str]) -> Iterator[list[str]]:
+    """What a test does inside transactions besides queries, which has to be nothing."""
+    _watching.clear()
+    yield _watching
+    assert not _watching, f"a transaction is held across this: {_watching[0]}"
 
 
 @pytest.fixture(scope="session")
