@@ -47,6 +47,9 @@ class Timeouts:
     orphan_capture: float = _seconds(
         900.0, "an open-ended recording whose job was ended goes on so long; nobody could stop it any more"
     )
+    renderer_stalled: float = _seconds(
+        30.0, "a renderer whose file did not grow for so long, while its take did, is ended"
+    )
 
     # the controller's own
     rescue_period: float = _seconds(5.0, "lost jobs are looked for so often")
@@ -67,8 +70,12 @@ class Timeouts:
     demo_stop: float = _seconds(10.0, "Ctrl-C to everything down, owners drained")
 
     def scaled(self, factor: float) -> "Timeouts":
-        """All limits times a factor; for trying in minutes what takes hours."""
-        return Timeouts(**{one.name: getattr(self, one.name) * factor for one in fields(self)})
+        """All limits times a factor; for trying in minutes what takes hours.
+
+        A process does not start faster because less time is given: that limit is never shortened.
+        """
+        scaled = {one.name: getattr(self, one.name) * factor for one in fields(self)}
+        return Timeouts(**{**scaled, "owner_start": self.owner_start * max(factor, 1.0)})
 
 
 RELATIONS: tuple[tuple[str, str], ...] = (
@@ -77,6 +84,7 @@ RELATIONS: tuple[tuple[str, str], ...] = (
     ("growth_quiet >= 2 * flush", "two flushes are no alarm"),
     ("growth_stalled > growth_quiet", "quiet comes first"),
     ("segment > clock_pair", "each segment has its pairs of frame and UTC"),
+    ("renderer_stalled > 2 * upload_pause + growth_stalled", "a renderer that only waits for frames does not hang"),
     ("owner_request < heartbeat", "an owner that hangs costs no heartbeat"),
     ("owner_first_request <= owner_request", "a silent client is gone before the agent gives up"),
     ("owner_start > owner_request", "a start holds at least one request"),
@@ -124,7 +132,8 @@ def _printed(seconds: float) -> str:
 _BEFORE = """\
 # Limits and timeouts
 
-Made by `python -m protocol.timeouts > docs/timeouts.md`. `REELKEEPER_TIME_SCALE` multiplies all of them.
+Made by `python -m protocol.timeouts > docs/timeouts.md`. `REELKEEPER_TIME_SCALE` multiplies all of them, but
+shortens not what starting an owner takes.
 
 | limit | value | what |
 |---|---|---|"""
