@@ -106,9 +106,14 @@ def plan_of(seed: int, names: Sequence[str] = (), scale: float = 0.1) -> Plan:
 class Campaign:
     """Runs plans on one rig, and makes another one when the scale changes or a fault left it in ruins."""
 
-    def __init__(self, results: Path | None, keep: Path) -> None:
+    def __init__(
+        self, results: Path | None, keep: Path, *, disks: bool = True, sound: dict[str, str] | None = None
+    ) -> None:
+        """`results` gets a line for each fault, `keep` the evidence of violations; the rest is as for a rig."""
         self._results = results
         self._keep = keep
+        self._disks = disks
+        self._sound = sound
         self._numbers: Counter[str] = Counter()
         self._stack = ExitStack()
         self._rig: Rig | None = None
@@ -123,7 +128,7 @@ class Campaign:
 
     def run(self, plan: Plan) -> Result:
         """One fault from its recordings to its judgement."""
-        rig = self._rig_for(plan)
+        rig = self.rig(plan.scale, plan.seed)
         folder = rig.folder / "evidence"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -153,10 +158,11 @@ class Campaign:
         self._write(result)
         return result
 
-    def _rig_for(self, plan: Plan) -> Rig:
-        if self._rig is None or self._rig.system.scale != plan.scale:
+    def rig(self, scale: float, seed: int) -> Rig:
+        """The one that runs, started if there is none of this scale."""
+        if self._rig is None or self._rig.system.scale != scale:
             self._drop_rig()
-            self._rig = self._stack.enter_context(running_rig(plan.scale, plan.seed))
+            self._rig = self._stack.enter_context(running_rig(scale, seed, disks=self._disks, sound=self._sound))
         return self._rig
 
     def _drop_rig(self) -> None:

@@ -14,7 +14,7 @@ from reelkeeper.faultkit.sound import Numbers, counter_of, frames_of, keyed_of
 Row = dict[str, Any]
 
 RATE_HZ = 48_000
-_SEARCH_SECONDS = 900
+_SEARCH_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -108,4 +108,4 @@ class Evidence:
         if interface == "counter":
             return counter_of(path)
         asked = self.frame_at(interface, self.entries("start asked", recording=recording)[0]["at_ns"])
-        return keyed_of(path, max(asked - 60 * RATE_HZ, 1), asked + _SEARCH_SECONDS * RATE_HZ)
+        return keyed_of(path, max(asked - RATE_HZ, 1), asked + _SEARCH_SECONDS * RATE_HZ)

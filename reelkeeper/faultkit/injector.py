@@ -476,7 +476,7 @@ SINGLE = (
     FaultClass("partition_given_up", (8,), part_until_given_up, may_fail=NOT_TAKEN, loses_contact=True, weight=1),
     FaultClass("one_way", (9,), lose_answers, may_fail=NOT_TAKEN),
     FaultClass("slow_network", (10,), slow_network, may_fail=NOT_TAKEN, delay_seconds=1.0),
-    FaultClass("enospc", (11,), fill_disk, DISK_GAPS, NO_ROOM, weight=3),
+    FaultClass("enospc", (11,), fill_disk, DISK_GAPS, NO_ROOM, why_not=why_no_power_cuts, weight=3),
     FaultClass("eio", (12,), fail_writes, DISK_GAPS, NO_ROOM, why_not=why_no_trace),
     FaultClass("power_cut_node", (13,), cut_power_of_node, _OWNER, NOT_TAKEN, why_not=why_no_power_cuts),
     FaultClass("power_cut_controller", (13,), cut_power_of_controller, why_not=why_no_power_cuts, weight=1),

@@ -160,7 +160,9 @@ class Rig:
         return self.system.node_folder / "ballast"
 
     def fill_disk(self, leave_bytes: int = 0) -> None:
-        """Nothing but so much can be written on the node's disk any more."""
+        """Nothing but so much can be written on the node's disk any more. It must be one of its own."""
+        if self.recorder is None:
+            raise UnexpectedError("this rig has no disk of its own that could be filled")
         with self.ballast.open("wb") as file:
             free = os.statvfs(self.system.node_folder)
             size = max(0, free.f_bavail * free.f_frsize - leave_bytes)
@@ -270,8 +272,11 @@ class Rig:
 
 
 @contextlib.contextmanager
-def running_rig(scale: float, seed: int, *, disks: bool = True) -> Iterator[Rig]:
-    """A rig that runs; with disks of its own where this machine can mount them. Nothing of it is left in the end."""
+def running_rig(scale: float, seed: int, *, disks: bool = True, sound: dict[str, str] | None = None) -> Iterator[Rig]:
+    """A rig that runs; with disks of its own where this machine can mount them. Nothing of it is left in the end.
+
+    `sound` is where its agent finds the sound of this machine; None: it hears nothing of it.
+    """
     folder = Path(tempfile.mkdtemp(prefix="rk-"))
     folder.chmod(0o755)
     with contextlib.ExitStack() as stack:
@@ -290,6 +295,7 @@ def running_rig(scale: float, seed: int, *, disks: bool = True) -> Iterator[Rig]
             home=home,
             scale=scale,
             port=port,
+            sound=sound,
             agent_url=f"http://127.0.0.1:{proxy.port}",
             node_home=node_home,
             log_folder=folder / "log",

@@ -25,22 +25,27 @@ def counter_of(path: Path) -> Numbers:
 
 
 def keyed_of(path: Path, first: int, last: int, key: int = COUNTER_KEY) -> Numbers:
-    """The frame numbers that a recording of the first channels of `counter-32` carries, looked for in a range."""
+    """The frame numbers that a recording of the first channels of `counter-32`, two at least, carries.
+
+    They are looked for in a range.
+    """
     pcm, _ = soundfile.read(path, dtype="int32", always_2d=True)
     found = pcm.view(np.uint32)
     numbers = np.full(len(found), UNKNOWN, dtype=np.int64)
     numbers[~found.any(axis=1)] = SILENCE
     for start in range(first, last, _TABLE_FRAMES):
         frames = np.arange(start, min(start + _TABLE_FRAMES, last), dtype=np.uint64)
-        words = keyed(frames, 0, key)
-        order = np.argsort(words, kind="stable")
-        places = np.searchsorted(words[order], found[:, 0])
+        words = _pair(keyed(frames, 0, key), keyed(frames, 1, key))
+        order = np.argsort(words)
+        places = np.searchsorted(words[order], _pair(found[:, 0], found[:, 1]))
         places[places == len(words)] = 0
         candidates = frames[order[places]]
         is_frame = np.ones(len(found), dtype=bool)
         for channel in range(found.shape[1]):
             is_frame &= keyed(candidates, channel, key) == found[:, channel]
         numbers[is_frame] = candidates[is_frame].astype(np.int64)
+        if (numbers != UNKNOWN).all():
+            break
     return numbers
 
 
@@ -63,3 +68,9 @@ def frames_of(path: Path) -> int:
 def breaks_of(numbers: Numbers) -> list[int]:
     """The positions after which the next number is not the successor."""
     return [int(at) for at in np.flatnonzero(np.diff(numbers) != 1)]
+
+
+def _pair(left: NDArray[np.uint32], right: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """What tells one frame from a million others, as one sample alone does not."""
+    pair: NDArray[np.uint64] = left.astype(np.uint64) << np.uint64(32) | right
+    return pair
