@@ -6,7 +6,8 @@ python := ".venv/bin/python"
 # What the demo needs, what the tests need besides: commands and libraries, and the Debian packages that bring them.
 build_commands := "cc:build-essential c++:build-essential make:build-essential cmake:cmake curl:curl libportaudio.so.2:libportaudio2"
 test_commands := "sox:sox ffmpeg:ffmpeg flac:flac arecord:alsa-utils openssl:openssl strace:strace lame:lame chromium:chromium \
-    pulseaudio:pulseaudio pactl:pulseaudio-utils alsa-lib/libasound_module_pcm_pulse.so:libasound2-plugins"
+    pulseaudio:pulseaudio pactl:pulseaudio-utils alsa-lib/libasound_module_pcm_pulse.so:libasound2-plugins \
+    faketime:faketime"
 
 _list:
     @just --list --unsorted
@@ -62,8 +63,17 @@ bench NAME="": setup
     for file in bench/{{ if NAME == "" { "[a-z]*" } else { NAME } }}.py; do \
         grep -q '__main__' "$file" || continue; echo "== $file"; {{ python }} "$file"; done
 
-# The long fault runs
+# Break a running system on purpose: --seed, --count, --classes, --scale, --list; or --mutants, the table of broken rules
 faults *ARGS: setup
+    {{ python }} -m {{ if ARGS == "--mutants" { "reelkeeper.faultkit.mutants" } else { "reelkeeper.faultkit run " + ARGS } }}
+
+# The whole campaign; what it did stands in faults.jsonl, and is not done again
+campaign *ARGS: setup
+    {{ python }} -m reelkeeper.faultkit run --seed 1 --count 2500 --results faults.jsonl {{ ARGS }}
+    {{ python }} -m reelkeeper.faultkit report faults.jsonl
+
+# The tests that take minutes: real limits, all kills and power cuts
+faults-long *ARGS: setup
     {{ python }} -m pytest tests/faults tests/browser -m "long or not long" {{ ARGS }}
 
 # Pin again what the projects need, with hashes

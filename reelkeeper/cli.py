@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -92,6 +93,23 @@ def verify(
         print(*verifying.words(verdict), sep="\n")
     if not all(verdict.is_good for verdict in verdicts):
         raise typer.Exit(1)
+
+
+@app.command()
+def selftest(
+    interface: Annotated[str | None, typer.Option(help="Rehearse this real input first, BACKEND:NAME.")] = None,
+    quick: Annotated[bool, typer.Option(help="Two faults instead of five minutes.")] = False,
+) -> None:
+    """Breaks a Reelkeeper of its own on this machine, and reports in words. Exit code 1 when anything was lost."""
+    from reelkeeper.faultkit.selftest import selftest as run_selftest
+    from reelkeeper.faultkit.system import UnexpectedError
+
+    try:
+        report = run_selftest(quick=quick, interface=interface, say=partial(print, flush=True))
+    except UnexpectedError as fault:
+        raise CommandError(str(fault)) from fault
+    print("\n".join(["", *report.lines]))
+    raise typer.Exit(0 if report.held else 1)
 
 
 @token_app.command("create")
