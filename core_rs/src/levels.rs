@@ -188,7 +188,7 @@ impl Run {
     fn clip<'a, S: Sample>(&mut self, samples: impl Iterator<Item = &'a [u8]>) -> u64 {
         let mut clipped_frames = 0;
         for sample in samples {
-            if magnitude::<S>(sample) < S::CLIPS_AT {
+            if !is_full_scale::<S>(sample) {
                 self.full_scale_frames = 0;
                 continue;
             }
@@ -233,6 +233,13 @@ fn magnitude<S: Sample>(bytes: &[u8]) -> f32 {
     let value = S::to_f32(bytes).abs();
     let value = if value < MOST_MAGNITUDE { value } else { MOST_MAGNITUDE };
     if S::to_f32(bytes).is_nan() { 0.0 } else { value }
+}
+
+/// The largest positive or the smallest negative value: one step inside of either is none.
+#[inline(always)]
+fn is_full_scale<S: Sample>(bytes: &[u8]) -> bool {
+    let value = S::to_f32(bytes);
+    value >= S::CLIPS_AT || value <= -1.0
 }
 
 fn dbfs(amplitude: f64) -> f64 {
@@ -349,6 +356,7 @@ mod tests {
     fn full_scale_is_the_largest_value_of_the_sample_type_and_no_less() {
         let mut levels = Levels::new(format(1, SampleType::S16));
         levels.push(&[i16::MAX - 1; 9].map(i16::to_le_bytes).concat());
+        levels.push(&[-i16::MAX; 9].map(i16::to_le_bytes).concat());
         assert_eq!(levels.take()[0].clipped_frames, 0);
         levels.push(&[i16::MAX; 9].map(i16::to_le_bytes).concat());
         assert_eq!(levels.take()[0].clipped_frames, 9);
