@@ -125,6 +125,8 @@ class JobState(Stored):
     start_frame: Frames | None = None
     press_frame: Frames | None = None
     """That it was asked for, when it begins earlier than that."""
+    begun_at: Instant | None = None
+    """When its first frame was bound, which may be long after somebody asked for it."""
     end_frame: Frames | None = None
     end_reason: EndReason | None = None
     ended_at: Instant | None = None
@@ -187,7 +189,8 @@ class JobState(Stored):
 
     def in_this_boot(self) -> Self:
         """After a reboot, what was noted by the clock of an earlier boot counts from now; plans have their UTC."""
-        noted = {name: getattr(self, name) for name in ("requested_at", "wished_at", "ended_at", "owed_since")}
+        names = ("requested_at", "begun_at", "wished_at", "ended_at", "owed_since")
+        noted = {name: getattr(self, name) for name in names}
         return self.model_copy(
             update={name: Instant.in_ms(0) for name, at in noted.items() if at and not at.of_this_boot}
         )

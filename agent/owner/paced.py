@@ -37,7 +37,8 @@ class PacedBackend:
         self._hooks = Hooks()
 
     def open(self, sink: Sink) -> "PacedSource":
-        time.sleep(self._hooks.seconds_left("hang"))
+        if seconds := self._hooks.seconds_left("hang"):
+            time.sleep(seconds)
         if self._hooks.seconds_left("disconnect"):
             raise DeviceGoneError("The input is unplugged for a while. Wait for it to return.")
         if other := self._hooks.other_format(self.format):

@@ -87,6 +87,7 @@ class Takes:
         self._needs: set[str] = set()
         self._unneeded_since = 0.0
         self._clock_noted_at = 0.0
+        self._clock_steps = clock.StepWatch()
         self._heal_due = 0.0
         self._shut = False
         self.events = Events()
@@ -236,8 +237,12 @@ class Takes:
 
     # ---- time goes by ----
 
-    def tick(self, now: float) -> None:
-        """Does what is due at `now` (CLOCK_BOOTTIME, seconds): heals, ends needs, notes the clock, closes the take."""
+    def tick(self, now: float, reading: clock.Reading | None = None) -> None:
+        """Does what is due at `now` (CLOCK_BOOTTIME, seconds): heals, ends needs, notes the clock, closes the take.
+
+        `reading` is what both clocks say, by default just now.
+        """
+        step = self._clock_steps.step(reading or clock.read_both())
         with self._lock:
             if self._running is None:
                 self._begin_armed(now)
@@ -248,6 +253,8 @@ class Takes:
             writer = self._running.writer
             self._account_for_break(writer, now, [self._begun[name].end_frame for name in self._needs])
             self._unneed({name for name in self._needs if _is_past(self._begun[name].end_frame, writer.next_frame)})
+            if step is not None:
+                self._note_step(writer, *step)
             pause = self._timeouts.clock_pair * (1 if self._needs else _IDLE_CLOCK_PAIRS)
             if now - self._clock_noted_at >= pause and writer.next_frame:
                 self._note_clock(writer)
@@ -436,9 +443,22 @@ class Takes:
             self._unneeded_since = clock.boottime_ns() / 1e9
 
     def _note_clock(self, writer: TakeWriter) -> None:
-        boottime_ns, utc_ns = clock.boottime_ns(), time.time_ns()
-        self._clock_noted_at = boottime_ns / 1e9
-        writer.note_clock(boottime_ns, utc_ns)
+        reading = clock.read_both()
+        self._clock_noted_at = reading.boottime_ns / 1e9
+        writer.note_clock(reading.boottime_ns, reading.utc_ns)
+
+    def _note_step(self, writer: TakeWriter, step_ns: int, without: clock.Reading) -> None:
+        """A wall clock that was set moves no frame: the map gets the pairs on either side of the step."""
+        if writer.next_frame:
+            writer.note_clock(without.boottime_ns, without.utc_ns)
+            writer.note_clock(without.boottime_ns, without.utc_ns + step_ns)
+        self.events.note(
+            "clock_stepped",
+            "warning",
+            f"The clock of this node was set {'forward' if step_ns > 0 else 'back'} by {abs(step_ns) / 1e9:.3f} s. No "
+            "frame is lost or moved; times of day follow the new clock from here on. Check its time server.",
+            without.boottime_ns,
+        )
 
     def _close(self, reason: str, drain_seconds: float) -> None:
         running = self._running

@@ -66,7 +66,10 @@ class Plan:
         if self.ends_ns is None:
             return False
         if self.end_frame is not None:
-            return next_frame >= self.end_frame or now_ns >= self.ends_ns + SLACK_NS
+            late_ns = 0
+            if self.starts_ns is None and self.state.begun_at is not None:
+                late_ns = max(0, self.state.begun_at.or_now_ns() - self.begins_ns)
+            return next_frame >= self.end_frame or now_ns >= self.ends_ns + late_ns + SLACK_NS
         return now_ns >= self.ends_ns
 
     def seconds_to_end(self, now_ns: int) -> float | None:

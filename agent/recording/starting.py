@@ -13,7 +13,7 @@ from agent.recording.plan import Plan
 from agent.recording.retrying import Retrying
 from agent.renderer.encoders import check_fit
 from agent.spool import Listener
-from agent.states import Stage
+from agent.states import Instant, Stage
 from protocol.messages import Wish
 
 log = structlog.get_logger()
@@ -71,6 +71,7 @@ class Starting(Part):
                 take_id=UUID(begun.take_id),
                 start_frame=begun.start_frame,
                 press_frame=begun.press_frame,
+                begun_at=Instant.in_ms(0),
             )
             log.info("capturing", job_id=str(self.job_id), take_id=begun.take_id, start_frame=begun.start_frame)
             await self._tell_short_preroll(plan.preroll_ms, begun.press_frame - begun.start_frame)

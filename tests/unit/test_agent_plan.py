@@ -68,6 +68,13 @@ def test_nominal_length_ends_by_the_clock_of_the_device() -> None:
     assert plan.is_over(plan.ends_ns, 97_000)
 
 
+def test_press_that_was_answered_late_has_its_whole_length() -> None:
+    plan = Plan(state({"duration_ms": 2000}, start_frame=0, begun_at=Instant.in_ms(58_500)))
+    assert plan.ends_ns is not None
+    assert not plan.is_over(plan.ends_ns + 60 * SECOND_NS, 95_999)
+    assert plan.is_over(plan.ends_ns + 60 * SECOND_NS + SLACK_NS + SECOND_NS, 95_999)
+
+
 def test_nominal_length_is_counted_from_the_press_of_a_start_that_reached_back() -> None:
     plan = Plan(state({"duration_ms": 2000, "preroll_ms": 1000}, start_frame=1000, press_frame=49_000))
     assert plan.end_frame == 49_000 + 96_000

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.owner.clock import boottime_ns
+from agent.owner.clock import Reading, boottime_ns
 from agent.owner.config import Capture, Interface, OwnerConfig
 from agent.owner.takes import RefusedError, Takes
 from core_rs import PcmFormat, Take, counter_pcm
@@ -358,6 +358,44 @@ def wait_until(question: Callable[[], bool]) -> None:
     while not question():
         assert time.monotonic() < deadline
         time.sleep(0.001)
+
+
+# ---- clocks ----
+
+
+@pytest.mark.parametrize("step_seconds", [1, -1, 3600, -3600, 86_400 * 365])
+def test_wall_clock_that_is_set_moves_no_frame_and_is_in_the_map_with_both_its_sides(
+    bench: Bench, step_seconds: int
+) -> None:
+    begun = bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(4800)
+    at, utc = bench.instant(4801), time.time_ns()
+    bench.takes.tick(at / 1e9, Reading(at, utc))
+    stepped = Reading(at + 250_000_000, utc + 250_000_000 + step_seconds * 10**9)
+    bench.takes.tick(stepped.boottime_ns / 1e9, stepped)
+    bench.takes.tick(stepped.boottime_ns / 1e9, stepped)
+    bench.feed(4800)
+    bench.takes.end("a", None, 9600, None)
+    bench.takes.shut("node stopped")
+    take = bench.take(begun.take_id)
+    assert take.read(0, 9600) == counter_pcm(1, 9600)
+    assert take.gaps == []
+    sides = [pair for pair in take.clock_pairs if pair.boottime_ns == stepped.boottime_ns]
+    assert [pair.utc_ns for pair in sides] == [utc + 250_000_000, stepped.utc_ns]
+    assert sides[0].frame == sides[1].frame
+    (event,) = bench.takes.events.newest()
+    assert (event.kind, event.began_ns) == ("clock_stepped", stepped.boottime_ns)
+    assert f"{abs(step_seconds)}.000 s" in event.message
+
+
+def test_slewing_clock_and_a_little_jitter_are_no_step(bench: Bench) -> None:
+    bench.takes.begin("a", bench.instant(1), None)
+    bench.feed(4800)
+    at, utc = bench.instant(4801), time.time_ns()
+    for second in range(1000):
+        slew = second * 500_000 + (second % 7) * 3_000_000
+        bench.takes.tick(at / 1e9, Reading(at + second * 10**9, utc + second * 10**9 + slew))
+    assert bench.takes.events.newest() == []
 
 
 # ---- armed interfaces ----
