@@ -486,9 +486,9 @@ def _status(answer: Fields) -> OwnerStatus:
         device=answer["device"],
         needs=answer["needs"],
         preroll_ms=answer["preroll_ms"],
+        silence=_silence(answer.get("silence")),
         events=[OwnerEvent(**event) for event in answer["events"]],
     )
-        silence=_silence(answer.get("silence")),
 
 
 def _silence(fields: Fields | None) -> Silence | None:

@@ -74,10 +74,10 @@ class Service:
             "device": self._device.standing,
             "needs": self._takes.needs,
             "preroll_ms": self._takes.preroll_ms,
+            "silence": dataclasses.asdict(silence) if (silence := self._device.signal.silence) else None,
             "events": [dataclasses.asdict(event) for event in self._takes.events.newest()],
         }
 
-            "silence": dataclasses.asdict(silence) if (silence := self._device.signal.silence) else None,
     def _begin(self, request: Fields) -> Fields:
         recording_id, preroll_ms = _text(request, "recording_id"), _optional_number(request, "preroll_ms") or 0
         if not self._takes.knows(recording_id) and self._would_record_nothing(preroll_ms):
@@ -145,10 +145,10 @@ def _level_fields(level: ChannelLevels) -> Fields:
     return {
         "peak_dbfs": level.peak_dbfs if math.isfinite(level.peak_dbfs) else None,
         "rms_dbfs": level.rms_dbfs if math.isfinite(level.rms_dbfs) else None,
+        "clipped_frames": level.clipped_frames,
         "zero_frames": level.zero_frames,
     }
 
-        "clipped_frames": level.clipped_frames,
 
 def _text(request: Fields, name: str) -> str:
     value = request[name]

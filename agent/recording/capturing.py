@@ -54,16 +54,16 @@ class Capturing(Part):
             elif self.state.stage is Stage.CAPTURING:
                 await listener.wait(self._seconds_to_next_look())
 
+    async def leave(self) -> None:
+        """The recording has ended, and what lasted is over for it. May be repeated."""
+        await self._news.finish(self.state.ended_at or Instant.in_ms(0))
+
     # ---- keeping it going ----
 
     async def _watch(self) -> OwnerStatus | None:
         """What the owner says of our take; None when the recording had to be helped instead."""
         state = self.state
         try:
-    async def leave(self) -> None:
-        """The recording has ended, and what lasted is over for it. May be repeated."""
-        await self._news.finish(self.state.ended_at or Instant.in_ms(0))
-
             owner = await self.means.owners.held(state.interface)
             status = await owner.status()
         except OwnerGoneError:
