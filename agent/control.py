@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import shutil
 import time
 from contextlib import suppress
 from typing import Any
@@ -12,6 +11,7 @@ import structlog
 
 from agent.controller_client import ControllerClient
 from agent.devices import agent_version
+from agent.disk import Disk
 from agent.errors import NodeRunSupersededError
 from agent.health import Health
 from agent.inputs import Inputs
@@ -48,6 +48,7 @@ class Control:
         client: ControllerClient,
         inputs: Inputs,
         health: Health,
+        disk: Disk,
         *,
         drain: bool,
     ) -> None:
@@ -56,6 +57,7 @@ class Control:
         self._client = client
         self._inputs = inputs
         self._health = health
+        self._disk = disk
         self._drain = drain
         self._change_no = 0
         self._claims_sent = 0
@@ -242,30 +244,34 @@ class Control:
     # ---- inventory ----
 
     async def _inventories(self) -> None:
-        sent: list[InterfaceReport] | None = None
+        sent: object = None
         sent_at = 0.0
 
         async def step() -> None:
             nonlocal sent, sent_at
             await self._inputs.look()
-            found = self._inputs.present
+            if not self._disk.standings:
+                await self._disk.look()
+            found = (self._inputs.present, self._disk.standings)
             if found != sent:
                 self._claim_due.set()
             if found != sent or time.monotonic() - sent_at > 6 * self._timeouts.heartbeat:
-                await self._client.put_inventory(await asyncio.to_thread(self._inventory, found))
+                await self._client.put_inventory(self._inventory(self._inputs.present))
                 sent, sent_at = found, time.monotonic()
-            await asyncio.sleep(self._timeouts.heartbeat)
+            await _cleared_within(self._disk.changed, self._timeouts.heartbeat)
 
         await go_on_for_ever("inventory", step, self._timeouts)
 
     def _inventory(self, found: list[InterfaceReport]) -> Inventory:
-        disk = shutil.disk_usage(self._spool.takes_folder)
+        spools = self._disk.reports()
         return Inventory(
             node_run=self._spool.node.node_run,
             version=agent_version(),
             interfaces=found,
-            spool_free_bytes=disk.free,
-            spool_total_bytes=disk.total,
+            spools=spools,
+            spool_free_bytes=sum(one.free_bytes for one in spools),
+            spool_total_bytes=sum(one.total_bytes for one in spools if one.standing != "failing"),
+            disk_seconds_left=self._disk.seconds_left,
             utc_ns=time.time_ns(),
         )
 

@@ -16,6 +16,7 @@ from agent.arming import Arming
 from agent.control import Control
 from agent.controller_client import ControllerClient
 from agent.devices import Owners, agent_version
+from agent.disk import Disk
 from agent.errors import NodeRunSupersededError, NotEnrolledError, RetryLaterError, UnreachableError
 from agent.files import BrokenFileError, read_model, remove, write_model
 from agent.health import Health
@@ -120,10 +121,11 @@ async def _run_loops(
 ) -> int:
     timeouts = settings.timeouts
     health = Health(spool, timeouts)
-    takes = Takes(spool, owners, health, timeouts)
+    takes = Takes(spool, owners, health, timeouts, settings.spill_folders)
+    disk = Disk(settings, spool, takes, health)
     inputs = Inputs(settings, owners)
-    means = Means(settings, spool, client, owners, inputs, Renderers(child_environment()), takes, health)
-    control = Control(settings, spool, client, inputs, health, drain=drain)
+    means = Means(settings, spool, client, owners, inputs, Renderers(child_environment()), takes, health, disk)
+    control = Control(settings, spool, client, inputs, health, disk, drain=drain)
     meters = Meters(settings, spool, client, owners, inputs)
     uploads = Uploads(settings, spool, client, health)
     try:
@@ -135,6 +137,7 @@ async def _run_loops(
             go_on_for_ever("jobs", Jobs(means).run, timeouts),
             go_on_for_ever("meters", meters.run, timeouts),
             go_on_for_ever("takes", takes.run, timeouts),
+            go_on_for_ever("disk", disk.run, timeouts),
             go_on_for_ever("arming", Arming(spool, owners, takes, health, timeouts).run, timeouts),
         )
     except NodeRunSupersededError as fenced:

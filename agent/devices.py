@@ -206,6 +206,8 @@ class Owners:
             takes_folder=self._settings.takes_folder,
             synthetic_folder=self._settings.synthetic_folder,
             timeouts=self._settings.timeouts,
+            spill_folders=self._settings.spill_folders,
+            reserve_bytes=self._settings.reserve_bytes,
         )
 
 

@@ -5,12 +5,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import RunFolderError
 from protocol.home import default_home, default_run_folder, make_private
 from protocol.timeouts import Timeouts
+
+SPILL_FOLDERS_LIMIT = 7
 
 
 class AgentSettings(BaseSettings):
@@ -29,6 +31,12 @@ class AgentSettings(BaseSettings):
     """Whether the node offers the sound devices of this machine."""
     file_inputs: tuple[Path, ...] = ()
     """Sound files, and folders of them, that the node offers as inputs: a JSON list of paths."""
+    spill_folders: tuple[Path, ...] = ()
+    """Folders on other disks where a capture goes on when the one of this node has no room: a JSON list of paths."""
+    reserve_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
+    """Held back on each of these disks, but at most 1 % of it, to end things well when it is full."""
+    disk_full_ends_after_seconds: Annotated[float, Field(gt=0)] | None = None
+    """A recording without any room ends after so long; None: it stays in the gap for as long as it lasts."""
     uploads_limit: Annotated[int, Field(ge=1, le=64)] = 4
     """Requests that send content at the same time."""
     time_scale: Annotated[float, Field(gt=0)] = 1.0
@@ -44,6 +52,18 @@ class AgentSettings(BaseSettings):
     @property
     def takes_folder(self) -> Path:
         return self.node_folder / "takes"
+
+    @field_validator("spill_folders")
+    @classmethod
+    def _absolute(cls, folders: tuple[Path, ...]) -> tuple[Path, ...]:
+        if len(folders) > SPILL_FOLDERS_LIMIT or not all(folder.is_absolute() for folder in folders):
+            raise ValueError(f"at most {SPILL_FOLDERS_LIMIT} absolute paths")
+        return folders
+
+    @property
+    def capture_folders(self) -> tuple[Path, ...]:
+        """Where audio is written, in the order in which they are filled."""
+        return (self.takes_folder, *self.spill_folders)
 
     @property
     def synthetic_folder(self) -> Path:

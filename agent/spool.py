@@ -142,6 +142,10 @@ class Spool:
         """Nothing once the controller has not been heard for so long."""
         return self._watched if time.monotonic() - self._watched_at < seconds else ()
 
+    def hears_controller(self, seconds: float) -> bool:
+        """Whether it answered within this time."""
+        return self._watched_at > 0 and time.monotonic() - self._watched_at < seconds
+
     # ---- what is captured before anybody starts ----
 
     @property

@@ -216,9 +216,17 @@ class RenderTask(Stored):
     channel_map: list[list[float]]
     encoding: Encoding
     encoder_version: str
+    size_limit_bytes: int | None = None
+    """The file never gets longer, head and all."""
     poll_ms: Milliseconds = 100
     hold_back_frames: Frames = 0
     """Left for later while the end is unknown: a stop is heard a little after it was pressed, and cuts at the press."""
+
+
+class SizeEnd(Stored):
+    """`jobs/<id>/size_end.json`: the renderer says where its file is full."""
+
+    end_frame: Frames
 
 
 class Rendition(Stored):

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -28,7 +29,9 @@ class Takes:
     A recording that runs in an owner without any job, because its job file was lost, is told and ends after a while.
     """
 
-    def __init__(self, spool: Spool, owners: Owners, health: Health, timeouts: Timeouts) -> None:
+    def __init__(
+        self, spool: Spool, owners: Owners, health: Health, timeouts: Timeouts, spill_folders: tuple[Path, ...] = ()
+    ) -> None:
         self._spool = spool
         self._owners = owners
         self._health = health
@@ -36,6 +39,7 @@ class Takes:
         self._jobless_since: dict[str, float] = {}
         self._turn = asyncio.Lock()
         self._growing: dict[str, Take] = {}
+        self._spill_folders = spill_folders
 
     async def run(self) -> None:
         """Looks again now and then: a take lingers after its last recording."""
@@ -46,14 +50,17 @@ class Takes:
 
         await go_on_for_ever("takes", step, self._timeouts)
 
-    async def sweep(self) -> None:
-        """Looks at every take once."""
+    async def sweep(self) -> list[str]:
+        """Looks at every take once. The ids of those that went."""
         async with self._turn:
             living = await self._release_living()
+            await asyncio.to_thread(_finish_removals, self._spool.takes_folder, self._spill_folders)
+            removed = []
             for folder in await asyncio.to_thread(_take_folders, self._spool.takes_folder):
-                if folder.name not in living:
-                    await self._remove_if_unneeded(folder)
+                if folder.name not in living and await self._remove_if_unneeded(folder):
+                    removed.append(folder.name)
             await asyncio.to_thread(self._spool.forget_missing_takes)
+            return removed
 
     async def find_start(self, recording_id: UUID) -> tuple[UUID, int, int] | None:
         """Take, first frame and frame of the press of a recording, by the marks that its begin left; None when it never
@@ -121,20 +128,23 @@ class Takes:
         released = {f"start:{recording_id}" for recording_id in self._spool.released(UUID(Path(take.folder).name))}
         return [frame for name, frame in take.marks.items() if name.startswith("start:") and name not in released]
 
-    async def _remove_if_unneeded(self, folder: Path) -> None:
+    async def _remove_if_unneeded(self, folder: Path) -> bool:
         take_id = UUID(folder.name)
         if any(state.take_id == take_id and state.needs_take for state in self._spool.jobs.values()):
-            return
+            return False
         try:
             take = await asyncio.to_thread(Take.open, folder)
         except (OSError, AudioError) as fault:
             log.warning("a take cannot be read and stays", folder=str(folder), fault=str(fault))
-            return
+            return False
         if take.end is None:
-            return
-        if not await asyncio.to_thread(self._needed_starts, take):
-            await asyncio.to_thread(_remove, folder)
-            log.info("take removed, all of it is on the controller", take_id=folder.name)
+            return False
+        needed: list[int] = await asyncio.to_thread(self._needed_starts, take)
+        if needed:
+            return False
+        await asyncio.to_thread(_remove, folder, self._spill_folders)
+        log.info("take removed, nobody needs anything of it", take_id=folder.name)
+        return True
 
 
 def _find_start(takes_folder: Path, recording_id: UUID) -> tuple[UUID, int, int] | None:
@@ -150,21 +160,29 @@ def _find_start(takes_folder: Path, recording_id: UUID) -> tuple[UUID, int, int]
 
 
 def _take_folders(folder: Path) -> list[Path]:
-    """Takes, oldest first. What an earlier removal left is removed on the way."""
-    found = []
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(_GOING):
-            shutil.rmtree(path)
-        elif _is_id(path.name):
-            found.append(path)
-    return found
+    """Takes, oldest first."""
+    return [path for path in sorted(folder.iterdir()) if _is_id(path.name)]
 
 
-def _remove(folder: Path) -> None:
+def _remove(folder: Path, spill_folders: tuple[Path, ...]) -> None:
     """Under another name first, so that half a take is never taken for a whole one."""
     going = folder.with_name(_GOING + folder.name)
     folder.rename(going)
     sync_folder(going.parent)
+    _finish_removal(going, spill_folders)
+
+
+def _finish_removals(folder: Path, spill_folders: tuple[Path, ...]) -> None:
+    """What a removal left that was cut short."""
+    for going in folder.glob(f"{_GOING}*"):
+        _finish_removal(going, spill_folders)
+
+
+def _finish_removal(going: Path, spill_folders: tuple[Path, ...]) -> None:
+    """What names the rest goes last."""
+    for spill in spill_folders:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(spill / going.name.removeprefix(_GOING))
     shutil.rmtree(going)
 
 

@@ -77,7 +77,7 @@ def one_round(system: System) -> tuple[float, float, float]:
 
 def begun(system: System, recording: str) -> Path | None:
     """The folder of the take, once its start is bound."""
-    for folder in (system.home / "node" / "takes").glob("*"):
+    for folder in (system.home / "node" / "takes").glob("[!.]*"):
         if (folder / "ledger").exists() and f"start:{recording}" in Take.open(folder).marks:
             return folder
     return None

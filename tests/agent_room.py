@@ -101,6 +101,8 @@ class AgentRoom:
             "REELKEEPER_TIME_SCALE": str(self.settings.time_scale),
             "REELKEEPER_CONTROLLER_URL": url or str(self.settings.controller_url),
             "REELKEEPER_PORTAUDIO": str(self.settings.portaudio),
+            "REELKEEPER_RESERVE_BYTES": str(self.settings.reserve_bytes),
+            "REELKEEPER_SPILL_FOLDERS": json.dumps([str(path) for path in self.settings.spill_folders]),
             "REELKEEPER_FILE_INPUTS": json.dumps([str(path) for path in self.settings.file_inputs]),
             **self.sound_environment,
         }
@@ -110,7 +112,7 @@ class AgentRoom:
 def agent_room(url: str, time_scale: float = 1.0, **more: Any) -> Iterator[AgentRoom]:
     """A node that is enrolled with this controller; it hears nothing of this machine unless told so."""
     home = Path(tempfile.mkdtemp(prefix="rk-"))
-    told: dict[str, Any] = {"controller_url": url, "time_scale": time_scale, "portaudio": False, **more}
+    told: dict[str, Any] = {"controller_url": url, "time_scale": time_scale, "portaudio": False, "reserve_bytes": 1 << 20, **more}
     settings = AgentSettings(home=home, run_folder=home / "run", **told)
     room = AgentRoom(settings)
     try:

@@ -54,6 +54,10 @@ class OwnerConfig:
     takes_folder: Path
     synthetic_folder: Path
     timeouts: Timeouts
+    spill_folders: tuple[Path, ...] = ()
+    """Where segments go when the takes folder takes none, in this order."""
+    reserve_bytes: int = 0
+    """What audio leaves free in each of these folders."""
 
     @property
     def state_folder(self) -> Path:
@@ -70,6 +74,8 @@ class OwnerConfig:
                 "takes_folder": str(self.takes_folder),
                 "synthetic_folder": str(self.synthetic_folder),
                 "timeouts": dataclasses.asdict(self.timeouts),
+                "spill_folders": [str(folder) for folder in self.spill_folders],
+                "reserve_bytes": self.reserve_bytes,
             }
         )
 
@@ -84,6 +90,8 @@ class OwnerConfig:
             takes_folder=Path(fields["takes_folder"]),
             synthetic_folder=Path(fields["synthetic_folder"]),
             timeouts=Timeouts(**fields["timeouts"]),
+            spill_folders=tuple(Path(folder) for folder in fields["spill_folders"]),
+            reserve_bytes=fields["reserve_bytes"],
         )
 
 

@@ -115,15 +115,17 @@ class OwnerStatus:
     durable_frame: int
     growth: Literal["growing", "quiet", "stalled"] | None
     fault: str | None
+    storage: Literal["usable", "full", "failing"]
+    """Where the take is written: `full` while no folder has room."""
     device: Literal["opening", "capturing", "stalled", "lost", "closed"]
     needs: list[str]
     """Recordings whose end is not captured yet."""
     preroll_ms: int
     """That is kept for starts that reach back; 0 while the interface is not armed."""
-    events: list[OwnerEvent]
-    """The newest few, and all conditions that last."""
     silence: Silence | None
     """Of the take that is being written."""
+    events: list[OwnerEvent]
+    """The newest few, and all conditions that last."""
 
 
 @dataclass(frozen=True)
@@ -483,6 +485,7 @@ def _status(answer: Fields) -> OwnerStatus:
         durable_frame=answer["durable_frame"],
         growth=answer["growth"],
         fault=answer["fault"],
+        storage=answer.get("storage", "usable"),
         device=answer["device"],
         needs=answer["needs"],
         preroll_ms=answer["preroll_ms"],

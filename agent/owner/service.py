@@ -1,6 +1,7 @@
 """What an owner answers to its agent."""
 
 import dataclasses
+import errno
 import logging
 import math
 import os
@@ -56,7 +57,8 @@ class Service:
             return error_answer("invalid", f"The request is not complete: {error!r}.")
         except (OSError, AudioError) as error:
             log.exception("%s failed", request.get("do"))
-            return error_answer("take_failed", str(error))
+            is_full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+            return error_answer("disk_full" if is_full else "take_failed", str(error))
 
     def _status(self, request: Fields) -> Fields:
         running = self._takes.running
@@ -71,6 +73,7 @@ class Service:
             "durable_frame": writer.durable_frame if writer else 0,
             "growth": writer.growth if writer else None,
             "fault": writer.fault if writer else None,
+            "storage": writer.standing if writer else "usable",
             "device": self._device.standing,
             "needs": self._takes.needs,
             "preroll_ms": self._takes.preroll_ms,

@@ -20,7 +20,6 @@ from agent.owner.config import OwnerConfig, interface_fields
 from agent.owner.events import Events
 from core_rs import AudioError, PcmFormat, Take, TakeClosedError, TakeWriter
 from protocol.ids import new_id
-from protocol.timeouts import Timeouts
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +69,7 @@ class Takes:
         self._folder = config.takes_folder
         self._interface = config.interface
         self._timeouts = config.timeouts
+        self._options = _options(config)
         self._format = format
         self._lock = threading.Lock()
         self._stream = threading.Lock()
@@ -325,7 +325,7 @@ class Takes:
         facts = json.dumps({"take_id": take_id, **interface_fields(self._interface)})
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = self.folder_of(take_id)
-        writer = TakeWriter.create(folder, self._format, facts=facts, **_limits(self._timeouts))
+        writer = TakeWriter.create(folder, self._format, facts=facts, **self._options)
         self._held_from_frame, self._clock_noted_at = 0, 0.0
         self._released_before = self._armed_from_frame = self._unneeded_frame = 0
         self._unneeded_since = clock.boottime_ns() / 1e9
@@ -333,7 +333,7 @@ class Takes:
         return self._running
 
     def _resume(self, folder: Path, cause: str) -> TakeWriter:
-        writer = TakeWriter.resume(folder, cause=cause, **_limits(self._timeouts))
+        writer = TakeWriter.resume(folder, cause=cause, **self._options)
         self._note_clock(writer)  # before the first frame: after a restart of the machine only UTC can measure the gap
         return writer
 
@@ -380,7 +380,8 @@ class Takes:
         """Writing has failed for good: another writer goes on in the same take as soon as the disk lets it."""
         fault = running.writer.fault
         try:
-            writer = self._resume(running.folder, "write_error")
+            cause = "disk_full" if running.writer.standing == "full" else "write_error"
+            writer = self._resume(running.folder, cause)
         except (OSError, AudioError) as again:
             log.warning("%s cannot be written (%s), nor gone on with: %s", running.folder, fault, again)
             return
@@ -506,15 +507,20 @@ def _is_past(end_frame: int | None, next_frame: int) -> bool:
     return end_frame is not None and end_frame <= next_frame
 
 
-class _Limits(TypedDict):
+class _Options(TypedDict):
     flush_interval_ms: int
     segment_seconds: int
     ring_seconds: int
+    spill_folders: list[Path]
+    reserve_bytes: int
 
 
-def _limits(timeouts: Timeouts) -> _Limits:
+def _options(config: OwnerConfig) -> _Options:
+    timeouts = config.timeouts
     return {
         "flush_interval_ms": round(timeouts.flush * 1000),
         "segment_seconds": max(1, round(timeouts.segment)),
         "ring_seconds": max(1, round(timeouts.ring)),
+        "spill_folders": list(config.spill_folders),
+        "reserve_bytes": config.reserve_bytes,
     }

@@ -1,5 +1,6 @@
 """From the first frame to a decided end. Whatever dies meanwhile is started again."""
 
+import asyncio
 import time
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,7 @@ from agent.owner import clock
 from agent.owner.handle import OwnerGoneError, OwnerStatus, OwnerUnresponsiveError
 from agent.owner_news import OwnerNews
 from agent.recording.ending import Ending
+from agent.recording.limits import End, Limits, Seen
 from agent.recording.part import Means, Part
 from agent.recording.plan import Plan
 from agent.recording.rendering import Rendering
@@ -38,6 +40,7 @@ class Capturing(Part):
             memory=self.folder.told,
         )
         self._unowned_since: float | None = None
+        self._full_since: float | None = None
 
     async def step(self, listener: Listener) -> None:
         await self._rendering.keep_up()
@@ -49,7 +52,10 @@ class Capturing(Part):
             await self._bind_end(EndReason.STOPPED, boottime_ns=clock.boottime_ns())
         else:
             status = await self._watch()
-            if status is not None and Plan(self.state).is_over(clock.boottime_ns(), status.next_frame):
+            limit = None if status is None else self._limits.reached(await self._seen(status))
+            if limit is not None:
+                await self._bind_end(limit.reason, frame=limit.frame)
+            elif status is not None and Plan(self.state).is_over(clock.boottime_ns(), status.next_frame):
                 await self._end_at_plan()
             elif self.state.stage is Stage.CAPTURING:
                 await listener.wait(self._seconds_to_next_look())
@@ -116,7 +122,7 @@ class Capturing(Part):
         take = await self.take()
         bound = take.marks.get(f"end:{self.state.capture_name}")
         if bound is not None:
-            await self.finish_at(bound, Plan(self.state).end_reason)
+            await self._finish_first(End(bound, Plan(self.state).end_reason), await self._seen(None))
         elif take.end is not None:
             stopped = take.end.reason == EndReason.NODE_STOPPED
             await self.finish_at(take.end.end_frame, EndReason.NODE_STOPPED if stopped else EndReason.CAPTURE_DIED)
@@ -144,13 +150,36 @@ class Capturing(Part):
         state = self.state
         try:
             owner = await self.means.owners.held(state.interface)
+            seen = await self._seen(await owner.status())
             end_frame = await owner.end(str(state.capture_name), **where)
         except OwnerGoneError:
             self.means.owners.forget(state.interface)
             await self._revive()
         else:
-            await self.finish_at(end_frame, reason)
-            log.info("recording ended", job_id=str(self.job_id), end_frame=end_frame, reason=reason.value)
+            await self._finish_first(End(end_frame, reason), seen)
+
+    async def _finish_first(self, asked: End, seen: Seen) -> None:
+        """Where somebody asked for it, unless a limit came first; whatever the owner bound, this stays."""
+        end = self._limits.first(asked, seen)
+        await self.finish_at(end.frame, end.reason)
+        log.info("recording ended", job_id=str(self.job_id), end_frame=end.frame, reason=end.reason.value)
+
+    @property
+    def _limits(self) -> Limits:
+        return Limits(self.state, self.means.settings.disk_full_ends_after_seconds)
+
+    async def _seen(self, status: OwnerStatus | None) -> Seen:
+        size_end_frame = None
+        if self.state.claimed.settings.limits.size_bytes is not None:
+            size_end_frame = await asyncio.to_thread(self.folder.read_size_end)
+        if status is None:
+            return Seen(size_end_frame=size_end_frame)
+        if status.storage != "full":
+            self._full_since = None
+        elif self._full_since is None:
+            self._full_since = time.monotonic()
+        full_seconds = 0.0 if self._full_since is None else time.monotonic() - self._full_since
+        return Seen.of(status, size_end_frame, full_seconds)
 
     def _is_orphan(self) -> bool:
         """A lost lease never ends a capture; but one without an end of its own would go on unseen for ever."""

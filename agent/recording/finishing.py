@@ -31,6 +31,7 @@ class Finishing(Part):
         if self.state.wish is Wish.CANCEL:
             await self._ending.cancelled()
             return
+        await self._cut_at_size_limit()
         await self._rendering.keep_up()
         rendition = await asyncio.to_thread(self.folder.read_rendition)
         if rendition is not None:
@@ -38,6 +39,15 @@ class Finishing(Part):
             return
         await self._help_to_the_end()
         await listener.wait(self._seconds_to_next_look())
+
+    async def _cut_at_size_limit(self) -> None:
+        """A renderer that lags may find only now that its file was full before the end that was bound."""
+        state = self.state
+        if state.claimed.settings.limits.size_bytes is None or state.end_frame is None:
+            return
+        frame = await asyncio.to_thread(self.folder.read_size_end)
+        if frame is not None and frame < state.end_frame:
+            await self.update(end_frame=frame, end_reason=EndReason.SIZE_LIMIT)
 
     async def _judge(self, rendition: Rendition) -> None:
         self.note_frames(rendition.facts.end_frame)

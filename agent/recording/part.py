@@ -7,6 +7,7 @@ from uuid import UUID
 
 from agent.controller_client import ControllerClient
 from agent.devices import Owners
+from agent.disk import Disk
 from agent.health import Health
 from agent.inputs import Inputs
 from agent.job_folder import JobFolder
@@ -31,6 +32,7 @@ class Means:
     renderers: Renderers
     takes: Takes
     health: Health
+    disk: Disk
 
 
 class Part:

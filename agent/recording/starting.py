@@ -6,7 +6,7 @@ import structlog
 
 from agent.errors import DoesNotFitError
 from agent.owner import clock
-from agent.owner.handle import OwnerError, OwnerStartError
+from agent.owner.handle import OwnerError, OwnerRefusedError, OwnerStartError
 from agent.recording.ending import Ending
 from agent.recording.part import Means, Part
 from agent.recording.plan import Plan
@@ -57,6 +57,7 @@ class Starting(Part):
             return
         try:
             await self._check_fit()
+            await self.means.disk.check_start(state.claimed.settings.capture)
             owner = await self.means.owners.start(state.interface, state.claimed.settings.capture)
             begun = await owner.begin(
                 str(state.capture_name), plan.begins_ns, plan.start_instant, preroll_ms=plan.preroll_ms
@@ -101,12 +102,15 @@ class Starting(Part):
         """Tried again as long as that may help: until a planned end, else as long as a start may go unanswered."""
         plan, now_ns = Plan(self.state), clock.boottime_ns()
         is_hopeless = isinstance(fault, OwnerStartError) and not fault.retry_helps
+        is_disk_full = isinstance(fault, OwnerStartError | OwnerRefusedError) and fault.code == "disk_full"
+        if is_disk_full:
+            is_hopeless = plan.ends_ns is None  # there may be room before a planned recording is over
         if plan.ends_ns is not None:
             is_over = now_ns >= plan.ends_ns
         else:
             is_over = (now_ns - plan.begins_ns) / 1e9 > self.timeouts.unclaimed
         if is_hopeless or is_over:
-            await self._ending.failed("capture_not_started", str(fault))
+            await self._ending.failed("disk_full" if is_disk_full else "capture_not_started", str(fault))
             return
         await self.means.health.tell_once("capture_not_started", "critical", str(fault), job_id=self.job_id)
         raise fault

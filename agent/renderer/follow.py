@@ -9,7 +9,8 @@ from agent.job_folder import JobFolder
 from agent.renderer.encoders import Encoder, encoder_version, open_encoder, output_format
 from agent.renderer.facts import end_within, facts, gaps_within, origin
 from agent.renderer.parts import SeekFile, WaveformFile, write_ledger
-from agent.states import RenderTask, Rendition
+from agent.renderer.size import SizeGate
+from agent.states import RenderTask, Rendition, SizeEnd
 from core_rs import Take
 from protocol.ledger import AudioDigests, ledger_text
 from protocol.messages import PartSeal
@@ -39,15 +40,18 @@ def _made(folder: JobFolder, task: "TaskFile", take: Take) -> bool:
     encoder = open_encoder(task.now.encoding, task.now.capture, task.now.channel_map, folder.audio, waveform.drawing)
     block = _block_frames(task.now)
     frame = task.now.start_frame
+    gate = SizeGate.of(task.now)
     while (end := _end(take, task.now)) is None or frame < end:
         known = take.durable_frame - task.now.hold_back_frames if end is None else min(take.durable_frame, end)
-        if frame < known:
-            until = min(frame + block, known)
+        if frame < (reach := min(known, gate.open_until(frame, folder.audio))):
+            until = min(frame + block, reach)
             bins, entries = encoder.feed(take, frame, until)
             waveform.append(bins)
             seek.append(entries)
             frame = until
         else:
+            if gate.is_shut_at(frame) and folder.read_size_end() != frame:
+                write_model(folder.size_end, SizeEnd(end_frame=frame))
             time.sleep(NEAR_END_SECONDS if end is not None else task.now.poll_ms / 1000)
         take.refresh()
         task.look()

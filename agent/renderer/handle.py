@@ -73,6 +73,13 @@ def stop_renderer(folder: JobFolder) -> int | None:
     return pid
 
 
+def kill_renderer(folder: JobFolder) -> None:
+    """Ends one that hangs; the next makes anew what it wrote."""
+    if (pid := renderer_pid(folder)) is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def last_words(folder: JobFolder) -> str:
     """The last line of the renderer's log that says something."""
     with contextlib.suppress(FileNotFoundError):

@@ -192,4 +192,4 @@ def test_retry_that_is_cancelled_before_its_start_leaves_the_kept_audio_for_anot
 
 
 def _takes(room: AgentRoom) -> list[str]:
-    return [path.name for path in (room.settings.node_folder / "takes").iterdir()]
+    return [path.name for path in (room.settings.node_folder / "takes").glob("[!.]*")]

@@ -38,7 +38,7 @@ def held_seconds(room: AgentRoom) -> float:
 
 
 def take_names(room: AgentRoom) -> set[str]:
-    return {path.name for path in (room.settings.node_folder / "takes").iterdir()}
+    return {path.name for path in (room.settings.node_folder / "takes").glob("[!.]*")}
 
 
 def armed_agent(pair: Pair, seconds: float) -> None:

@@ -109,7 +109,7 @@ class Shelf:
 
     @property
     def takes(self) -> list[str]:
-        return sorted(path.name for path in self.spool.takes_folder.iterdir())
+        return sorted(path.name for path in self.spool.takes_folder.glob("[!.]*"))
 
 
 @pytest.fixture
