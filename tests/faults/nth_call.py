@@ -105,19 +105,24 @@ def main() -> None:
     parser.add_argument("scenario", choices=SCENARIOS)
     parser.add_argument("--most", type=int)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kind", choices=KINDS, help="only calls of this kind")
     wanted = parser.parse_args()
     scenario = SCENARIOS[wanted.scenario]
+    kinds = [wanted.kind] if wanted.kind else list(KINDS)
     with tempfile.TemporaryDirectory(prefix="nth-call-") as folder:
         home = Path(folder)
         in_a_child(lambda: scenario.prepare(home))
-        counted = _all(scenario, home) if wanted.most is None else _some(scenario, home, wanted.most, wanted.seed)
+        if wanted.most is None:
+            counted = _all(scenario, home, kinds)
+        else:
+            counted = _some(scenario, home, kinds, wanted.most, wanted.seed)
     print(json.dumps(counted))
 
 
-def _all(scenario: Scenario, home: Path) -> dict[str, int]:
+def _all(scenario: Scenario, home: Path, kinds: list[str]) -> dict[str, int]:
     counted = {"points": 0, "survived": 0, "told": 0}
-    for kind, (_, errors) in KINDS.items():
-        for error in errors:
+    for kind in kinds:
+        for error in KINDS[kind][1]:
             for is_lasting in (False, True):
                 number = 1
                 while _is_hit(scenario, home, Point(kind, error, number, is_lasting), counted):
@@ -125,14 +130,14 @@ def _all(scenario: Scenario, home: Path) -> dict[str, int]:
     return counted
 
 
-def _some(scenario: Scenario, home: Path, most: int, seed: int) -> dict[str, int]:
+def _some(scenario: Scenario, home: Path, kinds: list[str], most: int, seed: int) -> dict[str, int]:
     """A sample of what `_all` would try; a number beyond the last call counts for nothing."""
     counted = {"points": 0, "survived": 0, "told": 0}
     rng = random.Random(seed)
     untouched = run(scenario, home, home / "disk", None)
     shutil.rmtree(home / "disk")
     for _ in range(most * MOST_MISSES):
-        [kind] = rng.choices(list(KINDS), weights=[3, 4, 2, 1])
+        kind = rng.choice(kinds)
         point = Point(kind, rng.choice(KINDS[kind][1]), rng.randint(1, untouched.most_calls(kind)), rng.random() < 0.5)
         if _is_hit(scenario, home, point, counted) and counted["points"] == most:
             break
@@ -147,6 +152,8 @@ def _is_hit(scenario: Scenario, home: Path, point: Point, counted: dict[str, int
         assert outcome.was_hit or outcome.fault is None, f"it failed untouched: {outcome.fault}"
         twice = list(synced_again([call for _, call in outcome.calls]))
         assert not twice, f"synced again after a failed sync: {twice}"
+        early = list(renamed_unsynced([call for _, call in outcome.calls]))
+        assert not early, f"given its name before it was synced: {early}"
         in_a_child(lambda: scenario.check(home, disk, outcome.told, is_whole=outcome.fault is None))
     except (AssertionError, ChildError) as broken:
         sys.exit(f"{point}: {broken}\nit said {outcome.fault}; its last words: {outcome.told[-4:]}")
@@ -195,6 +202,22 @@ def synced_again(calls: list[str]) -> Iterator[str]:
                 yield path
             if "(INJECTED)" in call:
                 failed.add(path)
+
+
+def renamed_unsynced(calls: list[str]) -> Iterator[str]:
+    """Files that got another name while what was written to them was not on disk yet."""
+    unsynced: set[str] = set()
+    for call in calls:
+        name, path = _call_and_path(call)
+        if name in {"write", "pwrite64", "writev", "pwritev"}:
+            unsynced.add(path)
+        elif name in {"fsync", "fdatasync"} and call.endswith(" = 0"):
+            unsynced.discard(path)
+        elif name in {"rename", "renameat", "renameat2"} and call.endswith(" = 0"):
+            source = call.split('"')[1]
+            if source in unsynced:
+                yield source
+            unsynced.discard(source)
 
 
 def _begins_anew(name: str, path: str, call: str) -> bool:

@@ -16,7 +16,7 @@ from agent.files import write_model
 from agent.job_folder import JobFolder
 from agent.owner.config import Capture, Interface
 from agent.owner.state import OwnerState, Process, StateError, write_state
-from agent.renderer.__main__ import main as render_in
+from agent.renderer.follow import follow
 from agent.spool import Spool
 from agent.states import Instant, JobState, NodeIdentity, Stage, StoredEvent
 from core_rs import AudioError, PcmFormat, Take, TakeWriter, counter_pcm
@@ -239,9 +239,9 @@ async def _tried(changes: dict[str, str | None] | None, tell: Tell, do: Callable
 
 
 def _render(job: JobFolder) -> None:
-    """As a renderer that is started again after each fault."""
-    if render_in([str(job.path)]) != 0:
-        raise OSError("the renderer ended with a fault")
+    """As a renderer that is started again after each fault: what is finished is not touched."""
+    if not job.rendition.exists():
+        follow(job)
 
 
 def _start_owner(folder: Path) -> None:
