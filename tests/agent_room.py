@@ -22,7 +22,7 @@ from agent.daemon import enrol, stop_owners
 from agent.files import read_model
 from agent.job_folder import JobFolder
 from agent.owner.config import SYNTHETIC_INTERFACES
-from agent.owner.handle import attach
+from agent.owner.handle import Owner
 from agent.owner.state import list_states
 from agent.renderer.handle import renderer_pid
 from agent.settings import AgentSettings
@@ -75,9 +75,9 @@ class AgentRoom:
         return [read_model(path, JobState) for path in paths]
 
     async def hook(self, name: str, value: float) -> None:
-        """Breaks the device of the only owner, which no agent may be holding."""
+        """Breaks the device of the only owner, also while an agent holds it."""
         (state,) = list_states(self.settings.private_run_folder())
-        owner = await attach(state.folder, self.settings.timeouts)
+        owner = Owner(state.folder, self.settings.timeouts)
         await owner.hook(name, value)
         owner.disconnect()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from agent.owner.clock import boot_id, boottime_ns
 from agent.owner.sources import DeviceError, DeviceGoneError, FormatRefusedError, HookRefusedError, Sink
+from agent.owner.spoiling import FAULTS, Spoiler
 from agent.owner.state import write_atomically
 from core_rs import PcmFormat
 
@@ -34,7 +35,7 @@ class PacedBackend:
         self.format = format
         self._signal = signal
         self._clock = ClockFile(clock_path, format.sample_rate_hz)
-        self._hooks = Hooks()
+        self._hooks = Hooks(format)
 
     def open(self, sink: Sink) -> "PacedSource":
         if seconds := self._hooks.seconds_left("hang"):
@@ -155,16 +156,18 @@ RESTARTED, REOPENED = 1, 2
 class Hooks:
     """How the device misbehaves just now. Outlives its closing and opening, not its process."""
 
-    def __init__(self) -> None:
+    def __init__(self, format: PcmFormat) -> None:
+        self._spoiler = Spoiler(format)
         self._lock = threading.Lock()
-        self._until_ns = {"stall": 0, "disconnect": 0, "hang": 0, "short_reads": 0}
+        self._until_ns = {**dict.fromkeys(FAULTS, 0), "stall": 0, "disconnect": 0, "hang": 0, "short_reads": 0}
         self._until_reset = {"format": 0, "channels": 0, "wedge": 0}
         self._overrun_frames = 0
         self._next_read = 0
 
     def set(self, name: str, value: float) -> None:
-        """`stall`, `disconnect`, `short_reads`: for so many seconds from now; `hang`: opening waits until then;
-        `overrun`: frames; `format`, `channels`: the device returns with this rate or count, until 0;
+        """`stall`, `disconnect`, `short_reads`, and the faults of `spoiling`: for so many seconds from now;
+        `hang`: opening waits until then; `overrun`: frames;
+        `format`, `channels`: the device returns with this rate or count, until 0;
         `wedge`: it delivers nothing until the stream is restarted (1), opened again (2), or the process ends (3)."""
         with self._lock:
             if name == "overrun":
@@ -215,6 +218,10 @@ class Hooks:
                 return 0
             frames, self._overrun_frames = self._overrun_frames, 0
         return frames
+
+    def spoil(self, buffer: bytes) -> bytes:
+        """The samples as they arrive just now."""
+        return self._spoiler.spoil(buffer, {fault for fault in FAULTS if self.seconds_left(fault)})
 
     def next_period_frames(self) -> int:
         """The length of the next delivery."""
@@ -284,7 +291,8 @@ class PacedSource:
     def _deliver(self) -> None:
         frames = self._period_frames
         if self._frames_waiting() >= frames:
-            self._sink.captured(self._signal(self._frame, frames), frames, self._clock.now.boottime_of(self._frame))
+            buffer = self._hooks.spoil(self._signal(self._frame, frames))
+            self._sink.captured(buffer, frames, self._clock.now.boottime_of(self._frame))
             self._frame += frames
             self._period_frames = self._hooks.next_period_frames()
 

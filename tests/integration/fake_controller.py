@@ -346,8 +346,8 @@ async def _finish(fake: FakeController, request: Request) -> Response:
 async def _events(fake: FakeController, request: Request) -> Response:
     body = EventsRequest.model_validate_json(await request.body())
     fake.require_run(body.node_run)
-    known = {event.id for event in fake.events}
-    fake.events += [event for event in body.events if event.id not in known]
+    told = {event.id for event in body.events}
+    fake.events = [event for event in fake.events if event.id not in told] + body.events
     return Response(status_code=204)
 
 

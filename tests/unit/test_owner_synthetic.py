@@ -11,9 +11,10 @@ import pytest
 from agent.owner.config import SYNTHETIC_INTERFACES, Capture, Interface, OwnerConfig
 from agent.owner.paced import PERIOD_FRAMES, SHORT_READS, DeviceClock
 from agent.owner.sources import DeviceError, DeviceGoneError, FormatRefusedError, HookRefusedError
+from agent.owner.spoiling import Spoiler
 from agent.owner.synthetic import COUNTER_KEY, SyntheticBackend
 from agent.owner.unpacked import pcm_path, sound_file, unpack
-from core_rs import counter_pcm, keyed_pcm
+from core_rs import PcmFormat, counter_pcm, keyed_pcm
 from protocol.timeouts import Timeouts
 
 
@@ -232,3 +233,19 @@ def test_unknown_input_format_or_hook_is_refused_in_words(tmp_path: Path) -> Non
         SyntheticBackend(replace(known, capture=Capture(8, 48_000, "s16")))
     with pytest.raises(HookRefusedError):
         SyntheticBackend(known).hook("explode", 1)
+
+
+def test_signal_is_spoiled_as_told_and_whole_again_afterwards() -> None:
+    format = PcmFormat(2, 48_000, "s16")
+    spoiler = Spoiler(format)
+    first, second = counter_pcm(1, 480), counter_pcm(481, 480)
+    frozen = np.frombuffer(spoiler.spoil(first, {"freeze"}) + spoiler.spoil(second, {"freeze"}), "<u4")
+    assert set(frozen) == {1}
+    assert spoiler.spoil(first, {"repeat"}) == spoiler.spoil(second, {"repeat"}) == first
+    muted = np.frombuffer(spoiler.spoil(counter_pcm(70_000, 480), {"mute_channel"}), "<u2").reshape(-1, 2)
+    assert muted[:, 0].all()
+    assert not muted[:, 1].any()
+    clipped = np.frombuffer(spoiler.spoil(first, {"clip"}), "<i2").reshape(-1, 2)
+    assert (clipped[:240] == 32_767).all()
+    assert spoiler.spoil(first, {"zeros"}) == bytes(len(first))
+    assert spoiler.spoil(second, set()) == second
