@@ -35,6 +35,7 @@ CLASSES = {
 }
 """What is run, in turn, and how a report calls it."""
 
+_ENDS_CAPTURE = {"owner_kill", "both_kill"}
 WHOLE_SECONDS = 270.0
 QUICK = ("owner_kill", "upload_damage")
 SCALE = 0.2
@@ -100,6 +101,8 @@ def report_in_words(results: Sequence[Result]) -> list[str]:
         faults = [violation for result in mine for violation in result.violations]
         losses = [result.loss_ms for result in mine if result.loss_ms is not None]
         end = "nothing was lost."
+        if name in _ENDS_CAPTURE:
+            end = "nothing that was on disk was lost."
         if losses:
             end = f"at most {max(losses):.0f} ms of sound are missing, and listed."
         lines.append(f"{times} {words}: {end if not faults else 'THIS DID NOT HOLD:'}")
