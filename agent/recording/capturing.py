@@ -54,6 +54,7 @@ class Capturing(Part):
             status = await self._watch()
             limit = None if status is None else self._limits.reached(await self._seen(status))
             if limit is not None:
+                await self.update(end_reason=limit.reason)  # of a mark alone nobody could tell why
                 await self._bind_end(limit.reason, frame=limit.frame)
             elif status is not None and Plan(self.state).is_over(clock.boottime_ns(), status.next_frame):
                 await self._end_at_plan()

@@ -78,6 +78,8 @@ class Plan:
     @property
     def end_reason(self) -> EndReason:
         """Why an end was bound of which only the mark is left."""
+        if self.state.end_reason is not None:
+            return self.state.end_reason
         planned = self.state.has_planned_end and self.state.wish is Wish.RUN
         return EndReason.PLANNED_END if planned else EndReason.STOPPED
 

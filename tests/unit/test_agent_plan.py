@@ -102,3 +102,7 @@ def test_after_a_reboot_instants_are_found_by_the_wall_clock() -> None:
 
 def test_stop_wins_over_a_plan_as_the_reason_of_a_mark() -> None:
     assert Plan(state({"duration_ms": 2000}, wish=Wish.STOP)).end_reason is EndReason.STOPPED
+
+
+def test_mark_of_an_end_is_that_of_the_limit_that_was_decided_before_it() -> None:
+    assert Plan(state({"duration_ms": 2000}, end_reason=EndReason.IDLE_LIMIT)).end_reason is EndReason.IDLE_LIMIT
