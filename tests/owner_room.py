@@ -134,5 +134,16 @@ def assert_every_frame_is_accounted_for(take: Take) -> None:
     assert (offsets == offsets[0]).all(), f"the counter steps: {np.unique(offsets)}, gaps {gap_list(take)}"
 
 
+def gap_error(take: Take) -> int:
+    """By how many frames the only gap, over a loss of the device, is longer than what the counter says is missing."""
+    (gap,) = take.gaps
+    assert (gap.cause, gap.uncertainty_frames) == ("device_lost", 480)
+    before = counter_values(take, 0, gap.start_frame)
+    after = counter_values(take, gap.start_frame + gap.frames, take.durable_frame)
+    for values in (before, after):
+        assert (values[1:] - values[:-1] == 1).all()
+    return gap.frames - int(after[0] - before[-1] - 1)
+
+
 def gap_list(take: Take) -> list[tuple[str, int, int]]:
     return [(gap.cause, gap.start_frame, gap.frames) for gap in take.gaps]

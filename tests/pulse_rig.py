@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from core_rs import counter_pcm
@@ -24,19 +24,24 @@ pcm.lectern { type pulse device "lectern.monitor" }
 @dataclass(frozen=True)
 class PulseRig:
     home: Path
+    began: float = field(default_factory=time.monotonic)
+    """When the clock of what comes and goes had its frame 1."""
 
     @property
     def environment(self) -> dict[str, str]:
         """For whoever shall hear this server instead of that of the machine."""
         return {"HOME": str(self.home), "XDG_RUNTIME_DIR": str(self.home / "run")}
 
-    def load_pipe(self, name: str = "pipe") -> str:
-        """A source that carries the counter, from frame 1, as long as it is loaded; its module."""
+    def load_pipe(self, name: str = "pipe", *, runs_on: bool = False, rate_hz: int = RATE) -> str:
+        """A source that carries the counter as long as it is loaded; its module.
+
+        The counter begins with frame 1, or with `runs_on` where a clock has come to that runs on without listeners.
+        """
         fifo = self.home / f"{name}.fifo"
         fifo.unlink(missing_ok=True)
-        made = f"source_name={name} file={fifo} format=s16le rate={RATE} channels=2"
+        made = f"source_name={name} file={fifo} format=s16le rate={rate_hz} channels=2"
         module = self._pactl("load-module", "module-pipe-source", *made.split())
-        Feeder(fifo).start()
+        Feeder(fifo, rate_hz, self.began if runs_on else time.monotonic()).start()
         return module
 
     def load_sink(self, name: str, channels: int = 2, rate_hz: int = RATE) -> str:
@@ -63,18 +68,20 @@ class PulseRig:
 class Feeder(threading.Thread):
     """Writes the counter into a pipe at the pace of a device until nobody reads it any more."""
 
-    def __init__(self, fifo: Path) -> None:
+    def __init__(self, fifo: Path, rate_hz: int, began: float) -> None:
         super().__init__(name="feeder", daemon=True)
         self._fifo = fifo
+        self._rate_hz = rate_hz
+        self._began = began
         self._never = threading.Event()
 
     def run(self) -> None:
         with suppress(BrokenPipeError), self._fifo.open("wb", buffering=0) as pipe:
-            began, frame = time.monotonic(), 1
+            frame = 1 + int((time.monotonic() - self._began) * self._rate_hz) // PERIOD_FRAMES * PERIOD_FRAMES
             while True:
                 pipe.write(counter_pcm(frame, PERIOD_FRAMES))
                 frame += PERIOD_FRAMES
-                self._never.wait(max(0.0, began + frame / RATE - time.monotonic()))
+                self._never.wait(max(0.0, self._began + frame / self._rate_hz - time.monotonic()))
 
 
 @contextmanager

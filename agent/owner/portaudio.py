@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.owner.clock import boottime_ns
-from agent.owner.config import Capture, OwnerConfig, SampleType, format_words
+from agent.owner.config import Capture, CaptureLike, OwnerConfig, SampleType, format_words
 from agent.owner.holding import Holding, Period
 from agent.owner.pulse import PlaceWatch, PulseSource, ServerSilentError, own_place, pulse_sources
-from agent.owner.sound_names import JACK, card_place, is_card, label, stable_name
+from agent.owner.sound_names import JACK, card_place, found_as, is_card, label, stable_name
 from agent.owner.sources import (
     DeviceBusyError,
     DeviceError,
@@ -98,6 +98,8 @@ class PortAudioBackend:
         self._has_failed = False
         self._wanted: str | None = None
         """The source of the sound server that this input was when it was first opened."""
+        self._own: Capture | None = None
+        """What that source had then."""
 
     def open(self, sink: Sink) -> Source:
         with _quiet() if self._has_failed else nullcontext():
@@ -125,10 +127,12 @@ class PortAudioBackend:
 
     def _opened(self, sink: Sink) -> "PortAudioSource":
         _look_again()
-        one = next((one for one in sound_inputs() if one.name == self._name), None)
+        inputs = {one.name: one for one in sound_inputs()}
+        one = inputs.get(found_as(self._name, inputs) or "")
         if one is None:
             raise DeviceGoneError(f"“{self._name}” is not there, or another program holds it. Plug it in or free it.")
         if one.source is not None:
+            self._check_format(one.source.capture)
             os.putenv("PULSE_SOURCE", one.source.name)
             self._wanted = one.source.name
         try:
@@ -154,7 +158,20 @@ class PortAudioBackend:
         if place.source.name != wanted:
             raise DeviceGoneError(f"“{self._name}” leads to “{place.source.name}” now. Plug the right input in.")
         self._wanted = wanted
+        if self._own is not None and place.source.capture != self._own:
+            raise self._other_format(place.source.capture, self._own)
+        self._own = place.source.capture
         source.watch = PlaceWatch(place, source.holding)
+
+    def _check_format(self, own: Capture) -> None:
+        """A sound server would resample, and make up channels. Raises FormatRefusedError."""
+        if own.sample_rate_hz != self._capture.sample_rate_hz or own.channels < self._capture.channels:
+            raise self._other_format(own, self._capture)
+
+    def _other_format(self, own: Capture, wanted: CaptureLike) -> FormatRefusedError:
+        return FormatRefusedError(
+            f"“{self._name}” has {format_words(own)} now, and is captured with {format_words(wanted)}. Set it back."
+        )
 
     def _translated(self, fault: "sounddevice.PortAudioError") -> DeviceError:
         codes, words = _codes(fault), fault.args[0]

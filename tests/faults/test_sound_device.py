@@ -1,17 +1,25 @@
-"""A minute from a sound device to a FLAC in the library, with the timeouts of the product as they ship."""
+"""A minute of a sound device, or without it, with the timeouts of the product as they ship."""
 
+import asyncio
 import hashlib
 import os
 import signal
+import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agent.owner.config import Capture, Interface
+from agent.owner.handle import start_owner
+from core_rs import Take
+from protocol.timeouts import Timeouts
 from reelkeeper.faultkit.sound import breaks_of, counter_of
 from reelkeeper.faultkit.system import System, wait_for
 from tests import profiles
 from tests.acceptance.conftest import start_system  # noqa: F401
+from tests.owner_room import captured, gap_error, now_ns, room, until
 from tests.pulse_rig import PulseRig, pulse_rig
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
@@ -51,3 +59,33 @@ def test_a_minute_of_a_sound_device_is_delivered_to_the_frame(
     assert len(numbers) == 60 * RATE
     assert breaks_of(numbers) == []
     assert system.ledger(recording)["gaps"] == []
+
+
+@pytest.mark.parametrize("seconds", [1, 10, 60])
+def test_gap_of_a_source_that_was_away_is_as_long_as_what_is_missing(
+    rig: PulseRig, seconds: int, record_property: Callable[[str, object], None]
+) -> None:
+    with room() as place:
+        config = replace(
+            place.config(timeouts=Timeouts()),
+            interface=Interface("portaudio", INPUT["name"]),
+            capture=Capture(2, RATE, "s16"),
+        )
+
+        async def lose_it() -> None:
+            pipe = rig.load_pipe(runs_on=True)
+            owner = place.agent_of(await start_owner(config, rig.environment))
+            begun = await owner.begin(str(uuid.uuid4()), now_ns())
+            await captured(owner, RATE)
+            rig.unload(pipe)
+            await asyncio.sleep(seconds)
+            rig.load_pipe(runs_on=True)
+            await until("the return", owner, lambda status: status.events[-1].kind == "device_returned", 30)
+            await captured(owner, RATE)
+            await owner.disarm("node stopped")
+            take = Take.open(begun.take_folder)
+            error = gap_error(take)
+            record_property("gap", f"{take.gaps[0].frames} frames for {seconds} s, {error:+d} frames off")
+            assert abs(error) <= 480
+
+        asyncio.run(lose_it())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.owner.sound_names import card_place, label, stable_name
+from agent.owner.sound_names import card_place, found_as, label, stable_name
 
 
 def place_of(card: int) -> str:
@@ -70,3 +70,92 @@ def test_card_without_a_place_is_named_by_its_id(tmp_path: Path) -> None:
     (tmp_path / "proc/asound/card0").mkdir(parents=True)
     (tmp_path / "proc/asound/card0/id").write_text("Loopback\n")
     assert card_place(0, tmp_path) == "Loopback"
+
+
+MIC = "USB Mic: USB Audio (hw:{card},0)"
+
+
+class Machine:
+    """The part of `/sys` that tells of sound cards, as it is after one start of the machine."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def plug(self, card: int, device: str, serial: str | None = None) -> None:
+        interface = self.root / "sys/devices" / device
+        interface.mkdir(parents=True)
+        if serial is not None:
+            (interface.parent / "serial").write_text(f"{serial}\n")
+        entry = self.root / f"sys/class/sound/card{card}"
+        entry.mkdir(parents=True)
+        (entry / "device").symlink_to(interface)
+
+    def name(self, card: int, words: str = MIC) -> str | None:
+        return stable_name("ALSA", words.format(card=card), lambda number: card_place(number, self.root))
+
+
+FIRST_PORT = "pci0000:00/0000:00:14.0/usb{bus}/{bus}-1/{bus}-1:1.0"
+SECOND_PORT = "pci0000:00/0000:00:14.0/usb{bus}/{bus}-2/{bus}-2:1.0"
+
+
+def test_equal_cards_keep_their_names_when_cards_and_buses_are_renumbered(tmp_path: Path) -> None:
+    before, after = Machine(tmp_path / "before"), Machine(tmp_path / "after")
+    before.plug(0, FIRST_PORT.format(bus=1), "A1")
+    before.plug(1, SECOND_PORT.format(bus=1), "B2")
+    before.plug(2, "pci0000:00/0000:00:1f.3")
+    after.plug(2, FIRST_PORT.format(bus=3), "A1")
+    after.plug(0, SECOND_PORT.format(bus=3), "B2")
+    after.plug(1, "pci0000:00/0000:00:1f.3")
+    pci = "HDA Intel: Analog (hw:{card},0)"
+    assert before.name(0) == after.name(2) == "USB Mic: USB Audio (0000:00:14.0 usb 1, serial A1, device 0)"
+    assert before.name(1) == after.name(0) == "USB Mic: USB Audio (0000:00:14.0 usb 2, serial B2, device 0)"
+    assert before.name(2, pci) == after.name(1, pci) == "HDA Intel: Analog (0000:00:1f.3, device 0)"
+
+
+def test_equal_cards_without_a_serial_number_are_told_apart_by_their_ports(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.plug(0, FIRST_PORT.format(bus=1))
+    machine.plug(1, SECOND_PORT.format(bus=1), "not one (really), device 7")
+    assert machine.name(0) == "USB Mic: USB Audio (0000:00:14.0 usb 1, device 0)"
+    assert machine.name(1) == "USB Mic: USB Audio (0000:00:14.0 usb 2, device 0)"
+
+
+def test_another_unit_in_the_same_port_has_another_name(tmp_path: Path) -> None:
+    before, after = Machine(tmp_path / "before"), Machine(tmp_path / "after")
+    before.plug(0, FIRST_PORT.format(bus=1), "A1")
+    after.plug(0, FIRST_PORT.format(bus=1), "C3")
+    assert before.name(0) != after.name(0)
+
+
+HERE = "USB Mic: USB Audio (0000:00:14.0 usb 1, serial A1, device 0)"
+ELSEWHERE = "USB Mic: USB Audio (0000:00:14.0 usb 4.2, serial A1, device 0)"
+
+
+def test_unit_is_found_under_its_name_and_in_another_port_by_its_serial_number() -> None:
+    assert found_as(HERE, [ELSEWHERE, HERE]) == HERE
+    assert found_as(HERE, [ELSEWHERE, "lectern"]) == ELSEWHERE
+
+
+@pytest.mark.parametrize(
+    "present",
+    [
+        [],
+        [HERE.replace("device 0", "device 1")],
+        [HERE.replace("A1", "B2")],
+        [HERE.replace("Mic", "Camera")],
+        [HERE.replace(", serial A1", "")],
+        [ELSEWHERE, ELSEWHERE.replace("4.2", "4.3")],
+    ],
+    ids=["nothing", "its other device", "another unit", "another model", "without serial number", "two alike"],
+)
+def test_unit_is_never_taken_for_another(present: list[str]) -> None:
+    assert found_as(HERE, present) is None
+
+
+def test_card_without_a_serial_number_is_found_in_its_port_alone() -> None:
+    name = "USB Mic: USB Audio (0000:00:14.0 usb 1, device 0)"
+    assert found_as(name, [name.replace("usb 1", "usb 2")]) is None
+
+
+def test_people_read_a_name_without_place_and_serial_number() -> None:
+    assert label("USB Mic: USB Audio (0000:00:14.0 usb 1, serial A1, device 0)") == "USB Mic: USB Audio"
