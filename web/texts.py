@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from protocol.messages import Limits
+
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -24,6 +26,21 @@ def size(count: int | None) -> str:
     while value >= 999.5 and unit < len(_UNITS) - 1:
         value, unit = value / 1000, unit + 1
     return f"{count} {_UNITS[0]}" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
+
+
+def limits(what: Limits) -> str:
+    """`2:00:00 of length, 2.0 GB, 10 min of silence`; empty when nothing ends it by itself."""
+    parts = [
+        what.length_ms and f"{duration(what.length_ms)} of length",
+        what.size_bytes and size(what.size_bytes),
+        what.idle_ms and f"{age(what.idle_ms / 1000)} of silence",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def loudness(lufs: float) -> str:
+    """`−23.1 LUFS`."""
+    return f"{lufs:.1f} LUFS".replace("-", "−")
 
 
 def level(dbfs: float | None) -> str:
@@ -84,6 +101,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "duration": duration,
     "size": size,
     "level": level,
+    "limits": limits,
+    "loudness": loudness,
     "elapsed_ms": elapsed_ms,
     "roughly": age,
     "since": since,

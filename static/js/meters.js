@@ -3,7 +3,7 @@
 // Numbers come from the stream several times a second; a canvas a channel is painted once a frame.
 
 {
-  const FLOOR_DB = -60, FALL_DB_A_SECOND = 24, HOLD_MS = 1500, TELL_MS = 2000, WRITE_MS = 400, CLIP_DB = -0.1, SILENT_AFTER_MS = 1500;
+  const FLOOR_DB = -60, FALL_DB_A_SECOND = 24, HOLD_MS = 1500, CLIP_MS = 4000, TELL_MS = 2000, WRITE_MS = 400, SILENT_AFTER_MS = 1500;
   const banks = new Map();
   const share = (db) => Math.max(0, Math.min(1, (db - FLOOR_DB) / -FLOOR_DB));
   const inWords = (db, clipped) =>
@@ -54,7 +54,7 @@
         meter.loudest = Math.max(meter.loudest, meter.rms);
         const peak = heard.peak ?? -Infinity;
         if (peak >= meter.peak || now - meter.peakAt > HOLD_MS) { meter.peak = peak; meter.peakAt = now; }
-        if (peak >= CLIP_DB) meter.clipAt = now;
+        if (heard.clip) meter.clipAt = now;
       }
     }
   });
@@ -99,7 +99,7 @@
       if (right > left) { pen.fillStyle = colours[colour]; pen.fillRect(left, 0, right - left, height); }
     }
     if (!silent && meter.peak > FLOOR_DB) { pen.fillStyle = colours.ink; pen.fillRect(Math.min(width - 2 * ratio, share(meter.peak) * width), 0, 2 * ratio, height); }
-    if (now - meter.clipAt < HOLD_MS) { pen.fillStyle = colours.record; pen.fillRect(width - 6 * ratio, 0, 6 * ratio, height); }
+    if (now - meter.clipAt < CLIP_MS) { pen.fillStyle = colours.record; pen.fillRect(width - 8 * ratio, 0, 8 * ratio, height); }
   };
   const write = (meter, silent, now) => {
     meter.writtenAt = now;
@@ -108,7 +108,7 @@
   const tell = (meter, silent, now) => {
     meter.toldAt = now;
     meter.wasSilent = silent;
-    const clipped = now - meter.clipAt < TELL_MS;
+    const clipped = now - meter.clipAt < CLIP_MS;
     meter.row.setAttribute("aria-valuenow", Math.max(FLOOR_DB, Math.round(silent ? FLOOR_DB : meter.loudest)));
     meter.row.setAttribute("aria-valuetext", silent ? "no signal yet" : inWords(meter.loudest, clipped));
     meter.loudest = meter.rms;

@@ -7,6 +7,8 @@ import httpx
 import pytest
 
 from protocol.ids import new_id
+from tests import profiles
+from tests.integration.room import inventory
 from tests.integration.web_room import Running, WebAgent, make_content
 from web.api import v1
 
@@ -233,3 +235,59 @@ async def test_unknown_path_and_method_are_problems(user: httpx.AsyncClient) -> 
 async def test_body_beyond_its_limit_is_refused(user: httpx.AsyncClient) -> None:
     refused = await user.post(f"{API}/recordings", content=b" " * (1024 * 1024 + 1))
     assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+
+
+async def test_a_profile_is_protected_and_its_recordings_are_pinned_so(
+    user: httpx.AsyncClient, agent: WebAgent
+) -> None:
+    limits = {"length_ms": 7_200_000, "size_bytes": None, "idle_ms": 600_000}
+    path = f"{API}/profiles/{profiles.VOICE}/protection"
+    changed = await user.put(path, json={"limits": limits, "minimum_bytes": 4_000})
+    assert (changed.status_code, changed.json()["limits"], changed.json()["minimum_bytes"]) == (200, limits, 4_000)
+
+    started = (await user.post(f"{API}/recordings", json=start_body(agent, limits={"length_ms": 0}))).json()
+
+    settings = (await user.get(f"{API}/jobs/{started['job_id']}")).json()["settings"]
+    assert settings["limits"] == {"length_ms": None, "size_bytes": None, "idle_ms": 600_000}
+    assert settings["minimum_bytes"] == 4_000
+    for wrong in ({"limits": {"size_bytes": 1}}, {"limits": {"idle_ms": 0}}, {"minimum_bytes": 1}):
+        assert (await user.put(path, json=wrong)).status_code == 422
+    assert (await user.put(path.replace("2/", "9/"), json={"limits": limits})).status_code == 404
+
+
+async def test_an_interface_is_armed_and_a_start_reaches_back(user: httpx.AsyncClient, agent: WebAgent) -> None:
+    path = f"{API}/nodes/{agent.room.node.node_id}/interfaces"
+    wide = {"backend": "synthetic", "name": "counter-32"}
+    armed = (await user.patch(path, json=wide | {"preroll_seconds": 60})).json()
+    assert [one["preroll_seconds"] for one in armed["interfaces"]] == [0, 60]
+    body = start_body(agent, interface=wide, preroll_ms=60_000)
+
+    assert (await user.post(f"{API}/recordings", json=body)).status_code == 201
+
+    refused = await user.post(f"{API}/recordings", json=start_body(agent, preroll_ms=1))
+    assert (refused.status_code, refused.json()["field"]) == (422, "preroll_ms")
+    planned = start_body(agent, interface=wide, preroll_ms=1, starts_at="2030-01-01T00:00:00Z")
+    assert (await user.post(f"{API}/recordings", json=planned)).status_code == 422
+
+
+async def test_a_start_on_a_full_node_is_a_conflict_that_names_its_folders(
+    user: httpx.AsyncClient, agent: WebAgent
+) -> None:
+    full = {"path": "/spool", "free_bytes": 1, "total_bytes": 1_000, "standing": "full"}
+    report = inventory(agent.room.node_run).model_dump(mode="json") | {"spools": [full], "disk_seconds_left": 0}
+    assert (await agent.http.put("/inventory", json=report)).status_code == 204
+
+    refused = await user.post(f"{API}/recordings", json=start_body(agent))
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "no_space")
+    assert refused.json()["spools"] == [{"path": "/spool", "standing": "full"}]
+    node = (await user.get(f"{API}/nodes/{agent.room.node.node_id}")).json()
+    assert (node["spools"], node["disk_seconds_left"]) == ([full], 0)
+    assert (await user.get(f"{API}/recordings")).json()["items"] == []
+
+
+async def test_what_is_left_out_of_a_change_of_a_node_stays(user: httpx.AsyncClient, agent: WebAgent) -> None:
+    path = f"{API}/nodes/{agent.room.node.node_id}"
+    await user.patch(path, json={"capacity": 9})
+    changed = (await user.patch(path, json={"minimum_bytes": 4_000})).json()
+    assert (changed["capacity"], changed["minimum_bytes"]) == (9, 4_000)

@@ -1,19 +1,25 @@
 """The dashboard and the bar over every page, as people see them."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from protocol.messages import GapReport, Phase
+from protocol.ids import new_id
+from protocol.messages import EventReport, EventsRequest, GapReport, Phase
 from tests.integration.console import FRAGMENT, parsed, shown_without
 from tests.integration.web_room import Running, WebAgent
 from web.domain.access import EVERYTHING, Actor, Permission
 from web.domain.errors import DatabaseUnavailableError, ForbiddenError
+from web.domain.health import Finding
+from web.domain.states import Severity
 from web.pages import dashboard, nodes, record
+from web.pages.page import count_for_bar
 from web.services import recordings
+from web.store import health_events
 from web.store.database import Database, Row
 
 pytestmark = pytest.mark.anyio
@@ -174,3 +180,42 @@ async def test_whoever_may_not_control_sees_no_act_that_would_be_refused(db: Dat
 
 def _somebody() -> Actor:
     return Actor("user", None, "ANA", EVERYTHING)
+
+
+async def test_what_lasts_counts_on_since_it_began_and_links_to_its_node(
+    visitor: httpx.AsyncClient, agent: WebAgent, owner: Any
+) -> None:
+    event = EventReport(
+        id=new_id(), kind="disk_low", severity="warning", message="The disk lasts 2 h.", age_ms=0, lasts=True
+    )
+    request = EventsRequest(node_run=agent.room.node_run, events=[event])
+    assert (await agent.post("/events", request.model_dump_json())).status_code == 204
+    await owner.execute("UPDATE health_event SET happened_at = happened_at - interval '42 minutes'")
+    concern = parsed(await visitor.get("/")).one(id="attention").one("li")
+    assert int(concern.one(class_="clock").attributes["data-elapsed-ms"]) >= 42 * 60_000
+    assert concern.all("a")[0].attributes["href"] == f"/nodes/{agent.room.node.node_id}"
+    assert "since 20" in concern.text
+
+
+async def test_a_condition_of_the_controller_itself_is_shown_without_a_node(
+    visitor: httpx.AsyncClient, db: Database, agent: WebAgent
+) -> None:
+    await health_events.begin(db, Finding("controller_disk_full", Severity.CRITICAL, "No room."), node_id=None)
+    concern = parsed(await visitor.get("/dashboard/attention", headers=FRAGMENT)).one("li")
+    assert "This controller" in concern.text
+    assert not concern.has("a")
+
+
+async def test_a_bar_that_cannot_be_read_takes_no_page_along(db: Database, agent: WebAgent) -> None:
+    lame = Lame(db.url, db.timeouts)
+    lame.failing = "bar_counts"
+    async with lame:
+        page = await shown_without(count_and_show, lame)
+    assert page.has(class_="verdict")
+    assert not page.has(id="bar-counts")
+
+
+async def count_and_show(request: Request) -> Response:
+    """As every page is answered."""
+    await count_for_bar(request)
+    return await dashboard.show(request)

@@ -6,7 +6,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from protocol.messages import CaptureFormat, Phase
+from protocol.messages import CaptureFormat, Phase, SpoolReport
 from tests.integration.console import FRAGMENT, Element, parsed
 from tests.integration.room import SOMEBODY, WIDE, inventory, make_room
 from tests.integration.web_room import WebAgent
@@ -174,6 +174,74 @@ async def test_capacity_is_set_within_its_limits(visitor: httpx.AsyncClient, age
         field = parsed(answer).one("input", name="capacity")
         assert (field.attributes["value"], field.attributes["aria-invalid"]) == (text, "true")
     assert await capacity() == 7
+
+
+async def test_an_armed_input_says_so_wherever_it_is_shown_until_it_is_disarmed(
+    visitor: httpx.AsyncClient, agent: WebAgent, db: Database
+) -> None:
+    one = await interface(db)
+    path = own(agent, f"/interfaces/{one.id}/arm")
+    words = "Armed: keeps the last 60 s"
+    shown_on = ("/", "/nodes", own(agent), "/record")
+    for page in shown_on:
+        assert words not in parsed(await visitor.get(page)).text, page
+    answer = await visitor.post(path, data={"preroll_seconds": "60"})
+    assert (answer.status_code, answer.headers["location"]) == (303, own(agent))
+    for page in shown_on:
+        assert words in parsed(await visitor.get(page)).text, page
+    await visitor.post(path, data={"preroll_seconds": "60", "disarm": "yes"})
+    assert not (await interface(db)).is_armed
+
+
+@pytest.mark.parametrize("text", ["-1", "3601", "long", ""])
+async def test_a_preroll_that_cannot_be_is_refused_beside_its_field(
+    visitor: httpx.AsyncClient, agent: WebAgent, db: Database, text: str
+) -> None:
+    one = await interface(db)
+    answer = await visitor.post(own(agent, f"/interfaces/{one.id}/arm"), data={"preroll_seconds": text})
+    assert answer.status_code == 422
+    field = parsed(answer).one("input", id=f"preroll_seconds-{one.id}")
+    assert (field.attributes["value"], field.attributes["aria-invalid"]) == (text, "true")
+    assert not (await interface(db)).is_armed
+
+
+async def test_the_least_recording_is_set_and_taken_back(
+    visitor: httpx.AsyncClient, agent: WebAgent, db: Database
+) -> None:
+    async def least() -> int | None:
+        return (await standing.node_card(db, agent.room.node.node_id, by=SOMEBODY)).node.minimum_bytes
+
+    for text, expected in (("4000", 4000), ("", None), ("0", 0)):
+        assert (await visitor.post(own(agent, "/minimum"), data={"minimum_bytes": text})).status_code == 303
+        assert await least() == expected
+    for text in ("-1", "1000000001", "some"):
+        answer = await visitor.post(own(agent, "/minimum"), data={"minimum_bytes": text})
+        assert answer.status_code == 422, text
+        assert parsed(answer).one("input", id="minimum_bytes").attributes["aria-invalid"] == "true"
+    assert await least() == 0
+
+
+async def test_disks_are_shown_with_how_long_they_last_as_measured(
+    visitor: httpx.AsyncClient, agent: WebAgent, db: Database
+) -> None:
+    await agent.room.heartbeat(await agent.room.claimed(), phase=Phase.CAPTURING)
+    spools = [
+        SpoolReport(path="/spool", free_bytes=412_000_000_000, total_bytes=900_000_000_000, standing="usable"),
+        SpoolReport(path="/spill", free_bytes=40_000, total_bytes=64_000_000_000, standing="full"),
+    ]
+    report = inventory(agent.room.node_run).model_copy(update={"spools": spools, "disk_seconds_left": 111_600})
+    await nodes.update_inventory(db, report, node=agent.room.node)
+    page = parsed(await visitor.get(own(agent)))
+    first, second = page.one("table", class_="spools").all("tr")
+    assert first.text == "/spool 412.0 GB of 900.0 GB free"
+    assert second.text == "/spill Full 40.0 kB of 64.0 GB free"
+    assert "31 h" in page.one("dl", class_="node-tiles").text
+    for path in ("/", "/nodes"):
+        assert "space for 31 h at the present rate" in parsed(await visitor.get(path)).text, path
+    full = report.model_copy(update={"spools": spools[1:]})
+    await nodes.update_inventory(db, full, node=agent.room.node)
+    for path in ("/", "/nodes", own(agent)):
+        assert "no space left" in parsed(await visitor.get(path)).text.lower(), path
 
 
 async def test_what_is_not_there_is_not_found(visitor: httpx.AsyncClient, agent: WebAgent, db: Database) -> None:

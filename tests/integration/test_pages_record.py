@@ -7,12 +7,16 @@ from uuid import UUID
 import httpx
 import pytest
 
+from protocol.ids import new_id
+from protocol.messages import Limits, SpoolReport
 from tests import profiles
 from tests.integration.console import FRAGMENT, Element, parsed
-from tests.integration.room import make_room
+from tests.integration.room import COUNTER, SOMEBODY, inventory, make_room
 from tests.integration.web_room import WebAgent
 from web.domain.access import EVERYTHING
 from web.domain.recordings import Recording
+from web.services import nodes
+from web.services.profiles import protect
 from web.store import recordings
 from web.store.database import Database
 
@@ -274,3 +278,82 @@ async def test_a_page_elsewhere_cannot_start_anything(
     sent = fields(await opened(visitor))
     assert (await send(visitor, sent, **{"Sec-Fetch-Site": "cross-site"})).status_code == 403
     assert await all_of(db) == []
+
+
+async def test_limits_are_typed_in_hours_megabytes_and_minutes_and_said_before(
+    visitor: httpx.AsyncClient, agent: WebAgent
+) -> None:
+    sent = changed(fields(await opened(visitor)), limit_hours="1.5", limit_megabytes="0,5", limit_silence="10")
+    preview = parsed(await visitor.get(f"/record/fit?{urlencode(sent)}", headers=FRAGMENT))
+    assert "It ends by itself after 1:30:00 of length, 500.0 kB, 10 min of silence." in preview.text
+    assert (await send(visitor, sent)).status_code == 303
+    job = await agent.room.claim()
+    assert job is not None
+    assert job.settings.limits == Limits(length_ms=5_400_000, size_bytes=500_000, idle_ms=600_000)
+
+
+async def test_limits_of_the_profile_hold_unless_another_or_none_is_typed(
+    visitor: httpx.AsyncClient, agent: WebAgent, db: Database
+) -> None:
+    usual = Limits(length_ms=7_200_000, idle_ms=600_000)
+    await protect(db, profiles.VOICE, limits=usual, minimum_bytes=None, by=SOMEBODY)
+    form = await opened(visitor)
+    assert "It ends by itself after 2:00:00 of length, 10 min of silence." in form.one(id="record-fit").text
+    await send(visitor, changed(fields(form), limit_silence="0"))
+    job = await agent.room.claim()
+    assert job is not None
+    assert job.settings.limits == Limits(length_ms=7_200_000)
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        *(("limit_hours", text) for text in ("long", "-1", "99999999")),
+        *(("limit_megabytes", text) for text in ("0.01", "1e9")),
+        ("limit_silence", "0.001"),
+    ],
+)
+async def test_a_limit_that_cannot_be_is_refused_beside_its_field(
+    visitor: httpx.AsyncClient, agent: WebAgent, db: Database, field: str, text: str
+) -> None:
+    answer = await send(visitor, changed(fields(await opened(visitor)), **{field: text}))
+    assert answer.status_code == 422
+    page = parsed(answer)
+    assert [link.attributes["href"] for link in page.one(class_="fault-summary").all("a")] == [f"#{field}"]
+    assert page.one("input", id=field).attributes["value"] == text
+    assert await all_of(db) == []
+
+
+async def test_beginning_earlier_is_offered_for_an_armed_input_and_never_chosen_by_itself(
+    visitor: httpx.AsyncClient, agent: WebAgent, db: Database, owner: Any
+) -> None:
+    assert not (await opened(visitor)).has("input", name="preroll")
+    await nodes.arm_interface(db, agent.room.node.node_id, COUNTER, 60, by=SOMEBODY)
+    form = await opened(visitor)
+    box = form.one("input", name="preroll")
+    assert "checked" not in box.attributes
+    counter, wide = await interface_id(owner, "counter"), await interface_id(owner, "counter-32")
+    wanted = [*fields(form), ("preroll", str(counter))]
+    for sent, expected in ((fields(form), 0), (changed(wanted, interface=str(wide)), 0), (wanted, 60_000)):
+        again = [(name, str(new_id()) if name == "id" else value) for name, value in sent]
+        assert (await send(visitor, again)).status_code == 303
+        job = await agent.room.claim()
+        assert job is not None
+        assert job.settings.preroll_ms == expected
+
+
+async def test_a_node_without_space_is_named_before_and_refused(
+    visitor: httpx.AsyncClient, agent: WebAgent, db: Database
+) -> None:
+    full = SpoolReport(path="/spool", free_bytes=1, total_bytes=1_000, standing="full")
+    report = inventory(agent.room.node_run).model_copy(update={"spools": [full]})
+    await nodes.update_inventory(db, report, node=agent.room.node)
+    form = await opened(visitor)
+    assert "Town hall – no space left" in form.one("select", name="node").text
+    assert "nothing can start there" in form.one(id="record-fit").text
+    answer = await send(visitor, fields(form))
+    assert answer.status_code == 422
+    assert "Town hall has no space for another recording: /spool (full)" in parsed(answer).text
+    assert await all_of(db) == []
+    await make_room(db, "Court 3")
+    assert (await opened(visitor)).one("select", name="node").one("option", selected="").text == "Court 3"

@@ -1,16 +1,28 @@
 """The library and a recording's page, as a browser without script meets them, and as fragments."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
 
 from protocol.ids import new_id
-from protocol.messages import ClaimedJob, GapReport
+from protocol.messages import (
+    ChannelLevel,
+    ClaimedJob,
+    EndReason,
+    EventReport,
+    EventsRequest,
+    GapReport,
+    Origin,
+    Phase,
+)
 from tests.integration.console import FRAGMENT, parsed, person, shown_without
+from tests.integration.room import COUNTER, SOMEBODY
 from tests.integration.web_room import Running, WebAgent, make_content
 from web.domain.access import Permission
 from web.pages import recordings
+from web.services import nodes
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio
@@ -321,3 +333,113 @@ async def test_nobody_sees_recordings_without_signing_in(controller: Running, ag
         refused = await stranger.post(f"/recordings/{job.recording_id}/stop", headers={"Sec-Fetch-Site": "same-origin"})
         assert refused.status_code == 303
         assert refused.headers["location"].startswith("/sign-in")
+
+
+# ---- what protects it, and what became of it ----
+
+
+async def ended(agent: WebAgent, job: ClaimedJob, origin: Origin, **facts: object) -> None:
+    """Delivers it with other facts than usual."""
+    cache_file_id = await agent.open_file(job, origin=origin)
+    await agent.send(job, cache_file_id, CONTENT)
+    request = CONTENT.sealing(agent.room, job)
+    said = request.facts.model_copy(update=facts)
+    answer = await agent.seal(job, cache_file_id, CONTENT, origin=origin, facts=said)
+    assert answer.status_code == 200, answer.text
+
+
+async def test_failure_and_salvage_are_one_sentence_on_recording_job_list_and_dashboard(
+    browser: httpx.AsyncClient, agent: WebAgent, owner: Any
+) -> None:
+    job = await agent.room.claimed(name="Council")
+    await agent.room.heartbeat(job, phase=Phase.CAPTURING)
+    await agent.room.finish(job, reason="contact_lost")
+    await owner.execute("UPDATE job SET lost_at = '2026-11-21T14:02:11Z'")
+    assert "Connect it" in parsed(await browser.get(f"/recordings/{job.recording_id}")).one(id="head").text
+
+    gaps = [GapReport(start_frame=10_000, frames=4_800, cause="owner_died")]
+    await ended(agent, job, Origin.SALVAGED, gaps=gaps)
+
+    sentence = "Failed: contact lost at 2026-11-21 14:02 ; 2 s were salvaged at 20"
+    page = parsed(await browser.get(f"/recordings/{job.recording_id}"))
+    assert sentence in page.one(id="head").text
+    assert "Failed, salvaged" in page.one(id="head").text
+    assert "Connect it" not in page.one(id="head").text
+    assert "Gap: owner died" in page.one(id="moments").text
+    assert page.one(class_="sound-facts").attributes["data-sound"] == "cached"
+    assert "salvaged" in page.one(id="details").text
+    for path in (f"/jobs/{job.job_id}", "/jobs", "/"):
+        assert sentence in parsed(await browser.get(path)).text, path
+    assert (await browser.get(f"/recordings/{job.recording_id}/audio")).content == CONTENT.audio
+
+
+async def test_a_limit_that_ended_it_is_named_with_what_was_measured(
+    browser: httpx.AsyncClient, agent: WebAgent
+) -> None:
+    job = await agent.room.claimed(limits={"length_ms": 7_200_000})
+    levels = [
+        ChannelLevel(peak_dbfs=0.0, rms_dbfs=-12.0, clipped_frames=1234),
+        ChannelLevel(peak_dbfs=-3.0, rms_dbfs=-18.0),
+    ]
+    reason = EndReason.LENGTH_LIMIT
+    await ended(agent, job, Origin.TRUNCATED, end_reason=reason, levels=levels, integrated_lufs=-19.4)
+    page = parsed(await browser.get(f"/recordings/{job.recording_id}"))
+    assert "It ended by itself at its limit of length" in page.one(id="head").text
+    assert "Truncated" in page.one(id="head").text
+    facts = page.one(id="details").text
+    for words in ("Ended by length limit", "Limits 2:00:00 of length", "Loudness −19.4 LUFS"):
+        assert words in facts
+    assert facts.count("clipped frame") == 1
+
+
+async def test_a_recording_that_reaches_back_says_so(
+    browser: httpx.AsyncClient, agent: WebAgent, db: Database, owner: Any
+) -> None:
+    await nodes.arm_interface(db, agent.room.node.node_id, COUNTER, 30, by=SOMEBODY)
+    job = await agent.room.claimed(preroll_ms=30_000)
+    path = f"/recordings/{job.recording_id}?block=head"
+    assert "to begin 30 s before Record was pressed" in parsed(await browser.get(path, headers=FRAGMENT)).text
+    await owner.execute("UPDATE recording SET started_at = created_at - interval '12 seconds'")
+    assert "begins 12 s before Record was pressed" in parsed(await browser.get(path, headers=FRAGMENT)).text
+    await owner.execute("UPDATE recording SET started_at = created_at")
+    assert "nothing was kept" in parsed(await browser.get(path, headers=FRAGMENT)).text
+
+
+async def test_a_condition_is_listed_with_its_span(browser: httpx.AsyncClient, agent: WebAgent) -> None:
+    job = await agent.room.claimed()
+    await agent.room.heartbeat(job, phase=Phase.CAPTURING)
+    event_id = new_id()
+
+    async def moments(**said: object) -> str:
+        event = EventReport.model_validate(
+            {
+                "id": event_id,
+                "kind": "clipping",
+                "severity": "warning",
+                "message": "It is overloaded.",
+                "age_ms": 40_000,
+                "job_id": job.job_id,
+                **said,
+            }
+        )
+        request = EventsRequest(node_run=agent.room.node_run, events=[event])
+        assert (await agent.post("/events", request.model_dump_json())).status_code == 204
+        path = f"/recordings/{job.recording_id}?block=moments"
+        return parsed(await browser.get(path, headers=FRAGMENT)).text
+
+    assert "It is overloaded. since 20" in await moments(lasts=True)
+    over = await moments(ended_age_ms=10_000)
+    assert "since" not in over
+    assert ", 30 s" in over or ", 31 s" in over
+
+
+async def test_a_silent_node_is_said_to_record_on_and_when_its_job_fails(
+    browser: httpx.AsyncClient, agent: WebAgent, owner: Any
+) -> None:
+    job = await agent.room.claimed()
+    await agent.room.heartbeat(job, phase=Phase.CAPTURING)
+    await owner.execute("UPDATE lease SET expires_at = clock_timestamp() - interval '30 seconds'")
+    for path in (f"/recordings/{job.recording_id}", f"/jobs/{job.job_id}"):
+        words = parsed(await browser.get(path)).one("main").text
+        assert "Town hall has not been heard of for 3" in words, path
+        assert "the job fails; the node records on by itself, for 15 min more at least" in words, path

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
+from protocol.messages import Limits
 from web.domain.errors import InvalidError, TooLargeError
 from web.domain.states import JobState
 from web.forms import FORM_LIMIT_BYTES, read_form
@@ -13,7 +14,21 @@ from web.htmx import wants_fragment
 from web.pages.page import own_path
 from web.pages.queries import block, choices, identifier, query_string
 from web.rendering import viewer_of
-from web.texts import age, count, duration, elapsed_ms, iso, khz, level, offset, sample_in_words, since, size
+from web.texts import (
+    age,
+    count,
+    duration,
+    elapsed_ms,
+    iso,
+    khz,
+    level,
+    limits,
+    loudness,
+    offset,
+    sample_in_words,
+    since,
+    size,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -78,6 +93,18 @@ def test_what_is_past_has_an_age_and_what_is_to_come_has_none() -> None:
 def test_digital_silence_is_said_in_words_and_levels_have_a_true_minus() -> None:
     assert level(None) == "digital silence"
     assert level(-18.04) == "−18.0 dBFS"
+
+
+def test_limits_name_each_that_there_is() -> None:
+    assert limits(Limits()) == ""
+    assert limits(Limits(length_ms=7_200_000, size_bytes=2_000_000_000, idle_ms=600_000)) == (
+        "2:00:00 of length, 2.0 GB, 10 min of silence"
+    )
+    assert limits(Limits(idle_ms=5_000)) == "5 s of silence"
+
+
+def test_loudness_has_a_true_minus() -> None:
+    assert loudness(-23.04) == "−23.0 LUFS"
 
 
 @pytest.mark.parametrize(

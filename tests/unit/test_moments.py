@@ -50,6 +50,7 @@ def event(
         state="open",
         happened_at=BEGAN + timedelta(seconds=after_seconds),
         ended_at=None if lasted_seconds is None else BEGAN + timedelta(seconds=after_seconds + lasted_seconds),
+        is_condition=lasts or lasted_seconds is not None,
         lasts=lasts,
     )
 
@@ -78,3 +79,14 @@ def test_what_was_found_after_the_end_or_before_the_start_has_no_place_and_comes
 def test_nothing_has_a_place_before_the_recording_began() -> None:
     (moment,) = moments_in(None, [event(5, Severity.CRITICAL)], started_at=None, length_seconds=0)
     assert (moment.kind, moment.at_seconds) == ("critical", None)
+
+
+def test_a_condition_has_the_part_of_its_span_in_which_there_is_sound() -> None:
+    found = moments_in(
+        None,
+        [event(-5, lasted_seconds=8), event(20, lasted_seconds=10), event(90, lasts=True), event(-9, lasted_seconds=2)],
+        started_at=BEGAN,
+        length_seconds=100,
+    )
+    assert [(moment.at_seconds, moment.length_seconds) for moment in found] == [(0, 3), (20, 10), (90, 10), (None, 0)]
+    assert [moment.lasts for moment in found] == [False, False, True, False]

@@ -27,8 +27,10 @@ class HealthEvent:
     state: Literal["open", "acknowledged", "muted", "resolved"]
     happened_at: datetime
     """Or began."""
+    is_condition: bool
+    """Whether it is something that lasts for a while, not only happens."""
     ended_at: datetime | None
-    """When a condition was over."""
+    """When a condition was over, as far as somebody said so."""
     lasts: bool
     """A condition that is not over, of something that goes on."""
 

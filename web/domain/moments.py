@@ -1,5 +1,6 @@
 """What happened in the course of a recording, placed in its sound."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,10 @@ class Moment:
     """In the sound; None for what has no place there, such as a fault that was found afterwards."""
     length_seconds: float
     happened_at: datetime | None
+    """Or began."""
+    ended_at: datetime | None = None
+    lasts: bool = False
+    """Whether it is not over."""
 
     @property
     def hear_from_seconds(self) -> float | None:
@@ -39,7 +44,7 @@ def moments_in(
 ) -> list[Moment]:
     """In their order in the sound; those without a place come last.
 
-    An event is placed by its instant, a gap to the frame.
+    An event is placed by its instant, a condition by the part of its span in which there is sound, a gap to the frame.
     """
     gaps = [] if facts is None else [_gap(gap, facts.sample_rate_hz) for gap in facts.gaps]
     placed = [_event(event, started_at, length_seconds) for event in events]
@@ -60,12 +65,25 @@ def _gap(gap: GapReport, sample_rate_hz: int) -> Moment:
 
 
 def _event(event: HealthEvent, started_at: datetime | None, length_seconds: float) -> Moment:
-    at = None if started_at is None else (event.happened_at - started_at).total_seconds()
+    begin, end = _span(event, started_at, length_seconds)
+    is_heard = begin < length_seconds and end >= 0.0
     return Moment(
         kind=event.severity.value,
         title=event.kind.replace("_", " ").capitalize(),
         message=event.message,
-        at_seconds=at if at is not None and 0.0 <= at < length_seconds else None,
-        length_seconds=0.0,
+        at_seconds=max(begin, 0.0) if is_heard else None,
+        length_seconds=min(end, length_seconds) - max(begin, 0.0) if is_heard else 0.0,
         happened_at=event.happened_at,
+        ended_at=event.ended_at,
+        lasts=event.lasts,
     )
+
+
+def _span(event: HealthEvent, started_at: datetime | None, length_seconds: float) -> tuple[float, float]:
+    """In seconds of the recording. A condition that nobody called over reaches to its end."""
+    if started_at is None:
+        return math.inf, math.inf
+    begin = (event.happened_at - started_at).total_seconds()
+    if event.ended_at is not None:
+        return begin, (event.ended_at - started_at).total_seconds()
+    return begin, length_seconds if event.is_condition else begin

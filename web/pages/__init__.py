@@ -30,6 +30,8 @@ PAGES: list[Page] = [
     post("/nodes/{node_id:uuid}/capacity", nodes.set_capacity),
     post("/nodes/{node_id:uuid}/interfaces/{interface_id:uuid}/capture-format", nodes.set_capture_format),
     post("/nodes/{node_id:uuid}/interfaces/{interface_id:uuid}/prefer", nodes.prefer),
+    post("/nodes/{node_id:uuid}/interfaces/{interface_id:uuid}/arm", nodes.arm),
+    post("/nodes/{node_id:uuid}/minimum", nodes.set_minimum),
     get("/recordings", recordings.index),
     get("/recordings/news", recordings.news),
     get("/recordings/{recording_id:uuid}", recordings.show),

@@ -1,11 +1,13 @@
 """Jobs: who works on what, how it ended, and what can be done about it."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from protocol.messages import Mp3Encoding
+from protocol.messages import Mp3Encoding, Phase
+from protocol.timeouts import Timeouts
 from web.domain.access import Permission
 from web.domain.jobs import Job
 from web.domain.states import JobState
@@ -66,6 +68,7 @@ async def show(request: Request) -> Response:
         "attempts": await job_cards.latest(db, scope=scope, recording_id=job.recording_id, limit=_PER_PAGE),
         "history": await job_cards.history(db, job.id, scope=scope),
         "encoding": encoding_in_words(job),
+        "grace": grace_in(db.timeouts),
     }
     return render(request, "pages/jobs/show.html", context, fragment="job")
 
@@ -82,6 +85,22 @@ def encoding_in_words(job: Job) -> str:
             return f"FLAC, {encoding.bits} bit"
         case _:
             return f"WAV, {encoding.sample_type or job.settings.capture.sample_type}"
+
+
+@dataclass(frozen=True)
+class Grace:
+    """How long a job whose node is silent is not given up."""
+
+    seconds: dict[Phase, float]
+    orphan_seconds: float
+    """An open-ended capture goes on so long after its job was given up: nobody could stop it any more."""
+
+
+def grace_in(timeouts: Timeouts) -> Grace:
+    """From the moment at which the lease runs out."""
+    capturing = {Phase.CAPTURING: timeouts.grace_capturing, Phase.FINISHING: timeouts.grace_capturing}
+    seconds = {Phase.STARTING: timeouts.grace_starting, **capturing, Phase.UPLOADING: timeouts.grace_uploading}
+    return Grace(seconds, timeouts.orphan_capture)
 
 
 async def _job(request: Request) -> Job:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from protocol.messages import CaptureFormat
 from web.domain.access import Permission
 from web.domain.errors import InvalidError, NotFoundError
-from web.domain.nodes import Interface
+from web.domain.nodes import MINIMUM_BYTES, Interface
 from web.domain.standing import NodeCard
 from web.forms import Form, faults_of, read_form
 from web.pages.page import controller_of
@@ -21,6 +21,7 @@ from web.store import health_events, job_cards
 from web.store import nodes as stored_nodes
 
 _ROWS = 10
+_DIGITS = 12
 
 
 async def index(request: Request) -> Response:
@@ -51,8 +52,7 @@ async def work(request: Request) -> Response:
 async def set_capacity(request: Request) -> Response:
     text = (await read_form(request)).get("capacity")
     try:
-        capacity = int(text) if text.isascii() and text.isdigit() else 0
-        await nodes.set_capacity(controller_of(request).db, _id(request), capacity, by=request.user)
+        await nodes.set_capacity(controller_of(request).db, _id(request), _number(text), by=request.user)
     except InvalidError as refused:
         return await _node(request, {"capacity": str(refused)}, {"capacity": text})
     return _done(request)
@@ -72,6 +72,30 @@ async def set_capture_format(request: Request) -> Response:
     return _done(request)
 
 
+async def set_minimum(request: Request) -> Response:
+    """An empty field goes back to the default."""
+    text = (await read_form(request)).get("minimum_bytes")
+    try:
+        minimum_bytes = _number(text) if text else None
+        await nodes.set_minimum_bytes(controller_of(request).db, _id(request), minimum_bytes, by=request.user)
+    except InvalidError as refused:
+        return await _node(request, {"minimum_bytes": str(refused)}, {"minimum_bytes": text})
+    return _done(request)
+
+
+async def arm(request: Request) -> Response:
+    sent, interface = await read_form(request), await _interface(request)
+    text = "0" if sent.has("disarm", "yes") else sent.get("preroll_seconds")
+    try:
+        await nodes.arm_interface(
+            controller_of(request).db, _id(request), interface.ref, _number(text), by=request.user
+        )
+    except InvalidError as refused:
+        named = _named(interface, {"preroll_seconds": str(refused)})
+        return await _node(request, named, _named(interface, {"preroll_seconds": text}))
+    return _done(request)
+
+
 async def prefer(request: Request) -> Response:
     interface = await _interface(request)
     await nodes.prefer_interface(controller_of(request).db, _id(request), interface.ref, by=request.user)
@@ -84,6 +108,7 @@ async def _node(
     context = {
         "here": "nodes.index",
         "card": await _card(request),
+        "usual_minimum_bytes": MINIMUM_BYTES,
         "may_manage": Permission.NODE_MANAGE in request.user.permissions,
         "faults": faults or {},
         "typed": typed or {},
@@ -115,6 +140,11 @@ async def _interface(request: Request) -> Interface:
         if interface.id == interface_id:
             return interface
     raise NotFoundError("interface", interface_id)
+
+
+def _number(text: str) -> int:
+    """Below every limit for what is no number."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else -1
 
 
 def _capture(sent: Form) -> CaptureFormat:

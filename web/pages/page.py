@@ -53,7 +53,7 @@ class Page:
         try:
             request.scope["user"] = None if self.is_open else await signed_in(request)
             if not self.is_open and not self.is_part and not wants_fragment(request):
-                await _count_for_bar(request)
+                await count_for_bar(request)
             return await self.handler(request)
         except ClientDisconnect:
             return Response(status_code=HTTPStatus.BAD_REQUEST)
@@ -86,6 +86,14 @@ def controller_of(request: Request) -> Controller:
     return controller
 
 
+async def count_for_bar(request: Request) -> None:
+    """A bar that cannot be read is left out: the page below it may be readable."""
+    try:
+        request.state.bar = await standing.bar(controller_of(request).db, by=request.user)
+    except UnavailableError as fault:
+        _log.warning("the bar cannot be read", reason=str(fault))
+
+
 def own_path(text: str) -> str:
     """A path of this console, or its start page for anything that leads elsewhere."""
     is_ours = text.startswith("/") and not text.startswith(("//", "/\\"))
@@ -109,14 +117,6 @@ def fault_page(request: Request, fault: Exception) -> Response:
         _log_unforeseen(request, fault, fault_id)
     context = {"status": status, "message": message, "fault_id": fault_id}
     return render(request, "pages/fault.html", context, fragment="fault", status=status)
-
-
-async def _count_for_bar(request: Request) -> None:
-    """A bar that cannot be read is left out: the page below it may be readable."""
-    try:
-        request.state.bar = await standing.bar(controller_of(request).db, by=request.user)
-    except UnavailableError as fault:
-        _log.warning("the bar cannot be read", reason=str(fault))
 
 
 def _log_unforeseen(request: Request, fault: Exception, fault_id: UUID) -> None:

@@ -1,5 +1,6 @@
 """Record: one form, as a page and as a dialog over every page."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
@@ -12,14 +13,14 @@ from starlette.responses import Response
 
 from protocol.fit import misfit
 from protocol.ids import new_id
-from protocol.messages import Encoding, FlacEncoding, JobSettings, Mp3Encoding, WavEncoding
+from protocol.messages import Encoding, FlacEncoding, JobSettings, Limits, Mp3Encoding, WavEncoding
 from web.domain.access import Permission
 from web.domain.channels import ChannelMode, channel_map
-from web.domain.errors import CapacityError, ConflictError, InvalidError
+from web.domain.errors import CapacityError, ConflictError, InvalidError, NodeFullError
 from web.domain.nodes import Interface
 from web.domain.profiles import Profile
-from web.domain.recordings import Recording, StartRecording
-from web.domain.space import bytes_per_second, seconds_left, usual_kbps
+from web.domain.recordings import Recording, StartRecording, WantedLimits
+from web.domain.space import usual_kbps
 from web.domain.standing import NodeCard
 from web.forms import Form, faults_of, read_form
 from web.htmx import go_to, wants_fragment
@@ -30,6 +31,40 @@ from web.services import profiles, recordings, standing
 _MODES: tuple[ChannelMode, ...] = get_args(ChannelMode)
 _LABELS = (("duration_ms", "duration_hours"), ("node_id", "node"))
 _NAME_LONGEST = 200
+_NUMBER = re.compile(r"\d{1,9}(\.\d{1,6})?")
+
+
+@dataclass(frozen=True)
+class LimitField:
+    """A limit as it is typed."""
+
+    name: str
+    label: str
+    field: str
+    """Of `WantedLimits`."""
+    factor: int
+    """From the unit that is typed to that of the field."""
+    fault: str
+
+
+LIMITS = (
+    LimitField("limit_hours", "Length, h", "length_ms", 3_600_000, "Give the longest length in hours, 0 for no limit."),
+    LimitField(
+        "limit_megabytes",
+        "Size, MB",
+        "size_bytes",
+        1_000_000,
+        "Give the largest size in MB from 0.1 on, 0 for no limit.",
+    ),
+    LimitField(
+        "limit_silence",
+        "Silence, min",
+        "idle_ms",
+        60_000,
+        "Give the longest silence in minutes, at least a second, 0 for no limit.",
+    ),
+)
+_LIMITS_BY_FIELD = {limit.field: limit for limit in LIMITS}
 
 
 @dataclass(frozen=True)
@@ -41,6 +76,8 @@ class Fit:
     channels: int
     seconds_left: float | None
     """Of the node's disk, with this recording and all that runs."""
+    limits: Limits
+    """What ends it by itself."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +114,19 @@ class Asked:
         lacking = {profile.id: self._lacking(profile) for profile in self.profiles}
         return {profile_id: words for profile_id, words in lacking.items() if words is not None}
 
+    @property
+    def limits(self) -> Limits:
+        """Those of the profile where the form says nothing, or nonsense."""
+        try:
+            return _limits(self.form).over(self.profile.limits)
+        except ValidationError:
+            return self.profile.limits
+
+    @property
+    def reaches_back(self) -> bool:
+        """Whether it is to begin before the press."""
+        return self.interface is not None and self.form.has("preroll", str(self.interface.id))
+
     def channels(self, interface: Interface) -> list[int]:
         """Those that are ticked; all, before the form has shown them."""
         every = list(range(interface.capture.channels))
@@ -91,18 +141,18 @@ class Asked:
         try:
             rows = self._rows(self.profile, self.interface)
         except InvalidError as refused:
-            return Fit(str(refused), 0, self.card.seconds_left)
+            return Fit(str(refused), 0, self.card.seconds_left, self.limits)
         this = JobSettings(
             interface=self.interface.ref,
             capture=self.interface.capture,
             channel_map=rows,
             encoding=self.profile.encoding,
         )
-        filling = bytes_per_second([this, *(recording.settings for recording in self.card.busy)])
         return Fit(
             misfit(this.encoding, len(rows), this.capture.sample_rate_hz),
             len(rows),
-            seconds_left(self.card.node.spool_free_bytes, filling),
+            self.card.seconds_left_with(this),
+            self.limits,
         )
 
     def _rows(self, profile: Profile, interface: Interface) -> list[list[float]]:
@@ -153,7 +203,7 @@ async def start(request: Request) -> Response:
             faults = faults_of(refused, _LABELS)
         except InvalidError as refused:
             faults = {refused.field or "": str(refused)}
-        except CapacityError as refused:
+        except (CapacityError, NodeFullError) as refused:
             faults = {"node": str(refused)}
         except ConflictError:
             return await _form(
@@ -177,6 +227,7 @@ async def _form(
         "id": recording_id or new_id(),
         "name": sent.get("name") if faults else sent.get("name") or _usual_name(request),
         "modes": _MODES,
+        "limit_fields": LIMITS,
         "encodings": {profile.id: _in_words(profile.encoding) for profile in asked.profiles} if asked else {},
         **(_fit(asked) if asked else {}),
     }
@@ -190,7 +241,7 @@ async def _asked(request: Request, sent: Form, cards: list[NodeCard] | None = No
     db = controller_of(request).db
     cards = await standing.node_cards(db, by=request.user) if cards is None else cards
     chosen = next((card for card in cards if str(card.node.id) == sent.get("node")), None)
-    likeliest = sorted(cards, key=lambda card: (not card.node.is_seen, _is_full(card), not card.present))
+    likeliest = sorted(cards, key=_trouble)
     if chosen is None and not likeliest:
         return None
     return Asked(sent, chosen or likeliest[0], await profiles.all_profiles(db, by=request.user))
@@ -203,6 +254,11 @@ def _fit(asked: Asked) -> dict[str, Any]:
         "is_full": _is_full(asked.card),
         "encoding": _in_words(asked.profile.encoding),
     }
+
+
+def _trouble(card: NodeCard) -> tuple[bool, ...]:
+    """Less of it comes first."""
+    return not card.node.is_seen, not card.node.has_space, _is_full(card), not card.present
 
 
 def _usual_name(request: Request) -> str:
@@ -226,6 +282,11 @@ def _faults(asked: Asked) -> dict[str, str]:
         faults["channels"] = "Tick at least one channel."
     if _duration_ms(sent) is None:
         faults["duration_hours"] = "Give the duration as whole hours and minutes, or leave both empty."
+    try:
+        _limits(sent)
+    except ValidationError as refused:
+        wrong = {_LIMITS_BY_FIELD[str(one["loc"][0])] for one in refused.errors()}
+        faults |= {limit.name: limit.fault for limit in LIMITS if limit in wrong}
     return faults
 
 
@@ -245,7 +306,22 @@ def _wanted(asked: Asked) -> StartRecording:
         channels=None if is_every else channels,
         output=asked.output,
         duration_ms=_duration_ms(sent) or None,
+        limits=_limits(sent),
+        preroll_ms=interface.preroll_seconds * 1000 if interface is not None and asked.reaches_back else 0,
     )
+
+
+def _limits(sent: Form) -> WantedLimits:
+    """An empty field is left to the profile. Raises ValidationError, also for what is no number."""
+    typed = {limit: sent.get(limit.name).replace(",", ".") for limit in LIMITS}
+    return WantedLimits.model_validate(
+        {limit.field: _times(text, limit.factor) for limit, text in typed.items() if text}
+    )
+
+
+def _times(text: str, factor: int) -> int | str:
+    """A number of a larger unit in its smallest; what is no number stays as it is."""
+    return round(float(text) * factor) if _NUMBER.fullmatch(text) else text
 
 
 def _id(sent: Form) -> UUID:

@@ -17,7 +17,7 @@ from web.domain.moments import moments_in
 from web.domain.recordings import Recording
 from web.domain.states import CacheState, RecordingState
 from web.media import recordings as media
-from web.pages.jobs import encoding_in_words
+from web.pages.jobs import encoding_in_words, grace_in
 from web.pages.page import controller_of
 from web.pages.queries import block, choices, identifier, query_string, written_query
 from web.rendering import render, see_other
@@ -155,6 +155,8 @@ async def show(request: Request) -> Response:
         "inputs": [_inputs_in_words(gains) for gains in job.settings.channel_map],
         "attempts": await job_cards.latest(db, scope=scope, recording_id=recording.id),
         "history": await job_cards.history(db, recording.job_id, scope=scope),
+        "reached_back_seconds": _reached_back_seconds(recording),
+        "grace": grace_in(db.timeouts),
         "moments": moments_in(facts, events, started_at=recording.started_at, length_seconds=length_seconds),
         "length_seconds": length_seconds,
         "overview": drawn[0] if drawn else None,
@@ -299,6 +301,12 @@ def _length_seconds(facts: RecordingFacts | None, drawn: tuple[Overview, float] 
     if facts is not None:
         return facts.frames / facts.sample_rate_hz
     return drawn[1] if drawn else (job.frames or 0) / job.settings.capture.sample_rate_hz
+
+
+def _reached_back_seconds(recording: Recording) -> float:
+    """How long before it was asked for it begins."""
+    began = recording.started_at or recording.created_at
+    return max(0.0, (recording.created_at - began).total_seconds())
 
 
 def _inputs_in_words(gains: list[float]) -> str:

@@ -108,8 +108,9 @@ def _event(levels: InterfaceLevels, watched: Watched, node_id: UUID) -> LiveEven
 
 
 def _decibels(channel: ChannelLevel) -> dict[str, float | None]:
-    """To a tenth, which is more than a meter shows; None is silence."""
-    return {"rms": _tenths(channel.rms_dbfs), "peak": _tenths(channel.peak_dbfs)}
+    """To a tenth, which is more than a meter shows; None is silence. `clip` is there when frames were overloaded."""
+    said = {"rms": _tenths(channel.rms_dbfs), "peak": _tenths(channel.peak_dbfs)}
+    return said | {"clip": channel.clipped_frames} if channel.clipped_frames else said
 
 
 def _tenths(level_dbfs: float | None) -> float | None:

@@ -104,5 +104,6 @@ def _event(row: Row) -> HealthEvent:
         state=row["state"],
         happened_at=row["happened_at"],
         ended_at=row["ended_at"],
+        is_condition=row["is_condition"],
         lasts=row["lasts"],
     )
