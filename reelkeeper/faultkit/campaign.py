@@ -7,7 +7,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
@@ -152,10 +152,12 @@ class Campaign:
             loss_ms=None if loss_ms is None else round(loss_ms, 1),
             violations=[f"{violation.invariant}: {violation.words}" for violation in violations],
         )
-        if violations:
-            self._keep_evidence(rig, plan)
-            self._drop_rig()
         self._write(result)
+        if violations:
+            try:
+                self._keep_evidence(rig, plan)
+            finally:
+                self._drop_rig()
         return result
 
     def rig(self, scale: float, seed: int) -> Rig:
@@ -177,9 +179,10 @@ class Campaign:
         for name in ("evidence", "log"):
             if (rig.folder / name).exists():
                 shutil.copytree(rig.folder / name, place / name)
-        for file in (rig.system.node_folder / "jobs").glob("*/*"):
-            if file.suffix in {".json", ".log"}:
-                shutil.copy(file, place / f"{file.parent.name}-{file.name}")
+        with suppress(OSError):  # its disk may be without power
+            for file in (rig.system.node_folder / "jobs").glob("*/*"):
+                if file.suffix in {".json", ".log"}:
+                    shutil.copy(file, place / f"{file.parent.name}-{file.name}")
         for file in rig.system.run_folder.glob("owner-*/log"):
             shutil.copy(file, place / f"{file.parent.name}.log")
 

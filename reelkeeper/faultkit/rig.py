@@ -22,7 +22,7 @@ from reelkeeper.faultkit.proxy import PASS, Proxy
 from reelkeeper.faultkit.system import Json, System, UnexpectedError, free_port, is_alive, is_gone, rss_bytes, wait_for
 from reelkeeper.faultkit.volume import PowerVolume, power_volume, why_no_power_cuts
 from web.settings import ControllerSettings
-from web.store.cluster import find_place, processes_of
+from web.store.cluster import Place, find_place, processes_of
 
 CANARY = "canary-that-no-helper-may-see"
 """Planted in the environment of the agent."""
@@ -40,6 +40,7 @@ class Rig:
     folder: Path
     system: System
     proxy: Proxy
+    database: Place
     library: PowerVolume | None = None
     """The controller's disk, where power can be cut."""
     recorder: PowerVolume | None = None
@@ -137,12 +138,10 @@ class Rig:
 
     def kill_database_processes(self) -> None:
         """All of the server at once, as a power cut does it."""
-        settings = ControllerSettings(home=self.system.home, run_folder=self.system.run_folder)
-        place = find_place(settings.database_folder, settings.database_sockets_folder)
-        for pid in list(processes_of(place)):
+        for pid in list(processes_of(self.database)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait_for("the database to be gone", lambda: not any(processes_of(place)), 10)
+        wait_for("the database to be gone", lambda: not any(processes_of(self.database)), 10)
 
     # ---- everything ----
 
@@ -179,11 +178,12 @@ class Rig:
 
     def node_facts(self) -> NodeFacts:
         """What is on the node once it had time to tidy up."""
-        with contextlib.suppress(UnexpectedError):
-            wait_for("the node to be tidy", lambda: not self._leftovers(), _TIDY_SECONDS)
+        deadline = time.monotonic() + _TIDY_SECONDS
+        while (leftovers := self._leftovers()) and time.monotonic() < deadline:
+            time.sleep(0.1)
         return NodeFacts(
             broken_files=self._broken_files(),
-            leftovers=self._leftovers(),
+            leftovers=leftovers,
             secrets=self._leaks(),
             clocks=self._clocks(),
         )
@@ -305,7 +305,9 @@ def running_rig(scale: float, seed: int, *, disks: bool = True, sound: dict[str,
         stack.callback(_stop_all, system)
         system.start()
         system.request("PATCH", f"/nodes/{system.node()['id']}", json={"capacity": CAPACITY})
-        yield Rig(folder, system, proxy, library, recorder)
+        settings = ControllerSettings(home=home, run_folder=system.run_folder)
+        database = find_place(settings.database_folder, settings.database_sockets_folder)
+        yield Rig(folder, system, proxy, database, library, recorder)
 
 
 def ask_owner(state: Json, request: Json, seconds: float = 5.0) -> Json:
@@ -339,9 +341,21 @@ def _parses(file: Path) -> bool:
 
 
 def _stop_all(system: System) -> None:
-    """Owners that died meanwhile left no state; whoever has the run folder open belongs to this system."""
-    system.stop()
-    for process in Path("/proc").glob("[0-9]*"):
+    """Owners that died meanwhile left no state; whoever has a file of the folder open belongs to this system."""
+    try:
+        system.stop()
+    except OSError:  # its disk is without power
+        for process in (system.agent, system.controller):
+            if process is not None:
+                process.kill()
+                process.wait()
+    for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if any(str(entry.readlink()).startswith(str(system.run_folder)) for entry in (process / "fd").iterdir()):
-                os.kill(int(process.name), signal.SIGKILL)
+            if int(entry.name) != os.getpid() and _uses(entry, system.run_folder.parent):
+                os.kill(int(entry.name), signal.SIGKILL)
+
+
+def _uses(process: Path, folder: Path) -> bool:
+    """Whether a process works in a folder, or has a file of it open."""
+    used = [(process / "cwd").readlink(), *(entry.readlink() for entry in (process / "fd").iterdir())]
+    return any(path.is_relative_to(folder) for path in used)
