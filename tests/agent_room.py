@@ -43,8 +43,10 @@ class AgentRoom:
     def enrol(self) -> None:
         asyncio.run(enrol(self.settings, "rkc_code"))
 
-    def start_agent(self, *, url: str | None = None, drain: bool = False) -> subprocess.Popen[bytes]:
-        command = "import asyncio, sys; from agent.daemon import run; from agent.settings import AgentSettings; "
+    def start_agent(self, *, url: str | None = None, drain: bool = False, before: str = "") -> subprocess.Popen[bytes]:
+        """`before` is Python that this agent runs first."""
+        command = f"{before}\nimport asyncio, sys; from agent.daemon import run; "
+        command += "from agent.settings import AgentSettings; "
         command += f"sys.exit(asyncio.run(run(AgentSettings(), drain={drain})))"
         with (self.settings.home / "agent.log").open("ab") as log:
             agent = subprocess.Popen(

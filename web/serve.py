@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import os
 import resource
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
@@ -27,6 +29,8 @@ _RETRY_SECONDS = 1.0
 _KEEP_ALIVE_SECONDS = 75
 _GRACEFUL_SHARE = 0.3
 """Of the time to stop; the rest is for runners and database."""
+_LAST_RESORT = 0.95
+"""Of the time to stop."""
 _T = TypeVar("_T")
 
 
@@ -35,13 +39,15 @@ class StartError(ControllerError):
 
 
 async def serve(settings: ControllerSettings, on_ready: Callable[[str], None] | None = None) -> None:
-    """Serves until SIGTERM or SIGINT; `on_ready` gets the address once it answers.
+    """Serves until SIGTERM or SIGINT, which end the process within `Timeouts.controller_stop`.
+
+    `on_ready` gets the address once it answers.
 
     Raises ControllerError, in one line, when it cannot start.
     """
     stop = asyncio.Event()
     async with AsyncExitStack() as resources:
-        resources.enter_context(_set_by_signals(stop))
+        resources.enter_context(_set_by_signals(stop, settings.timeouts.controller_stop * _LAST_RESORT))
         listener = resources.enter_context(listening(settings))
         _allow_many_connections()
         _require_writable(settings)
@@ -171,11 +177,20 @@ async def _migrate_once_there(url: str) -> None:
 
 
 @contextlib.contextmanager
-def _set_by_signals(stop: asyncio.Event) -> Iterator[None]:
+def _set_by_signals(stop: asyncio.Event, seconds: float) -> Iterator[None]:
+    """Whatever hangs so long after a signal is left behind; a database of ours is then ended by the next start."""
     loop = asyncio.get_running_loop()
+    last_resort = threading.Timer(seconds, os._exit, (0,))
+    last_resort.daemon = True
+
+    def ask() -> None:
+        if not stop.is_set():
+            stop.set()
+            last_resort.start()
+
     numbers = (signal.SIGTERM, signal.SIGINT)
     for number in numbers:
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, ask)
     try:
         yield
     finally:

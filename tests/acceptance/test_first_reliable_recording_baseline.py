@@ -179,9 +179,11 @@ def test_controller_away_for_longer_than_a_lease_changes_nothing(start_system: S
     assert len(numbers) >= 8 * RATE
 
 
-def test_agent_away_for_longer_than_lease_and_grace_fails_the_job_and_keeps_the_audio(start_system: Start) -> None:
+def test_agent_away_for_longer_than_lease_and_grace_fails_the_job_and_its_audio_becomes_salvage(
+    start_system: Start, tmp_path: Path
+) -> None:
     system = start_system(scale=0.1)
-    recording = system.record()
+    recording = system.record(duration_ms=18_000)
     system.wait_capturing(recording, RATE)
     assert system.agent is not None
     system.agent.send_signal(signal.SIGSTOP)
@@ -189,8 +191,11 @@ def test_agent_away_for_longer_than_lease_and_grace_fails_the_job_and_keeps_the_
     assert "contact" in system.job_of(recording)["reason"]
     assert failed["cache_state"] != "cached"
     system.agent.send_signal(signal.SIGCONT)
-    wait_for("the job to be owed", lambda: system.spooled_job(recording).get("owed"), 20)
-    assert breaks_of(counter_of(system.job_folder(recording) / "audio")) == []
+    wait_for("the salvage", lambda: system.recording(recording)["mark"] == "salvaged", 60)
+    found = system.recording(recording)
+    assert (found["state"], found["reason"], found["cache_state"]) == ("failed", "contact_lost", "cached")
+    numbers = counter_of(delivered(system, recording, tmp_path))
+    assert (len(numbers), breaks_of(numbers)) == (18 * RATE, [])
 
 
 def test_postgres_killed_in_the_middle_loses_nothing(start_system: Start, tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ class Process:
             "REELKEEPER_HOME": str(settings.home),
             "REELKEEPER_RUN_FOLDER": str(settings.run_folder),
             "REELKEEPER_PORT": str(settings.port),
+            "REELKEEPER_TIME_SCALE": str(settings.time_scale),
         }
         self._process = subprocess.Popen(
             [sys.executable, "-c", _COMMAND], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -106,6 +107,26 @@ def test_controller_starts_with_its_own_database_and_stops_in_time_whatever_hang
                 assert agent.get("/wake", params={"after": 99}).status_code == 200
                 assert process.stop() <= Timeouts().controller_stop
             assert waiting.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_controller_ends_in_time_although_its_database_hangs_and_the_next_one_works(
+    settings: ControllerSettings, processes: list[Process]
+) -> None:
+    quick = settings.model_copy(update={"time_scale": 0.2})
+    process = Process(quick)
+    processes.append(process)
+    url = process.url()
+    (pid_file,) = settings.home.rglob("postmaster.pid")
+    postmaster = int(pid_file.read_text().split()[0])
+    os.kill(postmaster, signal.SIGSTOP)
+    try:
+        assert process.stop() < 6
+    finally:
+        os.kill(postmaster, signal.SIGCONT)
+    process = Process(quick)
+    processes.append(process)
+    assert process.url() != url
+    process.stop()
 
 
 def test_node_that_joined_is_known_after_a_restart(settings: ControllerSettings, processes: list[Process]) -> None:
