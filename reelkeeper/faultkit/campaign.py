@@ -23,7 +23,7 @@ from reelkeeper.faultkit.system import WAV_PROFILE, UnexpectedError
 from reelkeeper.faultkit.workload import FLAC_PROFILE, MP3_PROFILE, Workload
 
 COMPOUND = "compound"
-_COMPOUND_WEIGHT = 6
+_COMPOUND_WEIGHT = 4
 _FULL_LENGTH_SHARE = 0.02
 _SETTLE_SECONDS = 60.0
 """Besides what leases and graces take."""

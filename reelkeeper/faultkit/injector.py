@@ -441,7 +441,7 @@ class FaultClass:
     """What the controller has may turn out to be damaged, as long as it says so and serves none of it."""
     why_not: Callable[[], str | None] = lambda: None
     """Why this machine does not allow it."""
-    weight: int = 2
+    weight: int = 1
     """How often it is drawn."""
 
 
@@ -460,43 +460,46 @@ def faketime_library() -> str | None:
 
 _OWNER = frozenset({"owner_died"})
 
+OFTEN = 6
+"""Classes that a release counts one by one."""
+
 SINGLE = (
-    FaultClass("agent_kill", (1, 34), kill_agent, may_fail=NOT_TAKEN, weight=3),
+    FaultClass("agent_kill", (1, 34), kill_agent, may_fail=NOT_TAKEN, weight=OFTEN),
     FaultClass("agent_restart", (14,), restart_agent, may_fail=NOT_TAKEN),
-    FaultClass("owner_kill", (2,), kill_owner, _OWNER, weight=3),
-    FaultClass("both_kill", (3,), kill_both, _OWNER, NOT_TAKEN, weight=3),
+    FaultClass("owner_kill", (2,), kill_owner, _OWNER, weight=OFTEN),
+    FaultClass("both_kill", (3,), kill_both, _OWNER, NOT_TAKEN, weight=OFTEN),
     FaultClass("renderer_kill", (3,), kill_renderer),
-    FaultClass("controller_kill", (4,), kill_controller, weight=3),
+    FaultClass("controller_kill", (4,), kill_controller, weight=OFTEN),
     FaultClass("controller_restart", (5,), restart_controller),
     FaultClass("database_restart", (6,), restart_database),
     FaultClass("database_kill", (7,), kill_database),
-    FaultClass("partition_short", (8,), part_shortly, may_fail=NOT_TAKEN),
-    FaultClass("partition_beyond_lease", (8,), part_longer_than_the_lease, may_fail=NOT_TAKEN),
-    FaultClass("partition_beyond_recording", (8,), part_longer_than_the_recording, may_fail=NOT_TAKEN),
-    FaultClass("partition_given_up", (8,), part_until_given_up, may_fail=NOT_TAKEN, loses_contact=True, weight=1),
+    FaultClass("partition_short", (8,), part_shortly, may_fail=NOT_TAKEN, weight=2),
+    FaultClass("partition_beyond_lease", (8,), part_longer_than_the_lease, may_fail=NOT_TAKEN, weight=2),
+    FaultClass("partition_beyond_recording", (8,), part_longer_than_the_recording, may_fail=NOT_TAKEN, weight=2),
+    FaultClass("partition_given_up", (8,), part_until_given_up, may_fail=NOT_TAKEN, loses_contact=True),
     FaultClass("one_way", (9,), lose_answers, may_fail=NOT_TAKEN),
     FaultClass("slow_network", (10,), slow_network, may_fail=NOT_TAKEN, delay_seconds=1.0),
-    FaultClass("enospc", (11,), fill_disk, DISK_GAPS, NO_ROOM, why_not=why_no_power_cuts, weight=3),
+    FaultClass("enospc", (11,), fill_disk, DISK_GAPS, NO_ROOM, why_not=why_no_power_cuts, weight=OFTEN),
     FaultClass("eio", (12,), fail_writes, DISK_GAPS, NO_ROOM, why_not=why_no_trace),
-    FaultClass("power_cut_node", (13,), cut_power_of_node, _OWNER, NOT_TAKEN, why_not=why_no_power_cuts),
-    FaultClass("power_cut_controller", (13,), cut_power_of_controller, why_not=why_no_power_cuts, weight=1),
-    FaultClass("power_cut_all", (13,), cut_power_of_all, _OWNER, NOT_TAKEN, why_not=why_no_power_cuts, weight=1),
-    FaultClass("device_loss", (15,), lose_device, DEVICE_GAPS, weight=3),
+    FaultClass("power_cut_node", (13,), cut_power_of_node, _OWNER, NOT_TAKEN, why_not=why_no_power_cuts, weight=3),
+    FaultClass("power_cut_controller", (13,), cut_power_of_controller, why_not=why_no_power_cuts, weight=2),
+    FaultClass("power_cut_all", (13,), cut_power_of_all, _OWNER, NOT_TAKEN, why_not=why_no_power_cuts, weight=2),
+    FaultClass("device_loss", (15,), lose_device, DEVICE_GAPS, weight=OFTEN),
     FaultClass("device_format", (16,), change_format, DEVICE_GAPS),
     FaultClass("overrun", (17,), overrun_device, DEVICE_GAPS),
     FaultClass("stall", (15,), stall_device, DEVICE_GAPS),
     FaultClass("device_hang", (35,), hang_device, DEVICE_GAPS | _OWNER),
     FaultClass("owner_pause", (17,), stop_owner, DEVICE_GAPS | _OWNER | {"ring_full"}),
     FaultClass("clock_jump", (18,), jump_clock, may_fail=NOT_TAKEN, why_not=why_no_clocks),
-    FaultClass("zombie", (20,), stop_agent_for_long, may_fail=NOT_TAKEN, loses_contact=True, weight=3),
-    FaultClass("clone", (21,), clone_node, may_fail=NOT_TAKEN, weight=1),
+    FaultClass("zombie", (20,), stop_agent_for_long, may_fail=NOT_TAKEN, loses_contact=True, weight=OFTEN),
+    FaultClass("clone", (21,), clone_node, may_fail=NOT_TAKEN),
     FaultClass("repeated_requests", (22,), repeat_requests, may_fail=NOT_TAKEN, delay_seconds=3.0),
     FaultClass("race", (23, 38), race_wishes),
     FaultClass("bit_flip_node", (25,), flip_bit_of_rendition),
     FaultClass("bit_flip_controller", (25,), flip_bit_of_received, may_damage=True),
-    FaultClass("upload_damage", (26,), damage_uploads, weight=3),
+    FaultClass("upload_damage", (26,), damage_uploads, weight=OFTEN),
     FaultClass("hostile_owner", (27, 37), storm_owner),
-    FaultClass("pid_reuse", (28,), reuse_pid, _OWNER, NOT_TAKEN, weight=1),
+    FaultClass("pid_reuse", (28,), reuse_pid, _OWNER, NOT_TAKEN),
     FaultClass("slow_disk", (29, 36), slow_disk, DISK_GAPS, why_not=why_no_trace),
 )
 
