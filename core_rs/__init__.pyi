@@ -484,6 +484,9 @@ class RenditionSeal:
     def body_sha256(self) -> str:
         """Of everything from byte HEAD_BYTES on."""
     @property
+    def body_block_sums(self) -> str:
+        """CRC-32 of each MiB of the same, eight hexadecimal digits each; the last one may be of less."""
+    @property
     def bytes(self) -> int: ...
     @property
     def frames(self) -> int: ...

@@ -90,10 +90,10 @@ pub struct Rendition {
     body: Digest,
     body_blocks: BlockSums,
     levels: Levels,
+    loudness: Loudness,
     index: SeekIndex,
     block: Vec<u8>,
     encoded: Encoded,
-    loudness: Loudness,
     state: State,
 }
 
@@ -124,11 +124,11 @@ impl Rendition {
             body: Digest::default(),
             body_blocks: BlockSums::default(),
             levels: Levels::new(format),
+            loudness: Loudness::new(format),
             index: SeekIndex::new(format.sample_rate_hz()),
             block: Vec::with_capacity(BLOCK_BYTES),
             encoded,
             state: State::Open,
-            loudness: Loudness::new(format),
         };
         rendition.write_encoded(&mut Vec::new())?;
         Ok(rendition)
@@ -179,15 +179,15 @@ impl Rendition {
         self.levels.take()
     }
 
-    /// Writes what the encoder held back and the final head, and syncs the file. A second call gives the same seal.
-    ///
-    /// # Errors
-    /// [`Error::Io`]; then the file is to be made again, and every further call is an [`Error::InvalidArgument`].
     /// R 128 loudness of the file so far, before it is encoded; negative infinity when nothing is above the gate.
     pub fn integrated_lufs(&self) -> f64 {
         self.loudness.integrated_lufs()
     }
 
+    /// Writes what the encoder held back and the final head, and syncs the file. A second call gives the same seal.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; then the file is to be made again, and every further call is an [`Error::InvalidArgument`].
     pub fn finish(&mut self) -> Result<RenditionSeal> {
         match &self.state {
             State::Finished(seal) => return Ok(seal.clone()),
@@ -246,12 +246,12 @@ impl Rendition {
         self.frames += frames;
         self.write_encoded(seek)?;
         self.levels.push(&self.block);
+        self.loudness.push(&self.block);
         self.state = State::Open;
         Ok(())
     }
 
     /// Appends what was encoded; entries of the seek index follow only when it is in the file.
-        self.loudness.push(&self.block);
     fn write_encoded(&mut self, seek: &mut Vec<u8>) -> Result<()> {
         let bytes = &self.encoded.bytes;
         self.file.write_all_at(bytes, self.bytes).map_err(Error::io("write", &self.path))?;
