@@ -43,14 +43,17 @@ class AgentRoom:
     def enrol(self) -> None:
         asyncio.run(enrol(self.settings, "rkc_code"))
 
-    def start_agent(self, *, url: str | None = None, drain: bool = False, before: str = "") -> subprocess.Popen[bytes]:
-        """`before` is Python that this agent runs first."""
-        command = f"{before}\nimport asyncio, sys; from agent.daemon import run; "
-        command += "from agent.settings import AgentSettings; "
+    def start_agent(
+        self, *, url: str | None = None, drain: bool = False, before: str = "", within: tuple[str, ...] = ()
+    ) -> subprocess.Popen[bytes]:
+        """`before` is Python that this agent runs first; `within` is a command that runs the agent."""
+        command = (
+            f"{before}\nimport asyncio, sys; from agent.daemon import run; from agent.settings import AgentSettings; "
+        )
         command += f"sys.exit(asyncio.run(run(AgentSettings(), drain={drain})))"
         with (self.settings.home / "agent.log").open("ab") as log:
             agent = subprocess.Popen(
-                [sys.executable, "-c", command],
+                [*within, sys.executable, "-c", command],
                 env=self._environment(url),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -114,7 +117,13 @@ class AgentRoom:
 def agent_room(url: str, time_scale: float = 1.0, **more: Any) -> Iterator[AgentRoom]:
     """A node that is enrolled with this controller; it hears nothing of this machine unless told so."""
     home = Path(tempfile.mkdtemp(prefix="rk-"))
-    told: dict[str, Any] = {"controller_url": url, "time_scale": time_scale, "portaudio": False, "reserve_bytes": 1 << 20, **more}
+    told: dict[str, Any] = {
+        "controller_url": url,
+        "time_scale": time_scale,
+        "portaudio": False,
+        "reserve_bytes": 1 << 20,
+        **more,
+    }
     settings = AgentSettings(home=home, run_folder=home / "run", **told)
     room = AgentRoom(settings)
     try:

@@ -1,9 +1,12 @@
 """A sound server of one test, without a sound card: its own folders, sources that carry what is written into them."""
 
+import fcntl
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +17,7 @@ from pathlib import Path
 from core_rs import counter_pcm
 
 RATE = 48_000
-PERIOD_FRAMES = 480
+PERIOD_FRAMES = 120
 _ASOUNDRC = """
 pcm.pipe { type pulse device "pipe" }
 pcm.lectern { type pulse device "lectern.monitor" }
@@ -66,7 +69,11 @@ class PulseRig:
 
 
 class Feeder(threading.Thread):
-    """Writes the counter into a pipe at the pace of a device until nobody reads it any more."""
+    """Writes the counter into a pipe at the pace of a device, as long as the pipe is there.
+
+    The server takes nothing out before somebody listens, and a device keeps nothing for that long: so until then what
+    stands in the pipe is replaced by what is newer.
+    """
 
     def __init__(self, fifo: Path, rate_hz: int, began: float) -> None:
         super().__init__(name="feeder", daemon=True)
@@ -76,12 +83,29 @@ class Feeder(threading.Thread):
         self._never = threading.Event()
 
     def run(self) -> None:
-        with suppress(BrokenPipeError), self._fifo.open("wb", buffering=0) as pipe:
-            frame = 1 + int((time.monotonic() - self._began) * self._rate_hz) // PERIOD_FRAMES * PERIOD_FRAMES
-            while True:
-                pipe.write(counter_pcm(frame, PERIOD_FRAMES))
+        pipe = os.open(self._fifo, os.O_RDWR | os.O_NONBLOCK)
+        inode, waiting, is_heard = os.fstat(pipe).st_ino, 0, False
+        frame = 1 + int((time.monotonic() - self._began) * self._rate_hz) // PERIOD_FRAMES * PERIOD_FRAMES
+        while self._is_there(inode):
+            self._never.wait(max(0.0, self._began + (frame + PERIOD_FRAMES) / self._rate_hz - time.monotonic()))
+            left = _bytes_in(pipe)
+            is_heard = is_heard or left < waiting
+            if not is_heard and left:
+                os.read(pipe, left)
+            with suppress(BlockingIOError):
+                os.write(pipe, counter_pcm(frame, PERIOD_FRAMES))
                 frame += PERIOD_FRAMES
-                self._never.wait(max(0.0, self._began + frame / self._rate_hz - time.monotonic()))
+            waiting = _bytes_in(pipe)
+        os.close(pipe)
+
+    def _is_there(self, inode: int) -> bool:
+        with suppress(FileNotFoundError):
+            return self._fifo.stat().st_ino == inode
+        return False
+
+
+def _bytes_in(pipe: int) -> int:
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 @contextmanager
