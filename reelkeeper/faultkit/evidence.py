@@ -81,6 +81,9 @@ class Evidence:
         body: Row = self.entries("start asked", recording=recording)[0]["body"]
         return body
 
+    def last_attempt(self, recording: str) -> Row | None:
+        return max(self.of("job", recording_id=recording), key=lambda job: int(job["attempt"]), default=None)
+
     def current_file(self, recording: str) -> Row | None:
         """The cache file that stands for a recording, once it is whole."""
         return next(iter(self.of("cache_file", recording_id=recording, state="cached", is_current=True)), None)

@@ -17,6 +17,11 @@ def now_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
+def instant(text: str) -> datetime:
+    """A `utc` of the history, or an instant of the database."""
+    return datetime.fromisoformat(text)
+
+
 class History:
     """One file. May be written from any thread."""
 

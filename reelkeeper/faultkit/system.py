@@ -24,6 +24,7 @@ from protocol.timeouts import Timeouts
 T = TypeVar("T")
 Json = dict[str, Any]
 
+TERMINAL = {"completed", "failed", "cancelled"}
 WAV_PROFILE = UUID("00000000-0000-7000-8000-000000000001")
 """The built-in profile that keeps what was captured."""
 
@@ -310,7 +311,7 @@ class System:
 
         def reached() -> Json | None:
             found = self.recording(identifier)
-            if found["state"] in {"completed", "failed", "cancelled"} - {state}:
+            if found["state"] in TERMINAL - {state}:
                 raise UnexpectedError(f"{identifier} ended {found['state']}: {found}")
             return found if found["state"] == state else None
 

@@ -16,12 +16,11 @@ from uuid import UUID
 import httpx
 
 from reelkeeper.faultkit.history import History
-from reelkeeper.faultkit.system import WAV_PROFILE, Json, System, UnexpectedError
+from reelkeeper.faultkit.system import TERMINAL, WAV_PROFILE, Json, System, UnexpectedError
 
 FLAC_PROFILE = UUID("00000000-0000-7000-8000-000000000006")
 MP3_PROFILE = UUID("00000000-0000-7000-8000-000000000002")
 SUFFIXES = {WAV_PROFILE: "wav", FLAC_PROFILE: "flac", MP3_PROFILE: "mp3"}
-TERMINAL = {"completed", "failed", "cancelled"}
 
 _TRY_SECONDS = 5.0
 _GIVE_UP_SECONDS = 90.0
