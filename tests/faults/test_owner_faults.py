@@ -100,6 +100,8 @@ def test_killed_owner_is_followed_with_one_gap_as_long_as_the_loss(place: Room) 
         assert status.pid != before.pid
         assert (status.take_id, status.needs) == (begun.take_id, [recording])
         assert await follower.begin(recording, now_ns()) == begun
+        died, returned = (await until("the news", follower, lambda status: len(status.events) == 2)).events
+        assert (died.kind, died.lasts, returned.kind) == ("capture_died", False, "device_returned")
         end_frame = await follower.end(recording)
         await follower.disarm("node stopped")
         take = Take.open(begun.take_folder)
@@ -272,6 +274,29 @@ def test_fault_of_the_device_is_a_gap_of_exactly_its_length(
         await owner.disarm("node stopped")
         take = Take.open(begun.take_folder)
         assert [cause for cause, _, _ in gap_list(take)] == causes
+        assert_every_frame_is_accounted_for(take)
+
+    place.run(break_it())
+
+
+def test_stream_that_only_another_process_cures_is_one_condition_over_both(place: Room) -> None:
+    async def break_it() -> None:
+        owner = await place.start()
+        begun = await owner.begin(new_recording(), now_ns())
+        before = await captured(owner, 9_600)
+        await owner.hook("wedge", 3)
+        lost = (await until("the loss", owner, lambda status: status.device == "stalled")).events[0]
+        wait_for("the owner to give up", lambda: before.pid not in place.owner_pids, 30)
+        follower = await place.start()
+        status = await until("the return", follower, lambda status: len(status.events) == 2)
+        stalled, returned = status.events
+        assert (stalled.id, stalled.kind, stalled.began_ns) == (lost.id, "device_stalled", lost.began_ns)
+        assert stalled.ended_ns == returned.began_ns
+        assert "another capture process opened it" in returned.message
+        await captured(follower, 9_600)
+        await follower.disarm("node stopped")
+        take = Take.open(begun.take_folder)
+        assert [cause for cause, _, _ in gap_list(take)] == ["device_stalled"]
         assert_every_frame_is_accounted_for(take)
 
     place.run(break_it())
