@@ -320,6 +320,14 @@ def ask_owner(state: Json, request: Json, seconds: float = 5.0) -> Json:
         return decode(_received(client, body_bytes(header)))
 
 
+def end_all_in(folder: Path, *, besides: Path | None = None) -> None:
+    """Kills every process that works in a folder or has a file of it open, but for those of one folder in it."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if int(entry.name) != os.getpid() and _uses(entry, folder, besides):
+                os.kill(int(entry.name), signal.SIGKILL)
+
+
 def _received(client: socket.socket, size: int) -> bytes:
     parts = b""
     while len(parts) < size:
@@ -349,13 +357,10 @@ def _stop_all(system: System) -> None:
             if process is not None:
                 process.kill()
                 process.wait()
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if int(entry.name) != os.getpid() and _uses(entry, system.run_folder.parent):
-                os.kill(int(entry.name), signal.SIGKILL)
+    end_all_in(system.run_folder.parent)
 
 
-def _uses(process: Path, folder: Path) -> bool:
+def _uses(process: Path, folder: Path, besides: Path | None) -> bool:
     """Whether a process works in a folder, or has a file of it open."""
     used = [(process / "cwd").readlink(), *(entry.readlink() for entry in (process / "fd").iterdir())]
-    return any(path.is_relative_to(folder) for path in used)
+    return any(path.is_relative_to(folder) and not (besides and path.is_relative_to(besides)) for path in used)
