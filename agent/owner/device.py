@@ -15,6 +15,7 @@ from agent.owner.signal import SignalWatch
 from agent.owner.sources import Backend, DeviceBusyError, DeviceError, DeviceGoneError, FormatRefusedError, Source
 from agent.owner.takes import Takes
 from agent.owner.trouble import Trouble, remove_trouble, write_trouble
+from agent.owner.writing import WritingWatch
 from core_rs import ChannelLevels, GrowthGuard, LevelMeter
 from protocol.timeouts import Timeouts
 
@@ -57,6 +58,7 @@ class Device:
         self._state_folder = state_folder
         self._meter = LevelMeter(backend.format)
         self.signal = SignalWatch(backend.format.channels, backend.format.sample_rate_hz, self.events)
+        self._writing = WritingWatch(self.events, timeouts)
         self._closing = threading.Event()
         self._opened = threading.Event()
         self._first_error: DeviceError | None = None
@@ -221,10 +223,10 @@ class Device:
         while not self._closing.wait(tick):
             now = time.monotonic()
             # A process that was stopped itself must not blame the device for it.
-            awake, before = awake + min(now - before, 2 * tick), now
+            seconds, before = min(now - before, 2 * tick), now
+            awake += seconds
             self._settle()
-            for window in self._meter.windows():
-                self.signal.observe(window)
+            self._judge(seconds)
             if self._failure:
                 return self._failure
             if guard.observe(awake, self._delivered_frames) == "stalled":
@@ -232,6 +234,15 @@ class Device:
                     return "device_stalled"
                 guard = GrowthGuard(self._timeouts.growth_quiet, self._timeouts.growth_stalled)
         return None
+
+    def _judge(self, seconds: float) -> None:
+        """What was delivered in this time, and what became of it."""
+        for window in self._meter.windows():
+            self.signal.observe(window)
+        running = self._takes.running
+        is_usable = running is not None and running.writer.fault is None and running.writer.standing == "usable"
+        durable_frame = running.writer.durable_frame if running is not None and is_usable else None
+        self._writing.observe(seconds, boottime_ns(), self._delivered_frames, durable_frame)
 
     def _restarted(self, source: Source, now: float) -> bool:
         """Whether starting the stream again was tried, and frames flow."""
