@@ -33,7 +33,23 @@ def test_sound_files_are_named_by_a_list_and_owners_see_only_where_the_sound_is(
     assert "secret" not in sound_environment().values()
 
 
-@pytest.mark.parametrize(("name", "value"), [("time_scale", 0), ("uploads_limit", 0), ("uploads_limit", "many")])
+def test_captures_spill_into_folders_in_their_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("REELKEEPER_SPILL_FOLDERS", '["/mnt/b", "/mnt/a"]')
+    settings = AgentSettings(home=tmp_path)
+    assert settings.capture_folders == (settings.takes_folder, Path("/mnt/b"), Path("/mnt/a"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("time_scale", 0),
+        ("uploads_limit", 0),
+        ("uploads_limit", "many"),
+        ("spill_folders", ["relative"]),
+        ("spill_folders", ["/mnt"] * 8),
+        ("reserve_bytes", -1),
+    ],
+)
 def test_nonsense_is_refused(name: str, value: object) -> None:
     with pytest.raises(ValidationError, match=name):
         AgentSettings.model_validate({name: value})
