@@ -72,10 +72,11 @@ class Timeouts:
     def scaled(self, factor: float) -> "Timeouts":
         """All limits times a factor; for trying in minutes what takes hours.
 
-        A process does not start faster because less time is given: that limit is never shortened.
+        No process starts and no disk syncs faster because less time is given: those limits are never shortened.
         """
         scaled = {one.name: getattr(self, one.name) * factor for one in fields(self)}
-        return Timeouts(**{**scaled, "owner_start": self.owner_start * max(factor, 1.0)})
+        of_the_machine = {name: getattr(self, name) * max(factor, 1.0) for name in ("owner_start", "ring")}
+        return Timeouts(**{**scaled, **of_the_machine})
 
 
 RELATIONS: tuple[tuple[str, str], ...] = (
@@ -133,7 +134,7 @@ _BEFORE = """\
 # Limits and timeouts
 
 Made by `python -m protocol.timeouts > docs/timeouts.md`. `REELKEEPER_TIME_SCALE` multiplies all of them, but
-shortens not what starting an owner takes.
+shortens neither `owner_start` nor `ring`: those are given to the machine.
 
 | limit | value | what |
 |---|---|---|"""
