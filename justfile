@@ -69,7 +69,7 @@ faults *ARGS: setup
 
 # The whole campaign; what it did stands in faults.jsonl, and is not done again
 campaign *ARGS: setup
-    {{ python }} -m reelkeeper.faultkit run --seed 1 --count 2500 --results faults.jsonl {{ ARGS }}
+    {{ python }} -m reelkeeper.faultkit run --seed 1 --count 2500 --full-length 0.02 --results faults.jsonl {{ ARGS }}
     {{ python }} -m reelkeeper.faultkit report faults.jsonl
 
 # The tests that take minutes: real limits, all kills and power cuts

@@ -3,6 +3,7 @@
 import signal
 import sys
 from pathlib import Path
+from random import Random
 from typing import Annotated
 
 import typer
@@ -21,6 +22,9 @@ def run(
     count: Annotated[int, typer.Option(help="How many seeds.")] = 10,
     classes: Annotated[str, typer.Option(help="Only these, with commas between.")] = "",
     scale: Annotated[float, typer.Option(help="Of all time limits.")] = 0.1,
+    full_length: Annotated[
+        float, typer.Option(help="So many of all faults get all limits at their full length.")
+    ] = 0.0,
     results: Annotated[Path | None, typer.Option(help="Gets a line for each fault; seeds in it are skipped.")] = None,
     keep: Annotated[Path, typer.Option(help="Where the evidence of violations is kept.")] = Path("faults-kept"),
     show: Annotated[bool, typer.Option("--list", help="Names the classes and what is not run here.")] = False,
@@ -36,7 +40,8 @@ def run(
         for number in range(seed, seed + count):
             if number in known:
                 continue
-            result = campaign.run(plan_of(number, names, scale))
+            is_full = Random(f"full length {number}").random() < full_length
+            result = campaign.run(plan_of(number, names, 1.0 if is_full else scale))
             words = "held" if not result.violations else "VIOLATED"
             print(f"{number:>6}  {result.fault:<28} {result.seconds:>6.1f} s  {words}", flush=True)
             if result.violations:

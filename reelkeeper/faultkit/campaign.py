@@ -24,11 +24,12 @@ from reelkeeper.faultkit.workload import FLAC_PROFILE, MP3_PROFILE, Workload
 
 COMPOUND = "compound"
 _COMPOUND_WEIGHT = 4
-_FULL_LENGTH_SHARE = 0.02
 _SETTLE_SECONDS = 60.0
 """Besides what leases and graces take."""
 _PLANNED_SHARE = 0.2
 _PLANNED_SECONDS = (3.0, 9.0)
+_LIMITED_SHARE = 0.1
+_LIMITS = ({"length_ms": 3_000}, {"length_ms": 5_000}, {"size_bytes": 600_000}, {"size_bytes": 1_200_000})
 _PHASES = ("starting", "capturing", "capturing", "capturing", "finishing")
 
 
@@ -246,6 +247,8 @@ def _begin(rig: Rig, workload: Workload, plan: Plan, chance: Random) -> None:
         more: dict[str, Any] = {"channels": list(range(4))} if interface == "counter-32" else {}
         if has_end or chance.random() < _PLANNED_SHARE:
             more["duration_ms"] = round(1000 * chance.uniform(*_PLANNED_SECONDS))
+        elif chance.random() < _LIMITED_SHARE:
+            more["limits"] = chance.choice(_LIMITS)
         recording = workload.start(interface, profile, times=chance.choice((1, 1, 1, 4)), **more)
         if plan.phase != "starting":
             workload.wait_frames(recording, chance.randrange(4_800, 72_000), 20)

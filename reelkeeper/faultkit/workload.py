@@ -68,7 +68,7 @@ class Workload:
         self._suffixes[recording] = SUFFIXES[profile]
         self._history.note("start asked", recording=recording, body=body, while_full=while_full)
         self.recordings.append(recording)
-        if "duration_ms" in more:
+        if "duration_ms" in more or "length_ms" in more.get("limits", {}):
             self.planned.add(recording)
         self._at_once(times, lambda: self._ask("start", recording, "/recordings", body))
         return recording

@@ -2,11 +2,14 @@
 
 import contextlib
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from agent.owner.socket import MOST_FRAME_BYTES, encode
@@ -23,18 +26,23 @@ _FAKETIME = (
 
 def race_wishes(scene: Scene) -> None:
     """Many stop and cancel at once, in any order, and start the same again."""
-    acts: list[Callable[[], None]] = []
+    acts: list[Callable[[], object]] = []
     for recording in scene.workload.recordings:
-        acts += [lambda one=recording: scene.workload.stop(one)] * scene.chance.randrange(1, 6)  # type: ignore[misc]
+        acts += [partial(scene.workload.stop, recording)] * scene.chance.randrange(1, 6)
         if scene.chance.random() < 0.3:
-            acts.append(lambda one=recording: scene.workload.cancel(one))  # type: ignore[misc]
-        acts.append(lambda one=recording: scene.workload.start_other(one))  # type: ignore[misc]
+            acts.append(partial(scene.workload.cancel, recording))
+        acts.append(partial(scene.workload.start_other, recording))
     scene.chance.shuffle(acts)
-    threads = [threading.Thread(target=act) for act in acts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    _at_once(acts)
+
+
+def meet_ends(scene: Scene) -> None:
+    """Stops, the end of the device and a signal to the owner come at the same moment."""
+    acts: list[Callable[[], object]] = [partial(scene.workload.stop, one) for one in scene.workload.recordings]
+    acts += [partial(scene.rig.hook, interface, "disconnect", 1.0) for interface in scene.interfaces]
+    acts += [partial(os.kill, pid, signal.SIGTERM) for pid in scene.rig.system.owners()]
+    scene.chance.shuffle(acts)
+    _at_once(acts)
 
 
 def storm_owner(scene: Scene) -> None:
@@ -125,3 +133,9 @@ def why_no_clocks() -> str | None:
 
 def faketime_library() -> str | None:
     return next((path for path in _FAKETIME if Path(path).exists()), None)
+
+
+def _at_once(acts: list[Callable[[], object]]) -> None:
+    with ThreadPoolExecutor(len(acts)) as pool:
+        for future in [pool.submit(act) for act in acts]:
+            future.result()
