@@ -3,16 +3,18 @@
 import asyncio
 import time
 from collections import defaultdict
+from dataclasses import replace
 
 import structlog
 
 from agent.devices import Owners
 from agent.errors import AgentError, DoesNotFitError
 from agent.health import Health
-from agent.owner.handle import OwnerError, OwnerGoneError
+from agent.owner.handle import OwnerError, OwnerGoneError, OwnerStatus
 from agent.owner_news import OwnerNews
 from agent.patience import Patience, go_on_for_ever
 from agent.spool import Spool
+from agent.states import Instant
 from agent.takes import Takes
 from protocol.messages import ArmedInterface, InterfaceRef
 from protocol.timeouts import Timeouts
@@ -59,14 +61,19 @@ class Arming:
             if status.preroll_ms != armed.preroll_ms:
                 await owner.arm(armed.preroll_ms)
                 log.info("armed", interface=interface.name, preroll_ms=armed.preroll_ms)
-            news = self._news.setdefault(interface, OwnerNews(self._health, self._timeouts, interface))
-            await news.tell(status, begins=not status.needs)
+            await self._tell_news(interface, status)
         except DoesNotFitError as fault:
             log.info("an armed interface is captured in another format just now", fault=str(fault))
         except OwnerError as fault:
             await self._failed(interface, fault)
         else:
             self._patience[interface].reset()
+
+    async def _tell_news(self, interface: InterfaceRef, status: OwnerStatus) -> None:
+        """Of the device alone: a room in which nobody records may be silent. A recording tells of its own."""
+        news = self._news.setdefault(interface, OwnerNews(self._health, self._timeouts, interface))
+        events = [event for event in status.events if event.kind.startswith("device_")]
+        await news.tell(replace(status, events=events), begins=not status.needs)
 
     async def _failed(self, interface: InterfaceRef, fault: OwnerError) -> None:
         patience = self._patience[interface]
@@ -89,5 +96,5 @@ class Arming:
             except AgentError as fault:
                 log.info("an owner is not asked whether it is armed", fault=str(fault))
         for interface in set(self._news) - armed:
-            del self._news[interface]
+            await self._news.pop(interface).finish(Instant.in_ms(0))
         return found

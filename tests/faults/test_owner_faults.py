@@ -244,6 +244,22 @@ def test_stopped_owner_counts_what_the_device_could_not_hold(place: Room, second
     place.run(break_it())
 
 
+def test_death_of_an_owner_is_heard_without_asking_it(place: Room) -> None:
+    async def listen() -> None:
+        owner, ended = await place.start(), asyncio.Event()
+        owner.on_end(ended.set)
+        pid = (await owner.status()).pid
+        await asyncio.sleep(0.05)
+        assert not ended.is_set()
+        os.kill(pid, signal.SIGKILL)
+        await ended.wait()
+        dead = asyncio.Event()
+        owner.on_end(dead.set)
+        await dead.wait()
+
+    place.run(listen())
+
+
 # ---- the device ----
 
 
