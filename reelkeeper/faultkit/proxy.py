@@ -286,9 +286,10 @@ class Proxy:
         self._connections.add(connection)
         back = asyncio.create_task(self._pass_answers(from_controller, connection))
         try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                await self._pass_requests(from_agent, connection)
-            await self._until_free("requests")
+            with contextlib.suppress(asyncio.CancelledError):  # by `close`, and Python 3.11 would log it as a fault
+                with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                    await self._pass_requests(from_agent, connection)
+                await self._until_free("requests")
         finally:
             self._connections.discard(connection)
             back.cancel()
