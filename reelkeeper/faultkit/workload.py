@@ -25,7 +25,7 @@ SUFFIXES = {WAV_PROFILE: "wav", FLAC_PROFILE: "flac", MP3_PROFILE: "mp3"}
 _TRY_SECONDS = 5.0
 _GIVE_UP_SECONDS = 90.0
 _PAUSE_SECONDS = 0.2
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS = 0.5
 
 
 class Workload:
@@ -43,6 +43,8 @@ class Workload:
         self._suffixes: dict[str, str] = {}
         self._settled: dict[str, Json] = {}
         self._node_id: str = system.node()["id"]
+        self._jobs: dict[str, str] = {}
+        """The only attempt at each recording."""
         self._looking = threading.Lock()
         self._done = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
@@ -136,8 +138,8 @@ class Workload:
             left = max(deadline - time.monotonic(), 1)
             is_settled = self._within(left, partial(self._is_settled, recording, is_delivered))
             if not is_settled:
-                seen = self._look(recording) or {"state": "out of sight"}
-                words = f"{recording} is {seen['state']}, its content is {seen.get('cache_state')}"
+                found = self._recording(recording) or {"state": "out of sight", "cache_state": "out of sight too"}
+                words = f"{recording} is {found['state']}, its content is {found['cache_state']}"
                 self._history.note("not settled", recording=recording, words=words, seconds=seconds)
             else:
                 self.download(recording)
@@ -158,7 +160,7 @@ class Workload:
         while not probe():
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.1)
+            time.sleep(_PAUSE_SECONDS)
         return True
 
     # ---- asking ----
@@ -202,16 +204,17 @@ class Workload:
 
     def _see(self, recording: str) -> Json | None:
         """One after the other, so that the history has them in the order in which they were true."""
-        found = self._recording(recording)
-        if found is None:
+        if recording not in self._jobs and (found := self._recording(recording)):
+            self._jobs[recording] = found["job_id"]
+        if recording not in self._jobs:
             return None
         with contextlib.suppress(httpx.TransportError):
-            answer = self._system.request("GET", f"/jobs/{found['job_id']}", timeout=_TRY_SECONDS)
+            answer = self._system.request("GET", f"/jobs/{self._jobs[recording]}", timeout=_TRY_SECONDS)
             if answer.is_success:
                 job = answer.json()
                 seen = {"job": job["id"], "state": job["state"], "phase": job["phase"], "frames": job["frames"]}
                 self._history.note("seen", recording=recording, **seen)
-                return {**seen, "cache_state": found["cache_state"]}
+                return seen
         return None
 
     def _watch(self) -> None:
