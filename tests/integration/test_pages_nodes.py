@@ -189,6 +189,11 @@ async def test_an_armed_input_says_so_wherever_it_is_shown_until_it_is_disarmed(
     assert (answer.status_code, answer.headers["location"]) == (303, own(agent))
     for page in shown_on:
         assert words in parsed(await visitor.get(page)).text, page
+    await nodes.update_inventory(db, inventory(agent.room.node_run, ("counter",)), node=agent.room.node)
+    for page in shown_on:
+        found = parsed(await visitor.get(page)).text
+        assert words not in found, page
+        assert "Armed once it is connected" in found, page
     await visitor.post(path, data={"preroll_seconds": "60", "disarm": "yes"})
     assert not (await interface(db)).is_armed
 

@@ -118,10 +118,16 @@ class ProfileList(Answer):
     """In the order of their names."""
 
 
+class ProfileLimits(Limits):
+    """As people set them: what is misspelt is no limit that is missing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class ProfileProtection(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    limits: Limits
+    limits: ProfileLimits
     """What ends a recording by itself when its start does not say; null is no such limit."""
     minimum_bytes: Annotated[int, Field(ge=0, le=MINIMUM_BYTES_LIMIT)] | None = None
     """Less audio than this is no recording; null takes the node's."""
