@@ -56,6 +56,8 @@ class Seen:
     standing: Standing
     room: DiskRoom | None = None
     fault: str = ""
+    device: int = 0
+    """The disk that it lies on."""
 
     @property
     def usable_bytes(self) -> int:
@@ -178,6 +180,7 @@ class Disk:
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
             room = disk_room(folder, self.settings.reserve_bytes)
+            device = folder.stat().st_dev
             if not os.access(folder, os.W_OK):
                 raise PermissionError(f"{folder} cannot be written")
             if room.usable_bytes > self.rules.full_bytes:
@@ -187,7 +190,8 @@ class Disk:
         except OSError as fault:
             return Seen(folder, "failing", fault=str(fault))
         full_bytes = self.rules.full_bytes * (2 if before == "full" else 1)
-        return Seen(folder, "full" if room.usable_bytes < full_bytes else "usable", room)
+        standing: Standing = "full" if room.usable_bytes < full_bytes else "usable"
+        return Seen(folder, standing, room, device=device)
 
     @property
     def _usable_bytes(self) -> int:
@@ -195,7 +199,7 @@ class Disk:
         disks: dict[int, int] = {}
         for seen in self._seen:
             if seen.room is not None:
-                disks[_device(seen.path)] = seen.usable_bytes
+                disks[seen.device] = seen.usable_bytes
         return sum(disks.values())
 
     def _has_room_for(self, capture: CaptureFormat) -> bool:
@@ -292,10 +296,6 @@ SACRIFICES: tuple[tuple[str, Severity, Sacrifice], ...] = (
 
 def _oldest_first(spool: Spool, stage: Stage) -> list[JobState]:
     return sorted((one for one in spool.jobs.values() if one.stage is stage), key=lambda one: str(one.take_id))
-
-
-def _device(folder: Path) -> int:
-    return folder.stat().st_dev
 
 
 def _low_words(seconds: int) -> str:

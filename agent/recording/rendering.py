@@ -61,7 +61,7 @@ class Rendering(Part):
         if self._must_pause():
             await asyncio.to_thread(stop_renderer, self.folder)
             self._due = 0.0
-        elif self._due and await asyncio.to_thread(self._is_hung):
+        elif await asyncio.to_thread(self._is_hung):
             await self._kill()
         elif time.monotonic() >= self._due and not await asyncio.to_thread(self._is_rendered_or_rendering):
             await self._start()
@@ -82,8 +82,10 @@ class Rendering(Part):
 
     def _captured_seconds(self) -> float | None:
         """What a renderer should follow; None once the end is decided and there is work until it is done."""
-        if self.state.stage is not Stage.CAPTURING or self.folder.size_end.exists():
-            return None if self.state.stage is not Stage.CAPTURING else 0.0
+        if self.state.stage is not Stage.CAPTURING:
+            return None
+        if self.folder.size_end.exists():
+            return 0.0  # it is full, and waits to be told so
         frames = self.spool.progress.get(self.job_id, Progress()).frames
         return frames / self.state.claimed.settings.capture.sample_rate_hz
 
@@ -91,6 +93,7 @@ class Rendering(Part):
         """One that does not even hear a signal."""
         await asyncio.to_thread(kill_renderer, self.folder)
         self._growth.forget()
+        self._due = 0.0
         await self.means.health.tell_once(
             "renderer_hung",
             "warning",
