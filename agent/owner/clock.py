@@ -7,6 +7,7 @@ from pathlib import Path
 
 LEAST_STEP_NS = 50_000_000
 """What is less may be a slew, or a process that was not given the processor between two readings."""
+_LEAST_SLEEP_NS = 500_000_000
 _READINGS = 3
 
 
@@ -45,6 +46,19 @@ class StepWatch:
         if before_ns is None or abs(self._offset_ns - before_ns) < LEAST_STEP_NS:
             return None
         return self._offset_ns - before_ns, Reading(reading.boottime_ns, reading.boottime_ns + before_ns)
+
+
+class SleepWatch:
+    """Tells when the machine was suspended: the monotonic clock stands still then, and CLOCK_BOOTTIME does not."""
+
+    def __init__(self) -> None:
+        self._asleep_ns: int | None = None
+
+    def slept_ns(self, boottime_ns: int, monotonic_ns: int) -> int:
+        """For how long it was since the last asking; 0 for less than half a second."""
+        before_ns, self._asleep_ns = self._asleep_ns, boottime_ns - monotonic_ns
+        slept_ns = 0 if before_ns is None else self._asleep_ns - before_ns
+        return slept_ns if slept_ns >= _LEAST_SLEEP_NS else 0
 
 
 def _read_both() -> tuple[int, Reading]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
-from agent.owner.clock import boottime_ns
+from agent.owner.clock import SleepWatch, boottime_ns
 from agent.owner.events import OwnerEvent
 from agent.owner.ladder import Ladder, Rung
 from agent.owner.signal import SignalWatch
@@ -74,6 +74,7 @@ class Device:
         """Instant of the first frames after a trouble, and the frame of the take that they are."""
         self._overran_frames = 0
         self._overran_at_ns = 0
+        self.sleep = SleepWatch()
         self.standing = DeviceStanding.OPENING
         if found is not None:
             self.events.take_over(found.event)
@@ -125,6 +126,7 @@ class Device:
     # ---- the source's side ----
 
     def captured(self, buffer: bytes, frames: int, boottime_ns: int) -> None:
+        self._notice_sleep()
         self._takes.captured(buffer, boottime_ns)
         next_frame = self._takes.next_frame
         frame = next_frame - frames if next_frame and next_frame >= frames else None
@@ -144,6 +146,14 @@ class Device:
 
     def failed(self, cause: str) -> None:
         self._failure = cause
+
+    def _notice_sleep(self) -> None:
+        """Devices say nothing of a suspend of the machine: the samples just go on."""
+        now_ns = boottime_ns()
+        if slept_ns := self.sleep.slept_ns(now_ns, time.monotonic_ns()):
+            self._takes.interrupted("suspended")
+            words = f"The machine was suspended for {slept_ns / 1e9:.1f} s. Forbid that while it records."
+            self.events.note("node_suspended", "critical", words, now_ns)
 
     def _overran(self, frames: int) -> None:
         self._overran_at_ns = boottime_ns()

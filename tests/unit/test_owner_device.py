@@ -1,6 +1,7 @@
 """How a device is kept open, with backends that misbehave."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.owner.clock import boottime_ns
+from agent.owner.clock import SleepWatch, boottime_ns
 from agent.owner.config import Capture, Interface, OwnerConfig
 from agent.owner.device import Device
 from agent.owner.events import OwnerEvent
@@ -239,3 +240,26 @@ def test_dropped_frames_that_nobody_counted_are_a_gap_as_long_as_the_clock_says(
     assert (gap.start_frame, gap.frames, gap.cause) == (480, 4_800, "overrun")
     assert gap.uncertainty_frames == 480
     assert kinds(device) == ["device_overrun"]
+
+
+def test_suspend_of_the_machine_is_a_gap_as_long_as_the_clock_says(tmp_path: Path) -> None:
+    config = OwnerConfig(Interface("fake", "x"), Capture(2, 48_000, "s16"), tmp_path, tmp_path, tmp_path, TIMEOUTS)
+    takes = Takes(config, FORMAT)
+    device = Device(FakeBackend("deliver"), takes, TIMEOUTS)
+    begun = takes.begin("one", 0, None)
+    instant = boottime_ns() - 90_000_000_000
+    device.captured(bytes(4 * 480), 480, instant)
+    device.sleep.slept_ns(boottime_ns() - 60_000_000_000, time.monotonic_ns())
+    device.captured(bytes(4 * 480), 480, instant + 60_010_000_000)
+    device.captured(bytes(4 * 480), 480, instant + 60_020_000_000)
+    takes.shut("node stopped")
+    (gap,) = Take.open(tmp_path / begun.take_id).gaps
+    assert (gap.start_frame, gap.frames, gap.cause) == (480, 60 * 48_000, "suspended")
+    assert kinds(device) == ["node_suspended"]
+    assert "60.0 s" in device.events.newest()[0].message
+
+
+def test_late_process_is_no_suspend() -> None:
+    watch = SleepWatch()
+    for now_ns in (0, 10**9, 100 * 10**9, 100 * 10**9 + 1):
+        assert watch.slept_ns(now_ns + 400_000_000 * (now_ns > 0), now_ns) == 0
