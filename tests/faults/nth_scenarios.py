@@ -31,6 +31,7 @@ from web.domain.errors import DigestMismatchError
 from web.services.cache_content import CacheContent
 
 TRIES = 3
+ROOM_SECONDS = 0.3
 RATE = 8_000
 FORMAT = PcmFormat(2, RATE, "s16")
 FIRST_FRAMES, SECOND_FRAMES = 12_000, 8_000
@@ -203,14 +204,20 @@ def _pushed(writer: TakeWriter, folder: Path, until: int, tell: Tell, begin: int
             return writer
         except OSError as fault:
             last = fault
+            if writer.fault is None:
+                raise
             writer = TakeWriter.resume(folder, cause="write_error", **TAKE_OPTIONS)
     raise last
 
 
 def _wait_durable(writer: TakeWriter, frame: int, tell: Tell) -> None:
+    """A writer waits for room by itself; nobody waits with it here."""
+    gives_up_at = time.monotonic() + ROOM_SECONDS
     while writer.durable_frame < frame:
         if writer.fault is not None:
             raise OSError(writer.fault)
+        if writer.standing == "full" and time.monotonic() > gives_up_at:
+            raise OSError("the disk is full")
         time.sleep(0.001)
     tell(writer.durable_frame)
 
