@@ -44,11 +44,12 @@ class FakeOwner:
             durable_frame=self.durable_frame,
             growth="growing",
             fault=None,
+            storage="usable",
             device="capturing",
             needs=self.needs,
-            events=[],
             preroll_ms=0,
             silence=None,
+            events=[],
         )
 
     async def release(self, take_id: str, before_frame: int) -> int:
