@@ -315,9 +315,7 @@ _OF_THE_AGENT = (
                 "            await self._ending.cancelled()\n",
             ),
         ),
-        caught_by=_test(
-            "tests/integration/test_agent_path.py::test_stopped_recording_is_sealed_within_two_seconds_and_complete"
-        ),
+        caught_by=_test("tests/integration/test_agent_path.py::test_stopped_recording_is_sealed_soon_and_complete"),
         seconds=20,
     ),
     Mutant(
@@ -326,9 +324,8 @@ _OF_THE_AGENT = (
         edits=(
             Edit(
                 "agent/owner/portaudio.py",
-                "        one = next((one for one in sound_inputs() if one.name == self._name), None)\n",
-                "        inputs = sound_inputs()\n"
-                "        one = next((one for one in inputs if one.name == self._name), next(iter(inputs), None))\n",
+                '        one = inputs.get(found_as(self._name, inputs) or "")\n',
+                '        one = inputs.get(found_as(self._name, inputs) or next(iter(inputs), ""))\n',
             ),
         ),
         caught_by=_test(
