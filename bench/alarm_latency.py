@@ -127,7 +127,8 @@ def recording(system: System) -> Iterator[str]:
         system.stop_recording(identifier)
         system.wait_state(identifier, "completed", LONGEST_SECONDS)
         for state in living_owners(system):
-            ask_owner(state, {"do": "hook", "name": "stall", "value": 0})
+            for name, *_ in HOOKS:
+                ask_owner(state, {"do": "hook", "name": name, "value": 0})
 
 
 def living_owners(system: System) -> list[dict[str, object]]:
