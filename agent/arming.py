@@ -14,7 +14,7 @@ from agent.owner.handle import OwnerError, OwnerGoneError, OwnerStatus
 from agent.owner_news import OwnerNews
 from agent.patience import Patience, go_on_for_ever
 from agent.spool import Spool
-from agent.states import Instant
+from agent.states import Instant, Stage
 from agent.takes import Takes
 from protocol.messages import ArmedInterface, InterfaceRef
 from protocol.timeouts import Timeouts
@@ -53,7 +53,7 @@ class Arming:
 
     async def _keep(self, armed: ArmedInterface) -> None:
         interface = armed.interface
-        if time.monotonic() < self._due[interface]:
+        if time.monotonic() < self._due[interface] or self._is_wanted_otherwise(armed):
             return
         try:
             owner = await self._owners.start(interface, armed.capture)
@@ -63,11 +63,19 @@ class Arming:
                 log.info("armed", interface=interface.name, preroll_ms=armed.preroll_ms)
             await self._tell_news(interface, status)
         except DoesNotFitError as fault:
-            log.info("an armed interface is captured in another format just now", fault=str(fault))
+            log.info("an armed interface is captured in another format", fault=str(fault))
         except OwnerError as fault:
             await self._failed(interface, fault)
         else:
             self._patience[interface].reset()
+
+    def _is_wanted_otherwise(self, armed: ArmedInterface) -> bool:
+        """Whether a recording that is beginning, or running, has it in another format."""
+        return any(
+            state.interface == armed.interface and state.claimed.settings.capture != armed.capture
+            for state in self._spool.jobs.values()
+            if state.stage in {Stage.STARTING, Stage.CAPTURING}
+        )
 
     async def _tell_news(self, interface: InterfaceRef, status: OwnerStatus) -> None:
         """Of the device alone: a room in which nobody records may be silent. A recording tells of its own."""
