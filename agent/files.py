@@ -1,5 +1,6 @@
 """Small files that replace one another: written aside, synced, renamed. The last good one always survives."""
 
+import errno
 import itertools
 import os
 from pathlib import Path
@@ -10,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 Model = TypeVar("Model", bound=BaseModel)
 
 _numbers = itertools.count()
+_FAULTS_OF_THE_PROCESS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}
+"""They say nothing of the file that could not be opened."""
 
 
 class BrokenFileError(Exception):
@@ -41,13 +44,16 @@ def write_bytes(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 def read_model(path: Path, kind: type[Model]) -> Model:
     """The file, or its predecessor when it is broken.
 
-    Raises FileNotFoundError, and BrokenFileError when neither can be read: then what is broken was moved aside.
+    Raises FileNotFoundError, BrokenFileError when neither can be read: then what is broken was moved aside, and OSError
+    when this process can open nothing at the moment.
     """
     try:
         return kind.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise
     except (ValidationError, OSError) as cause:
+        if isinstance(cause, OSError) and cause.errno in _FAULTS_OF_THE_PROCESS:
+            raise
         aside = move_aside(path)
         try:
             last = kind.model_validate_json(_last(path).read_bytes())

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from agent.job_folder import JobFolder
+from agent.states import Rendition
 from protocol.ids import new_id
 from protocol.messages import HEAD_BYTES_OF, FlacEncoding, Mp3Encoding, Origin, PartName, SealRequest, WavEncoding
 from tests.faults.store_content import make_take, provisional, render, render_task
@@ -94,8 +95,7 @@ def content_of(home: Path, source: int, part: PartName) -> bytes:
 
 
 def sealing_of(home: Path, source: int) -> SealRequest:
-    rendition = JobFolder(home / f"source-{source}").read_rendition()
-    assert rendition is not None
+    rendition = Rendition.model_validate_json(JobFolder(home / f"source-{source}").rendition.read_bytes())
     return SealRequest(
         job_id=new_id(),
         epoch=1,

@@ -1,13 +1,15 @@
 """Mistakes of other recorders that no test of a whole path would show for sure."""
 
 import asyncio
+import resource
 import sys
 from pathlib import Path
 
 import pytest
 
 from agent import inputs
-from agent.states import JobState, Stage
+from agent.files import read_model, write_model
+from agent.states import Claim, JobState, Stage
 from core_rs import PcmFormat, Take, TakeWriter, counter_pcm
 from protocol.ids import new_id
 from tests.faults.store_spool import claimed_job
@@ -63,3 +65,20 @@ def test_take_is_needed_until_its_content_is_sealed() -> None:
     state = JobState.of(claimed_job()).model_copy(update={"take_id": new_id()})
     unneeded = {stage for stage in Stage if not state.model_copy(update={"stage": stage}).needs_take}
     assert unneeded == {Stage.SEALED}
+
+
+def test_process_that_has_no_descriptor_left_takes_no_file_for_a_broken_one(tmp_path: Path) -> None:
+    """Else a good file would be moved aside, and an older one taken for the truth."""
+    path = tmp_path / "claim.json"
+    write_model(path, Claim(claim_id=new_id()))
+    now = Claim(claim_id=new_id())
+    write_model(path, now)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, most))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            read_model(path, Claim)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert read_model(path, Claim) == now
