@@ -12,6 +12,7 @@ import pytest
 
 from core_rs import Take, disk_room
 from protocol.messages import EndReason, Limits, Mp3Encoding, Origin, Phase, RecordingFacts, Wish
+from protocol.timeouts import Timeouts
 from reelkeeper.faultkit.volume import small_volume
 from tests.agent_room import (
     AgentRoom,
@@ -105,8 +106,20 @@ def node_on_small_disk(disk: Path, size: int, **more: Any) -> Iterator[tuple[Fak
 
 
 @needs_root
-def test_recording_beyond_a_small_disk_is_a_listed_gap_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
-    with node_on_small_disk(tmp_path / "disk", 6 * MIB) as (controller, room):
+def test_full_disk_refuses_starts_and_what_waits_in_memory_is_not_lost(tmp_path: Path) -> None:
+    record_over_a_full_disk(tmp_path, seconds=0)
+
+
+@needs_root
+@pytest.mark.long
+def test_recording_beyond_a_full_disk_is_a_listed_gap_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    facts = record_over_a_full_disk(tmp_path, seconds=2 + Timeouts().ring)
+    assert "disk_full" in {gap.cause for gap in facts.gaps}
+
+
+def record_over_a_full_disk(folder: Path, seconds: float) -> RecordingFacts:
+    """A recording whose disk is full for so long, and a start that is refused meanwhile."""
+    with node_on_small_disk(folder / "disk", 6 * MIB) as (controller, room):
         takes = room.settings.takes_folder
         room.start_agent()
         controller.wait_until("inventory", lambda: controller.inventory)
@@ -117,13 +130,12 @@ def test_recording_beyond_a_small_disk_is_a_listed_gap_and_goes_on_when_there_is
         controller.wait_until("standing", lambda: standings(controller) == ["full"], 20)
         refused = controller.add_job(job_settings("tone"))
         controller.wait_until("refusal", lambda: refused.finish and refused.finish.reason == "disk_full", 20)
-        time.sleep(3)  # more than memory holds
+        time.sleep(seconds)
         (takes / "ballast").unlink()
         before = len(controller_audio(controller, job))
-        controller.wait_until("more", lambda: len(controller_audio(controller, job)) > before + 500_000, 40)
+        controller.wait_until("more", lambda: len(controller_audio(controller, job)) > before + 300_000, 40)
         controller.wish(job, Wish.STOP)
-        facts = sealed_of(controller, job)
-        assert "disk_full" in {gap.cause for gap in facts.gaps}
+        return sealed_of(controller, job)
 
 
 def standings(controller: FakeController) -> list[str]:
