@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from reelkeeper.faultkit.evidence import RATE_HZ, Content, Evidence, Row
 from reelkeeper.faultkit.history import Entry, instant
 from reelkeeper.faultkit.sound import SILENCE
+from reelkeeper.faultkit.system import TERMINAL
 
 PERIOD_FRAMES = 1024
 ABSENCE_TOLERANCE_FRAMES = 480
@@ -223,7 +224,11 @@ def _is_damaged(evidence: Evidence, recording: str) -> bool:
 
 
 def _press(evidence: Evidence, recording: str) -> tuple[Entry, Entry] | None:
-    """When the first stop that counted was pressed, and answered."""
+    """When the first stop that counted was pressed, and answered: one that came before the end of the job."""
     asked = evidence.entries("stop asked", recording=recording)
-    answered = evidence.entries("stop answered", recording=recording, status=200)
+    answered = [
+        entry
+        for entry in evidence.entries("stop answered", recording=recording, status=200)
+        if entry["answer"]["state"] not in TERMINAL
+    ]
     return (asked[0], answered[0]) if asked and answered else None
