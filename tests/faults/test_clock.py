@@ -75,6 +75,6 @@ def test_steps_neither_end_a_recording_nor_cost_its_job(wall_clock: WallClock) -
         for seconds, audio_bytes in ((HOUR, 100_000), (-HOUR, 200_000), (0, 300_000)):
             controller.wait_for_audio(job, audio_bytes)
             wall_clock.set(seconds)
-        sealed = controller.wait_until("seal", lambda: controller.sealed(job))
+        sealed = controller.wait_until("seal", lambda: controller.sealed(job), 60)
         assert_nothing_is_missing(sealed.parts["audio"], 2_500 * 48)
         assert "lease_lost" not in {event.kind for event in controller.events}

@@ -46,7 +46,7 @@ def armed_agent(pair: Pair, seconds: float) -> None:
     controller, room = pair
     controller.arm(ARMED)
     room.start_agent()
-    wait_for("pre-roll", lambda: held_seconds(room) > seconds)
+    wait_for("pre-roll", lambda: held_seconds(room) > seconds, 60)
 
 
 def test_start_reaches_back_its_preroll_and_disarming_wipes_what_is_delivered(pair: Pair) -> None:
@@ -54,12 +54,12 @@ def test_start_reaches_back_its_preroll_and_disarming_wipes_what_is_delivered(pa
     armed_agent(pair, 1.5)
     assert room.job_states() == []
     job = controller.add_job(job_settings(preroll_ms=1_000, duration_ms=700))
-    sealed = controller.wait_until("seal", lambda: controller.sealed(job))
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job), 60)
     assert sealed.facts.frames == 1_700 * 48, "a nominal length counts from the press"
     assert_nothing_is_missing(sealed.parts["audio"], 1_700 * 48)
     assert not [event for event in controller.events if event.kind == "preroll_short"]
     controller.arm()
-    wait_for("nothing to be held", lambda: not take_names(room))
+    wait_for("nothing to be held", lambda: not take_names(room), 60)
 
 
 def test_start_before_there_is_enough_begins_with_the_arming_says_so_and_outlives_it(pair: Pair) -> None:
@@ -70,7 +70,7 @@ def test_start_before_there_is_enough_begins_with_the_arming_says_so_and_outlive
     controller.arm()
     controller.wait_for_audio(job, 300_000)
     controller.wish(job, Wish.STOP)
-    sealed = controller.wait_until("seal", lambda: controller.sealed(job))
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job), 60)
     assert_nothing_is_missing(sealed.parts["audio"], sealed.facts.frames)
     assert sealed.facts.frames < 30_000 * 48
     controller.wait_until("event", lambda: [event for event in controller.events if event.kind == "preroll_short"])
@@ -86,6 +86,6 @@ def test_arming_outlives_agent_and_owner_without_the_controller(pair: Pair) -> N
     (owner,) = room.owner_pids()
     os.kill(owner, signal.SIGKILL)
     room.start_agent()
-    wait_for("another owner", lambda: room.owner_pids() not in ([], [owner]))
-    wait_for("another take", lambda: not take_names(room) & before and held_seconds(room) > 0.2)
+    wait_for("another owner", lambda: room.owner_pids() not in ([], [owner]), 60)
+    wait_for("another take", lambda: not take_names(room) & before and held_seconds(room) > 0.2, 60)
     controller.start()
