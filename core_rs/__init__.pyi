@@ -190,7 +190,7 @@ class SignalWindow:
     def frames(self) -> int: ...
     @property
     def repeated_frames(self) -> int:
-        """How many frames in a row, up to its end, the device had delivered before: buffers that come again and again."""
+        """How many frames in a row, up to its end, the device had delivered before: buffers that come again."""
     @property
     def channels(self) -> list[ChannelLevels]: ...
 

@@ -16,7 +16,7 @@ from core_rs import keyed_pcm
 from protocol.messages import Encoding, EndReason, FlacEncoding, Mp3Encoding, Origin, WavEncoding
 from tests.unit.test_agent_renderer import ENCODINGS, SECOND, Recorded
 
-LIMIT = 256 * 1024
+LIMITS = {WavEncoding: 256 * 1024, FlacEncoding: 256 * 1024, Mp3Encoding: 64 * 1024}
 MOST_UNUSED = {WavEncoding: 4608 * 4, FlacEncoding: 70_000, Mp3Encoding: 20_000}
 
 
@@ -53,11 +53,12 @@ def rendered_to_its_limit(job: JobFolder, task: RenderTask) -> tuple[Rendition, 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_file_at_its_limit_is_whole_and_a_prefix_of_what_was_captured(tmp_path: Path, encoding: Encoding) -> None:
     recorded = Recorded(tmp_path)
-    push_noise(recorded, 22 * SECOND if isinstance(encoding, Mp3Encoding) else 4 * SECOND)
-    task = recorded.task(1000, None, encoding, size_limit_bytes=LIMIT)
+    most_bytes = LIMITS[type(encoding)]
+    push_noise(recorded, 7 * SECOND if isinstance(encoding, Mp3Encoding) else 3 * SECOND)
+    task = recorded.task(1000, None, encoding, size_limit_bytes=most_bytes)
     rendition, end_frame = rendered_to_its_limit(recorded.job, task)
-    assert recorded.job.audio.stat().st_size == rendition.audio.bytes <= LIMIT
-    assert rendition.audio.bytes >= LIMIT - MOST_UNUSED[type(encoding)]
+    assert recorded.job.audio.stat().st_size == rendition.audio.bytes <= most_bytes
+    assert rendition.audio.bytes >= most_bytes - MOST_UNUSED[type(encoding)]
     assert (rendition.origin, rendition.facts.end_reason) == (Origin.TRUNCATED, EndReason.SIZE_LIMIT)
     assert rendition.facts.end_frame == end_frame
     audio = recorded.job.audio.read_bytes()
@@ -88,6 +89,6 @@ def test_where_a_file_is_full_does_not_hang_on_how_its_frames_came(tmp_path: Pat
 def test_end_before_the_limit_is_the_end(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path)
     recorded.push(SECOND)
-    rendition = recorded.render(recorded.task(0, SECOND // 2, size_limit_bytes=LIMIT))
+    rendition = recorded.render(recorded.task(0, SECOND // 2, size_limit_bytes=1 << 20))
     assert (rendition.facts.frames, rendition.origin) == (SECOND // 2, Origin.NORMAL)
     assert recorded.job.read_size_end() is None
