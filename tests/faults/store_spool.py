@@ -41,6 +41,7 @@ class SpoolStore:
 
     def check(self, disk: Path, known: Known, told: list[Any]) -> Known:
         found = values_on(disk / "spool")
+        assert moved_aside(disk / "spool") == []
         steps = require_values(found, dict(known.get("values", {})), told)
         counts = dict(known.get("counts", {}))
         counts["steps"] = counts.get("steps", 0) + steps
@@ -90,10 +91,13 @@ def values_on(folder: Path) -> Values:
     if (folder / "owner").exists() and (owner := read_state(folder / "owner")) is not None:
         found["owner"] = owner.token
     assert spool.broken == [], spool.broken
-    broken = [path.name for path in folder.rglob("*.broken-*")]
-    assert broken == [], broken
     spool.close()
     return found
+
+
+def moved_aside(folder: Path) -> list[str]:
+    """Files that could not be read, and so were kept under another name."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.broken-*"))
 
 
 def claimed_job() -> ClaimedJob:
