@@ -161,7 +161,7 @@ def assert_nothing_is_missing(wav: bytes, frames: int) -> None:
     assert (np.diff(values) == 1).all()
 
 
-def wait_for(what: str, question: Callable[[], Any], seconds: float = 10.0) -> Any:
+def wait_for(what: str, question: Callable[[], Any], seconds: float = 30.0) -> Any:
     """The first true answer."""
     deadline = time.monotonic() + seconds
     while not (answer := question()):

@@ -14,7 +14,9 @@ import httpx
 import pytest
 
 from protocol.timeouts import Timeouts
+from tests.agent_room import AgentRoom, controller_and_room
 from tests.integration.console import person
+from tests.integration.fake_controller import FakeController
 from tests.integration.watched_transactions import watched_transactions
 from tests.integration.web_room import Running, WebAgent, running, settings_in, user_client, web_agent
 from web.store.database import Database
@@ -137,6 +139,13 @@ async def owner(owner_url: str, anyio_backend: str) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(owner_url)
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+def place() -> Iterator[tuple[FakeController, AgentRoom]]:
+    """A node, and the controller written by hand that it belongs to."""
+    with controller_and_room() as made:
+        yield made
 
 
 @pytest.fixture

@@ -216,7 +216,7 @@ class FakeController:
 
     # ---- waiting ----
 
-    def wait_until(self, what: str, question: Callable[[], Any], seconds: float = 15.0) -> Any:
+    def wait_until(self, what: str, question: Callable[[], Any], seconds: float = 60.0) -> Any:
         """The first true answer; asked again whenever a request came in."""
         deadline = time.monotonic() + seconds
         with self._changed:
@@ -226,7 +226,7 @@ class FakeController:
                 self._changed.wait(min(left, 0.05))
         return answer
 
-    def wait_for_audio(self, job: FakeJob, bytes_of_audio: int, seconds: float = 30.0) -> None:
+    def wait_for_audio(self, job: FakeJob, bytes_of_audio: int, seconds: float = 60.0) -> None:
         """Until the controller has that much of this recording."""
         self.wait_until(
             "audio",

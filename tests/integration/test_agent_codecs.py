@@ -3,7 +3,6 @@
 import os
 import signal
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,12 @@ from agent.job_folder import JobFolder
 from agent.renderer.follow import follow
 from agent.states import RenderTask, Stage
 from protocol.messages import SEEK_ENTRY, Encoding, FlacEncoding, Mp3Encoding, Origin, Wish
-from tests.agent_room import AgentRoom, controller_and_room, job_settings, wait_for
+from tests.agent_room import AgentRoom, job_settings, wait_for
 from tests.integration.fake_controller import FakeCacheFile, FakeController, FakeJob
 from web.cache.checks import check_audio, check_facts, check_seek, check_waveform
 
 MP3 = Mp3Encoding(vbr_quality=5)
 Place = tuple[FakeController, AgentRoom]
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    with controller_and_room() as made:
-        yield made
 
 
 def sealed_after_stop(controller: FakeController, job: FakeJob) -> FakeCacheFile:

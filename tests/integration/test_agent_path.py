@@ -1,7 +1,6 @@
 """The whole path on the agent's side, with real capture and render processes: claim, begin, render, upload, seal."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +23,6 @@ KEY_OF_COUNTER_32 = 32
 
 
 Place = tuple[FakeController, AgentRoom]
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    with controller_and_room() as made:
-        yield made
 
 
 def test_stopped_recording_is_sealed_soon_and_complete(place: Place) -> None:

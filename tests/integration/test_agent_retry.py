@@ -22,12 +22,6 @@ Place = tuple[FakeController, AgentRoom]
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
-    with controller_and_room() as made:
-        yield made
-
-
-@pytest.fixture
 def quick_place() -> Iterator[Place]:
     """Takes linger only a moment here."""
     with controller_and_room(time_scale=0.1) as made:
@@ -35,7 +29,7 @@ def quick_place() -> Iterator[Place]:
 
 
 def _sealed(controller: FakeController, job: FakeJob) -> FakeCacheFile:
-    return controller.wait_until("seal", lambda: controller.sealed(job), seconds=20)
+    return controller.wait_until("seal", lambda: controller.sealed(job))
 
 
 def _cancelled(controller: FakeController, room: AgentRoom, frames: int = 100_000) -> FakeJob:
@@ -128,10 +122,10 @@ def test_retry_without_anything_on_the_node_captures_what_is_left_of_the_window(
     controller.wish(job, Wish.CANCEL)
     wait_for("the end", lambda: job.finish is not None and room.job_states() == [])
 
-    again = controller.add_retry(job, ends_in=1.5)
+    again = controller.add_retry(job, ends_in=5)
 
     sealed = _sealed(controller, again)
-    assert 0.5 < sealed.facts.frames / 48_000 < 2
+    assert 0 < sealed.facts.frames / 48_000 < 5.5
     assert_nothing_is_missing(sealed.parts["audio"], sealed.facts.frames)
 
 

@@ -4,8 +4,11 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,7 +33,8 @@ SELECT j.state, j.wish, j.epoch, r.state AS recording_state, j.recording_id,
        (SELECT count(*) FROM job_event e WHERE e.job_id = j.id AND e.kind = 'claimed') AS claims,
        (SELECT array_agg(e.kind) FROM job_event e WHERE e.job_id = j.id
         AND e.kind IN ('completed', 'failed', 'cancelled')) AS ends,
-       (SELECT count(*) FROM job_event e WHERE e.job_id = j.id AND e.kind = 'stop') AS stops
+       (SELECT count(*) FROM job_event e WHERE e.job_id = j.id AND e.kind = 'stop_wished') AS stops,
+       (SELECT count(*) FROM job_event e WHERE e.job_id = j.id AND e.kind = 'cancel_wished') AS cancels
 FROM job j JOIN recording r ON r.id = j.recording_id WHERE j.recording_id = $1
 """
 
@@ -107,13 +111,16 @@ def runner() -> Iterator[asyncio.Runner]:
 
 
 async def race(database_url: str, sequences: list[tuple[list[str], int]]) -> None:
-    async with Database(database_url, Timeouts(), pool_size=12) as db:
+    async with AsyncExitStack() as stack:
+        db = await stack.enter_async_context(Database(database_url, Timeouts(), pool_size=12))
+        connection = await asyncpg.connect(database_url)
+        stack.push_async_callback(connection.close)
         room = await make_room(db, name=f"Hall {new_id()}", capacity=64)
         for acts, seed in sequences:
             one = Race(room, seed)
             await one.start()
             await asyncio.gather(*(one.act(name) for name in acts))
-            await _judge(db, one)
+            await _judge(connection, one)
             with contextlib.suppress(ControllerError):
                 await recordings.cancel_recording(db, one.recording_id, by=SOMEBODY)
             if one.job is not None:
@@ -121,15 +128,16 @@ async def race(database_url: str, sequences: list[tuple[list[str], int]]) -> Non
                     await room.finish(one.job, "cancelled", "cancelled")
 
 
-async def _judge(db: Database, one: Race) -> None:
-    assert db._pool is not None
-    (row,) = await db._pool.fetch(FACTS, one.recording_id)
+async def _judge(connection: Any, one: Race) -> None:
+    (row,) = await connection.fetch(FACTS, one.recording_id)
     ends = row["ends"] or []
     assert row["jobs"] == 1
     assert len(ends) <= 1
     assert (row["state"] in {"completed", "failed", "cancelled"}) == bool(ends)
     assert not ends or ends == [row["state"]] == [row["recording_state"]]
     assert row["leases"] == (1 if row["state"] == "running" else 0)
+    assert row["stops"] <= 1
+    assert row["cancels"] <= 1
     assert row["claims"] == (1 if one.job is not None else 0)
     highest = max(one.wishes, key=list(Wish).index, default=Wish.RUN)
     assert list(Wish).index(Wish(row["wish"])) >= list(Wish).index(highest)
