@@ -75,6 +75,7 @@ campaign *ARGS: setup
 # The tests that take minutes: real limits, all kills and power cuts
 faults-long *ARGS: setup
     {{ python }} -m pytest tests/faults tests/browser -m "long or not long" {{ ARGS }}
+    {{ python }} -m pytest tests/acceptance tests/integration -m long {{ ARGS }}
 
 # Pin again what the projects need, with hashes
 lock:
