@@ -173,8 +173,10 @@ class JobState(Stored):
 
     @property
     def is_reported(self) -> bool:
-        """Whether heartbeats speak of it."""
-        return self.owed is None and self.stage not in {Stage.SEALED, Stage.KEPT}
+        """Whether heartbeats speak of it: of one that lost its lease as long as a stop could still be heard by it."""
+        if self.owed is not None:
+            return self.stage in {Stage.STARTING, Stage.CAPTURING}
+        return self.stage not in {Stage.SEALED, Stage.KEPT}
 
     @property
     def has_planned_end(self) -> bool:
