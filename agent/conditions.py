@@ -31,12 +31,14 @@ class Lasting(Stored):
 
 
 class Conditions:
-    """Remembered in one file, after they were told: a crash in between tells one twice, never of none."""
+    """Remembered in one file before they are told: a crash in between tells one again under its id, and so once."""
 
     def __init__(self, path: Path, health: Health) -> None:
         self._path = path
         self._health = health
         self._lasting = _read(path)
+        self._told: set[UUID] = set()
+        """By this agent."""
 
     @property
     def lasting(self) -> set[str]:
@@ -45,19 +47,22 @@ class Conditions:
     async def begin(self, name: str, kind: str, severity: Severity, message: str) -> None:
         """Tells it, unless it lasts already. In another severity it is over, and begins anew."""
         known = self._lasting.get(name)
-        if known is not None and known.severity == severity:
-            return
-        if known is not None:
+        if known is not None and known.severity != severity:
             await self.end(name)
-        condition = Condition(id=new_id(), kind=kind, severity=severity, message=message, since=Instant.in_ms(0))
-        await self._tell(condition, ended_at=None)
-        await self._keep({**self._lasting, name: condition})
+            known = None
+        if known is None:
+            known = Condition(id=new_id(), kind=kind, severity=severity, message=message, since=Instant.in_ms(0))
+        if known.id not in self._told:
+            await self._keep({**self._lasting, name: known})
+            await self._tell(known, ended_at=None)
+            self._told.add(known.id)
 
     async def end(self, name: str) -> None:
         """Tells that it is over, if it lasted."""
         if known := self._lasting.get(name):
             await self._tell(known, ended_at=Instant.in_ms(0))
             await self._keep({other: one for other, one in self._lasting.items() if other != name})
+            self._told.discard(known.id)
 
     async def _tell(self, condition: Condition, ended_at: Instant | None) -> None:
         await self._health.tell(

@@ -234,10 +234,13 @@ class Spool:
     # ---- events ----
 
     async def add_event(self, event: StoredEvent) -> None:
-        """Kept until it is dropped. While `events_limit` wait already, the log alone tells of more."""
+        """Kept until it is dropped. While `events_limit` wait already, the log alone tells of more.
+
+        Room for as many again is left to the ends of conditions: one whose beginning was heard would last for ever.
+        """
         if self._events_waiting is None:
             self._events_waiting = await asyncio.to_thread(lambda: sum(1 for _ in self._events.glob("*.json")))
-        if self._events_waiting >= self.events_limit:
+        if self._events_waiting >= self.events_limit * (1 if event.ended_at is None else 2):
             log.warning("too many events wait for the controller, this one is not kept", kind=event.event.kind)
             return
         await asyncio.to_thread(self._write_event, event)

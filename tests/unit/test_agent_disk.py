@@ -4,6 +4,8 @@ import asyncio
 import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -38,6 +40,18 @@ class FakeTakes:
         self.sweeps += 1
         removed, self.unneeded = self.unneeded, []
         return removed
+
+
+class Killed(BaseException):
+    """The agent is gone."""
+
+
+class DyingHealth(Health):
+    """Its agent dies right after it told something."""
+
+    async def tell(self, *args: Any, **more: Any) -> None:
+        await super().tell(*args, **more)
+        raise Killed
 
 
 class Node:
@@ -250,5 +264,23 @@ def test_condition_in_the_same_severity_is_not_told_again(home: Path) -> None:
         await Conditions(home / "lasting.json", node.health).end("x")
         assert [event.lasts for event in await node.events()] == [False]
         assert Conditions(home / "lasting.json", node.health).lasting == set()
+
+    asyncio.run(run())
+
+
+def test_condition_that_was_told_when_its_agent_died_is_ended_by_the_next(home: Path) -> None:
+    node = Node(home)
+
+    async def run() -> None:
+        told: list[set[UUID]] = []
+        for _ in range(2):
+            dies = Conditions(home / "lasting.json", DyingHealth(node.spool, Timeouts()))
+            with pytest.raises(Killed):
+                await dies.begin("x", "disk_low", "warning", "words")
+            told.append({event.id for event in await node.events()})
+        await Conditions(home / "lasting.json", node.health).end("x")
+        assert len(told[0]) == 1
+        assert told[1] == told[0]
+        assert [event.lasts for event in await node.events()] == [False]
 
     asyncio.run(run())

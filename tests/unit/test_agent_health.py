@@ -153,6 +153,21 @@ def test_events_of_a_storm_do_not_fill_the_disk_while_the_controller_is_away(tmp
     assert asyncio.run(tell()) == [3, 3]
 
 
+def test_end_of_a_condition_is_kept_in_a_storm_and_still_bounded(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    spool.events_limit = 3
+
+    async def tell() -> int:
+        health = Health(spool, QUICK)
+        for _ in range(4):
+            await health.tell("device_overrun", "warning", "Frames were dropped.")
+        for _ in range(4):
+            await health.tell("device_lost", "critical", "Gone.", ended_at=Instant.in_ms(0))
+        return sum(stored.ended_at is not None for stored in await spool.events(10))
+
+    assert asyncio.run(tell()) == 3
+
+
 def test_event_with_an_id_of_its_own_is_told_once(tmp_path: Path) -> None:
     spool = opened(tmp_path)
     event_id = new_id()
