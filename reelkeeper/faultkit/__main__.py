@@ -10,7 +10,7 @@ import typer
 
 from reelkeeper.faultkit.campaign import COMPOUND, Campaign, plan_of, read_results, replay_command
 from reelkeeper.faultkit.injector import NOT_RUN, SINGLE
-from reelkeeper.faultkit.report import table
+from reelkeeper.faultkit.report import tables
 from reelkeeper.faultkit.system import UnexpectedError
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -53,8 +53,8 @@ def run(
 
 @app.command()
 def report(file: Annotated[Path, typer.Argument(help="A results file.")]) -> None:
-    """The table of a results file, in Markdown."""
-    print(table(read_results(file)))
+    """The tables of a results file, in Markdown."""
+    print(tables(read_results(file)))
 
 
 def _list() -> str:

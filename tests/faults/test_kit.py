@@ -13,7 +13,7 @@ from reelkeeper.faultkit.__main__ import app
 from reelkeeper.faultkit.campaign import Campaign, Result, plan_of, read_results, runnable
 from reelkeeper.faultkit.checker import CHECKS
 from reelkeeper.faultkit.injector import NOT_RUN, SINGLE
-from reelkeeper.faultkit.report import table
+from reelkeeper.faultkit.report import checks_by_invariant, faults_by_class
 from reelkeeper.faultkit.system import UnexpectedError
 
 DOCS = Path(__file__).parents[2] / "docs" / "fault-kit.md"
@@ -89,13 +89,13 @@ def test_seeds_in_the_results_are_not_run_again(tmp_path: Path) -> None:
 
 def test_report_counts_faults_and_violations() -> None:
     made = [
-        Result(1, "stall", 1, 0.1, 4.0, ["I1"], 2, None),
-        Result(2, "owner_kill", 1, 0.1, 6.0, ["I1"], 1, 83.4),
-        Result(3, "owner_kill", 2, 0.1, 9.0, ["I1"], 1, 12.0, ["I3: lost"]),
+        Result(1, "stall", 1, 0.1, 4.0, ["I1", "I3"], 2, None),
+        Result(2, "owner_kill", 1, 0.1, 6.0, ["I1", "I3"], 1, 83.4),
+        Result(3, "owner_kill", 2, 0.1, 9.0, ["I1", "I3"], 1, 12.0, ["I3: lost"]),
     ]
-    lines = table(made).splitlines()
-    assert lines[2:] == [
+    assert faults_by_class(made).splitlines()[2:] == [
         "| owner_kill | 2 | 2 | 1 | 7.5, 9.0 | 83 ms |",
         "| stall | 1 | 2 | 0 | 4.0, 4.0 | – |",
         "| **all** | 3 | 4 | 1 | 6.0, 9.0 | 83 ms |",
     ]
+    assert checks_by_invariant(made).splitlines()[2:] == ["| I1 | 3 | 0 |", "| I3 | 3 | 1 |"]
