@@ -111,6 +111,18 @@ fn every_format_reads_back_from_full_and_short_segments() {
 }
 
 #[test]
+fn what_is_durable_holds_no_room_in_the_ring() {
+    let home = tempfile::tempdir().expect("a folder");
+    let writer = create(&home.path().join("take"), TakeOptions { ring_seconds: 1, ..quick() });
+    for _ in 0..40 {
+        push(&writer, RATE);
+        wait_until_durable(&writer, writer.next_frame());
+    }
+    let end = writer.close("test", Duration::from_secs(60)).expect("drained");
+    assert_eq!((end.end_frame, end.gap_frames), (40 * RATE, 0));
+}
+
+#[test]
 fn a_full_ring_is_a_gap_at_exactly_the_right_frame() {
     let home = tempfile::tempdir().expect("a folder");
     let folder = home.path().join("take");

@@ -628,19 +628,27 @@ impl Pen {
         let Ok(chunk) = self.outlet.audio.read_chunk(bytes) else { return Ok(()) };
         let (first, second) = chunk.as_slices();
         let written = self.scribe.write(&steps, [first, second], offset_ns);
+        let is_written = written.is_ok();
+        let drawn = self.drawing.as_mut().filter(|_| is_written);
+        let drawn = drawn.map(|drawing| draw(drawing, &steps, [first, second]));
+        if is_written {
+            // Before it is called durable, and before the drawing waits for the disk: what is durable holds no room.
+            chunk.commit_all();
+            self.read_bytes += bytes as u64;
+        }
         self.shared.durable_bytes.store(self.scribe.durable_bytes(), Ordering::Release);
         self.shared.durable_frame.store(self.scribe.durable_frame(), Ordering::Release);
         self.shared.observe_growth();
         written?;
-        if let Some(drawing) = &mut self.drawing {
-            let is_segment_closed = self.scribe.closings() > closings;
-            if let Err(fault) = draw(drawing, &steps, [first, second], is_segment_closed) {
-                self.drawing = None;
-                note_drawing_fault(&mut lock(&self.shared.book), &fault)?;
-            }
+        self.keep_drawing(drawn, self.scribe.closings() > closings)
+    }
+
+    fn keep_drawing(&mut self, drawn: Option<Result<()>>, is_segment_closed: bool) -> Result<()> {
+        let Some((drawing, drawn)) = self.drawing.as_mut().zip(drawn) else { return Ok(()) };
+        if let Err(fault) = drawn.and_then(|()| keep(drawing, is_segment_closed)) {
+            self.drawing = None;
+            note_drawing_fault(&mut lock(&self.shared.book), &fault)?;
         }
-        chunk.commit_all();
-        self.read_bytes += bytes as u64;
         Ok(())
     }
 
@@ -693,7 +701,7 @@ impl Pen {
     }
 }
 
-fn draw(drawing: &mut Drawing, steps: &[Step], pcm: [&[u8]; 2], is_segment_closed: bool) -> Result<()> {
+fn draw(drawing: &mut Drawing, steps: &[Step], pcm: [&[u8]; 2]) -> Result<()> {
     let mut byte = 0;
     for step in steps {
         match step {
@@ -707,6 +715,10 @@ fn draw(drawing: &mut Drawing, steps: &[Step], pcm: [&[u8]; 2], is_segment_close
             }
         }
     }
+    Ok(())
+}
+
+fn keep(drawing: &mut Drawing, is_segment_closed: bool) -> Result<()> {
     drawing.save()?;
     if is_segment_closed { drawing.sync() } else { Ok(()) }
 }
