@@ -251,7 +251,10 @@ async def test_a_profile_is_protected_and_its_recordings_are_pinned_so(
     assert settings["limits"] == {"length_ms": None, "size_bytes": None, "idle_ms": 600_000}
     assert settings["minimum_bytes"] == 4_000
     for wrong in (
-        *({"limits": {name: value}} for name, value in (("size_bytes", 1), ("idle_ms", 0), ("lenght_ms", 1))),
+        *(
+            {"limits": {name: value}}
+            for name, value in (("size_bytes", 1), ("idle_ms", 1), ("length_ms", 10**12), ("lenght_ms", 1))
+        ),
         {"minimum_bytes": 1},
     ):
         assert (await user.put(path, json=wrong)).status_code == 422

@@ -308,7 +308,7 @@ async def test_limits_of_the_profile_hold_unless_another_or_none_is_typed(
 @pytest.mark.parametrize(
     ("field", "text"),
     [
-        *(("limit_hours", text) for text in ("long", "-1", "99999999")),
+        *(("limit_hours", text) for text in ("long", "-1", "+5", "5_000", "1234567890", "99999999")),
         *(("limit_megabytes", text) for text in ("0.01", "1e9")),
         ("limit_silence", "0.001"),
     ],

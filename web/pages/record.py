@@ -319,9 +319,9 @@ def _limits(sent: Form) -> WantedLimits:
     )
 
 
-def _times(text: str, factor: int) -> int | str:
-    """A number of a larger unit in its smallest; what is no number stays as it is."""
-    return round(float(text) * factor) if _NUMBER.fullmatch(text) else text
+def _times(text: str, factor: int) -> int:
+    """A number of a larger unit in its smallest; below every limit for what is no number."""
+    return round(float(text) * factor) if _NUMBER.fullmatch(text) else -1
 
 
 def _id(sent: Form) -> UUID:

@@ -23,6 +23,12 @@ from protocol.messages import (
 )
 from web.domain.channels import ChannelMode
 from web.domain.nodes import MINIMUM_BYTES_LIMIT, PREROLL_LIMIT_SECONDS
+from web.domain.recordings import (
+    DURATION_LIMIT_MS,
+    SHORTEST_IDLE_LIMIT_MS,
+    SIZE_LIMIT_BYTES,
+    SMALLEST_SIZE_LIMIT_BYTES,
+)
 from web.domain.states import CacheState, Health, JobState, Mark, RecordingState, UploadStatus
 from web.services.waveforms import LEVEL_LIMIT, TILE_LIMIT_BINS
 
@@ -122,6 +128,10 @@ class ProfileLimits(Limits):
     """As people set them: what is misspelt is no limit that is missing."""
 
     model_config = ConfigDict(extra="forbid")
+
+    length_ms: Annotated[int, Field(ge=1, le=DURATION_LIMIT_MS)] | None = None
+    size_bytes: Annotated[int, Field(ge=SMALLEST_SIZE_LIMIT_BYTES, le=SIZE_LIMIT_BYTES)] | None = None
+    idle_ms: Annotated[int, Field(ge=SHORTEST_IDLE_LIMIT_MS, le=DURATION_LIMIT_MS)] | None = None
 
 
 class ProfileProtection(BaseModel):
