@@ -40,7 +40,7 @@ KINDS = {
 }
 """Calls that strace counts together, and what they answer."""
 WATCHED = ",".join([*(calls for calls, _ in KINDS.values()), "unlink", "unlinkat"])
-RUN_SECONDS = 300.0
+RUN_SECONDS = 60.0
 MOST_MISSES = 4
 _PR_SET_PTRACER = 0x59616D61
 _ANYBODY = ctypes.c_ulong(-1)
@@ -177,7 +177,7 @@ def run(scenario: Scenario, home: Path, disk: Path, point: Point | None) -> Outc
         os.write(writer, b"go")
         os.close(reader)
         os.close(writer)
-        _wait(child)
+        _wait(child, str(point))
         tracer.wait()
         calls = _merged(Path(logs))
     told, fault = _read(board)
@@ -271,13 +271,13 @@ def _attach(child: int, logs: Path, point: Point | None) -> "subprocess.Popen[st
     return tracer
 
 
-def _wait(child: int) -> None:
+def _wait(child: int, words: str) -> None:
     """A child that hangs is killed, and has then told no end."""
     deadline = time.monotonic() + RUN_SECONDS
     while os.waitpid(child, os.WNOHANG)[0] == 0:
         if time.monotonic() > deadline:
             os.kill(child, signal.SIGKILL)
-            sys.exit(f"a run did not end within {RUN_SECONDS:.0f} s")
+            sys.exit(f"{words}: the run did not end within {RUN_SECONDS:.0f} s")
         time.sleep(0.002)
 
 
