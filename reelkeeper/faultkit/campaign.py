@@ -233,7 +233,7 @@ def _break(rig: Rig, plan: Plan, folder: Path) -> None:
         workload.settle(rig.is_delivered, _patience(rig))
     finally:
         workload.close()
-    _write_json(folder / "rows.json", rows_of(rig.system, workload.recordings))
+    _write_json(folder / "rows.json", rows_of(rig.system, [*workload.recordings, *workload.refused]))
     _write_json(folder / "node.json", asdict(rig.node_facts()))
 
 

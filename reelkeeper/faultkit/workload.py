@@ -33,6 +33,8 @@ class Workload:
 
     def __init__(self, system: System, history: History, chance: Random, folder: Path) -> None:
         self.recordings: list[str] = []
+        self.refused: list[str] = []
+        """Starts that were answered with no."""
         self.stopped: set[str] = set()
         self.planned: set[str] = set()
         """Those that end by themselves."""
@@ -45,6 +47,7 @@ class Workload:
         self._node_id: str = system.node()["id"]
         self._jobs: dict[str, str] = {}
         """The only attempt at each recording."""
+        self._statuses: dict[tuple[str, str], int] = {}
         self._looking = threading.Lock()
         self._done = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
@@ -73,6 +76,9 @@ class Workload:
         if "duration_ms" in more or "length_ms" in more.get("limits", {}):
             self.planned.add(recording)
         self._at_once(times, lambda: self._ask("start", recording, "/recordings", body))
+        if self._is_refused(recording):
+            self.recordings.remove(recording)
+            self.refused.append(recording)
         return recording
 
     def start_other(self, recording: str) -> None:
@@ -165,6 +171,9 @@ class Workload:
 
     # ---- asking ----
 
+    def _is_refused(self, recording: str) -> bool:
+        return self._statuses.get(("start", recording), 0) >= 400
+
     def _at_once(self, times: int, act: Callable[[], None]) -> None:
         with ThreadPoolExecutor(times) as pool:
             for future in [pool.submit(act) for _ in range(times)]:
@@ -177,6 +186,7 @@ class Workload:
             with contextlib.suppress(httpx.TransportError):
                 answer = self._system.request("POST", path, json=body, timeout=_TRY_SECONDS)
                 if answer.status_code < 500:
+                    self._statuses[what, recording] = answer.status_code
                     told = answer.json()
                     self._history.note(
                         f"{what} answered",

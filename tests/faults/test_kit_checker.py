@@ -213,6 +213,11 @@ def lose_more_than_a_second(story: Story) -> None:
     story["history"][8] = entry("capture ended", FIRST + end - 1_000, processes=1)
 
 
+def end_before_the_plan(story: Story) -> None:
+    story["history"][1]["body"]["duration_ms"] = 2_500
+    facts(story)["end_reason"] = "planned end"
+
+
 def end_too_early(story: Story) -> None:
     change_frames(story, story["numbers"][: FRAMES - RATE])
     story["history"][6]["frames"] = FRAMES - 100
@@ -395,6 +400,10 @@ def fail_on_a_full_disk_without_a_word(story: Story) -> None:
     story["rows"]["job_event"][3]["kind"] = "failed"
 
 
+def make_what_was_refused(story: Story) -> None:
+    story["history"][3]["status"] = 409
+
+
 def go_beyond_a_limit_of_size(story: Story) -> None:
     story["history"][1]["body"]["limits"] = {"size_bytes": 100_000}
 
@@ -414,6 +423,7 @@ LIES: dict[Callable[[Story], None], str] = {
     rise_from_the_dead: "I2",
     drop_a_frame_and_forget_its_length: "I3",
     lose_what_was_acknowledged: "I3",
+    end_before_the_plan: "I3",
     end_too_early: "I3",
     end_too_late: "I3",
     deliver_nothing: "I3",
@@ -458,6 +468,7 @@ LIES: dict[Callable[[Story], None], str] = {
     obey_a_stranger: "I18",
     answer_a_stranger: "I18",
     fail_on_a_full_disk_without_a_word: "I19",
+    make_what_was_refused: "I19",
     go_beyond_a_limit_of_size: "I20",
     go_beyond_a_limit_of_length: "I20",
 }

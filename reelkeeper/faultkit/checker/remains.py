@@ -38,6 +38,11 @@ def i17_helpers_know_no_secret(evidence: Evidence) -> Iterator[str]:
 
 def i19_a_full_disk_breaks_nothing_before(evidence: Evidence) -> Iterator[str]:
     for recording in evidence.recordings:
+        refusals = [
+            entry for entry in evidence.entries("start answered", recording=recording) if entry["status"] >= 400
+        ]
+        if refusals and evidence.of("recording", id=recording):
+            yield f"the start of {recording} was refused, and made it all the same"
         if evidence.entries("start asked", recording=recording)[0].get("while_full"):
             job = evidence.last_attempt(recording)
             if job is not None and job["state"] == "failed" and not job["message"]:
