@@ -119,8 +119,10 @@ class Disk:
         """One look, and what follows from it."""
         await self._see()
         self._rate.note(time.monotonic(), self._usable_bytes)
-        await self._make_room()
-        await self._tell()
+        try:
+            await self._make_room()
+        finally:  # a disk that does not even let go of things is what must be told
+            await self._tell()
 
     # ---- what others ask ----
 
@@ -213,9 +215,12 @@ class Disk:
         """In the order of `SACRIFICES`, one thing at a time, until room is not scarce. Never an original that was not
         delivered, but for what was cancelled."""
         for kind, severity, give_up in SACRIFICES:
-            while self.is_scarce and (what := await give_up(self)):
-                await self.health.tell(kind, severity, f"The disk of this node is nearly full. {what}")
+            while self.is_scarce:
+                what = await give_up(self)
                 await self._see()
+                if what is None:
+                    break
+                await self.health.tell(kind, severity, f"The disk of this node is nearly full. {what}")
 
     async def _give_up_delivered(self) -> str | None:
         sealed = [state for state in self.spool.jobs.values() if state.stage is Stage.SEALED]

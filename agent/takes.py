@@ -179,11 +179,14 @@ def _finish_removals(folder: Path, spill_folders: tuple[Path, ...]) -> None:
 
 
 def _finish_removal(going: Path, spill_folders: tuple[Path, ...]) -> None:
-    """What names the rest goes last."""
-    for spill in spill_folders:
-        with suppress(FileNotFoundError):
-            shutil.rmtree(spill / going.name.removeprefix(_GOING))
-    shutil.rmtree(going)
+    """What names the rest goes last. On a disk that does not let go of it, it is tried again with the next look."""
+    try:
+        for spill in spill_folders:
+            with suppress(FileNotFoundError):
+                shutil.rmtree(spill / going.name.removeprefix(_GOING))
+        shutil.rmtree(going)
+    except OSError as fault:
+        log.warning("a take that nobody needs cannot be removed yet", folder=str(going), fault=str(fault))
 
 
 def _is_id(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,11 @@ class FakeTakes:
 
     unneeded: list[str] = field(default_factory=list)
     sweeps: int = 0
+    on_sweep: Callable[[], None] = lambda: None
 
     async def sweep(self) -> list[str]:
         self.sweeps += 1
+        self.on_sweep()
         removed, self.unneeded = self.unneeded, []
         return removed
 
@@ -175,6 +178,39 @@ def test_files_that_are_being_delivered_stay_while_the_controller_is_heard(home:
         await node.disk.look()
         assert node.disk.is_scarce
         assert node.spool.job_folder(waiting.job_id).audio.exists()
+
+    asyncio.run(run())
+
+
+def test_nothing_more_goes_once_a_sweep_has_made_room_without_removing_a_whole_take(home: Path) -> None:
+    node = Node(home, SCARCE)
+
+    async def run() -> None:
+        cancelled = EndWithoutContent(outcome="cancelled", reason="cancelled", message="")
+        kept = await node.add(Stage.KEPT, ending=cancelled)
+        node.takes.on_sweep = lambda: setattr(node.disk, "rules", PLENTY)
+        await node.disk.look()
+        assert node.takes.sweeps == 1
+        assert kept.job_id in node.spool.jobs
+
+    asyncio.run(run())
+
+
+def test_failing_disk_is_told_also_when_nothing_can_be_removed_from_it(home: Path, tmp_path: Path) -> None:
+    node = Node(home, SCARCE)
+    in_the_way = tmp_path / "no folder"
+    in_the_way.write_text("")
+    node.settings = node.settings.model_copy(update={"spill_folders": (in_the_way,)})
+    node.disk = node.looked_after(SCARCE)
+
+    def refuse() -> None:
+        raise OSError("read-only")
+
+    async def run() -> None:
+        node.takes.on_sweep = refuse
+        with pytest.raises(OSError, match="read-only"):
+            await node.disk.look()
+        assert await node.kinds() == ["disk_failing"]
 
     asyncio.run(run())
 

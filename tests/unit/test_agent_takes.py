@@ -96,9 +96,16 @@ class Shelf:
 
         return asyncio.run(add())
 
-    def sweep(self, *owners: FakeOwner, times: int = 1, timeouts: Timeouts = TIMEOUTS) -> None:
+    def sweep(
+        self,
+        *owners: FakeOwner,
+        times: int = 1,
+        timeouts: Timeouts = TIMEOUTS,
+        spill_folders: tuple[Path, ...] = (),
+    ) -> None:
         async def sweep() -> None:
-            takes = Takes(self.spool, FakeOwners(list(owners)), Health(self.spool, timeouts), timeouts)  # type: ignore[arg-type]
+            living = FakeOwners(list(owners))
+            takes = Takes(self.spool, living, Health(self.spool, timeouts), timeouts, spill_folders)  # type: ignore[arg-type]
             for _ in range(times):
                 await takes.sweep()
 
@@ -174,6 +181,20 @@ def test_what_an_interrupted_removal_left_is_removed(shelf: Shelf) -> None:
     (left / "a.wav").write_bytes(b"x")
     shelf.sweep()
     assert shelf.takes == []
+
+
+def test_take_that_a_spill_folder_does_not_let_go_of_holds_up_no_other(shelf: Shelf, tmp_path: Path) -> None:
+    spill, stuck, unneeded = tmp_path / "spill", new_id(), shelf.add_take([])
+    spill.mkdir()
+    (spill / str(stuck)).write_bytes(b"no folder")
+    left = shelf.spool.takes_folder / f".going-{stuck}"
+    left.mkdir()
+    shelf.sweep(spill_folders=(spill,))
+    assert str(unneeded) not in shelf.takes
+    assert left.exists()
+    (spill / str(stuck)).unlink()
+    shelf.sweep(spill_folders=(spill,))
+    assert not left.exists()
 
 
 def test_folder_that_is_no_take_is_left_alone(shelf: Shelf) -> None:
