@@ -36,6 +36,7 @@ RATE = 8_000
 FORMAT = PcmFormat(2, RATE, "s16")
 FIRST_FRAMES, SECOND_FRAMES = 12_000, 8_000
 BLOCK_FRAMES = 2_000
+UTC_NS = 1_800_000_000_000_000_000
 TAKE_OPTIONS: dict[str, Any] = {"flush_interval_ms": 20, "segment_seconds": 1}
 ID = UUID("01a1fd37-815d-706d-9547-b882eb3f4ccc")
 
@@ -52,11 +53,13 @@ class ThreeSegments:
         folder = disk / "take"
         writer = TakeWriter.create(folder, FORMAT, facts="{}", **TAKE_OPTIONS)
         writer.mark("start:one", 7)
+        writer.note_clock(_ns(0), UTC_NS)
         writer = _pushed(writer, folder, FIRST_FRAMES, tell)
         del writer
         writer = TakeWriter.resume(folder, cause="owner_died", **TAKE_OPTIONS)
-        writer = _pushed(writer, folder, FIRST_FRAMES + RATE + SECOND_FRAMES, tell, begin=FIRST_FRAMES + RATE)
-        writer.note_clock(_ns(writer.next_frame), 1_800_000_000_000_000_000)
+        begin = FIRST_FRAMES + RATE
+        writer.note_clock(_ns(begin), UTC_NS + _ns(begin))
+        writer = _pushed(writer, folder, begin + SECOND_FRAMES, tell, begin=begin)
         end = writer.close("stopped")
         assert end.drained, "the end is a kill"
         tell(end.end_frame)
