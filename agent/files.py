@@ -82,6 +82,11 @@ def remove_unfinished(folder: Path) -> None:
         aside.unlink()
 
 
+def forget_last(path: Path) -> None:
+    """From now on a broken file is not replaced by its predecessor."""
+    _last(path).unlink(missing_ok=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Makes names in the folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -16,7 +16,16 @@ from uuid import UUID
 import structlog
 
 from agent.errors import JobGoneError, NotEnrolledError, SpoolBusyError
-from agent.files import BrokenFileError, Model, read_model, remove, remove_unfinished, sync_folder, write_model
+from agent.files import (
+    BrokenFileError,
+    Model,
+    forget_last,
+    read_model,
+    remove,
+    remove_unfinished,
+    sync_folder,
+    write_model,
+)
 from agent.job_folder import JobFolder
 from agent.states import Armed, Claim, Instant, JobState, NodeIdentity, Released, StoredEvent
 from protocol.messages import ArmedInterface, InterfaceRef, Wish
@@ -157,7 +166,7 @@ class Spool:
         """All of them; whoever is not named any more is not armed any more."""
         armed = Armed(interfaces=tuple(interfaces))
         if armed.interfaces != self._armed:
-            await asyncio.to_thread(write_model, self._folder / "armed.json", armed)
+            await asyncio.to_thread(self._keep_armed, armed)
             self._armed = armed.interfaces
             self.ring()
 
@@ -313,6 +322,11 @@ class Spool:
                 self._report(f"A job cannot be read any more; its recording stays on this node. {broken}")
                 continue
             self._job_states[state.job_id] = state.in_this_boot()
+
+    def _keep_armed(self, armed: Armed) -> None:
+        """What was disarmed must not come back from a predecessor."""
+        write_model(self._folder / "armed.json", armed)
+        forget_last(self._folder / "armed.json")
 
     def _load_armed(self) -> None:
         """Raises FileNotFoundError."""

@@ -339,8 +339,8 @@ _OF_THE_AGENT = (
         edits=(
             Edit(
                 "agent/states.py",
-                "        return self.owed is None and self.stage not in {Stage.SEALED, Stage.KEPT}\n",
-                "        return self.owed is None and self.stage in {Stage.STARTING, Stage.CAPTURING}\n",
+                "        return self.stage not in {Stage.SEALED, Stage.KEPT}\n",
+                "        return self.stage in {Stage.STARTING, Stage.CAPTURING}\n",
             ),
         ),
         caught_by=_test("tests/unit/test_mistakes.py::test_job_is_reported_through_render_and_upload"),

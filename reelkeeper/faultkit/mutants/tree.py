@@ -1,6 +1,5 @@
 """A copy of the source tree in which rules can be broken."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -45,10 +44,10 @@ class Tree:
 
     def build_core(self) -> None:
         """Builds the core of this tree in the cached folder. Raises PatchError when that does not compile."""
-        command = ["cargo", "build", "--quiet", "--locked", "--package", "core_rs", "--lib"]
+        command = ["env", f"CARGO_TARGET_DIR={self._target}", f"PYO3_PYTHON={sys.executable}"]
+        command += ["cargo", "build", "--quiet", "--locked", "--package", "core_rs", "--lib"]
         command += ["--features", "python,pyo3/extension-module"]
-        environment = {**os.environ, "CARGO_TARGET_DIR": str(self._target), "PYO3_PYTHON": sys.executable}
-        done = subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=self.path, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise PatchError(f"the core does not compile: {done.stderr[-2000:]}")
         library = self.path / _CORE
@@ -57,11 +56,10 @@ class Tree:
 
     def run(self, arguments: tuple[str, ...], seconds: float) -> "subprocess.CompletedProcess[str]":
         """`python -m` in this tree. Raises subprocess.TimeoutExpired."""
-        environment = {**os.environ, "PYTHONPATH": str(self.path), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = ["env", f"PYTHONPATH={self.path}", "PYTHONDONTWRITEBYTECODE=1"]
         return subprocess.run(
-            [sys.executable, "-m", *arguments],
+            [*environment, sys.executable, "-m", *arguments],
             cwd=self.path,
-            env=environment,
             capture_output=True,
             text=True,
             timeout=seconds,
