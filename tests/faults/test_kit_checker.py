@@ -504,3 +504,14 @@ def test_frames_of_many_channels_are_known_again_and_a_wrong_one_is_not(tmp_path
     expected[500], expected[600] = SILENCE, UNKNOWN
     expected[[700, 701]] = expected[[701, 700]]
     assert found.tolist() == expected.tolist()
+
+
+def test_owner_that_dies_again_before_it_kept_anything_lost_no_more_than_the_first(tmp_path: Path) -> None:
+    story = true_story()
+    start, frames = GAP
+    first = {**facts(story)["gaps"][0], "frames": 5_000}
+    facts(story)["gaps"] = [first, {**first, "start_frame": start + 5_000, "frames": frames - 5_000}]
+    story["history"].insert(9, entry("capture ended", FIRST + start + 11_000, processes=1))
+    evidence = evidence_of(story, tmp_path)
+    assert check(evidence) == []
+    assert worst_loss_ms(evidence) == pytest.approx(4_000 / RATE * 1000, abs=0.1)

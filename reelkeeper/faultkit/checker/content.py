@@ -147,13 +147,23 @@ def losses(evidence: Evidence) -> Iterator[tuple[str, int, int]]:
             continue
         interface = evidence.body(recording)["interface"]["name"]
         deaths = [evidence.frame_at(interface, entry["at_ns"]) for entry in evidence.entries("capture ended")]
-        for gap in file["facts"]["gaps"]:
-            start, end = gap["start_frame"], gap["start_frame"] + gap["frames"]
-            if gap["cause"] in _LOST_WITH_THE_OWNER and start > 0 and end < content.frames:
+        for start, end in _lost_with_the_owner(file):
+            if start > 0 and end < content.frames:
                 before, after = int(content.numbers[start - 1]), int(content.numbers[end])
                 inside = [death for death in deaths if before < death <= after]
                 if inside:
                     yield recording, start, inside[0] - before
+
+
+def _lost_with_the_owner(file: Row) -> list[tuple[int, int]]:
+    """Where captures died; several in a row are one when nothing came in between."""
+    found: list[tuple[int, int]] = []
+    for gap in file["facts"]["gaps"]:
+        start, end = gap["start_frame"], gap["start_frame"] + gap["frames"]
+        if gap["cause"] in _LOST_WITH_THE_OWNER:
+            is_next = bool(found) and found[-1][1] == start
+            found[-1:] = [(found[-1][0], end)] if is_next else [*found[-1:], (start, end)]
+    return found
 
 
 def _reaches_its_end(evidence: Evidence, recording: str, content: Content, file: Row, told: int) -> Iterator[str]:
