@@ -278,11 +278,14 @@ class Device:
 
     def _broke(self, cause: str, words: str) -> None:
         self._takes.interrupted(cause)
-        self.standing = DeviceStanding.STALLED if cause == "device_stalled" else DeviceStanding.LOST
         self._settle()
-        if self._trouble is None:
+        is_new = self._trouble is None
+        if is_new:
             message = f"{words.rstrip('.')}. It is tried again until it is back. Check that it is plugged in."
             self._is_in_trouble(self.events.begin(cause, "critical", message, boottime_ns()))
+        # Only now: frames that come meanwhile would count as the return from a trouble that nobody knows of yet.
+        self.standing = DeviceStanding.STALLED if cause == "device_stalled" else DeviceStanding.LOST
+        if is_new:
             self._write_down(self._ladder.processes)
 
     def _is_in_trouble(self, event: OwnerEvent) -> None:

@@ -72,9 +72,16 @@ class FakeBackend:
 
 
 @contextmanager
-def kept(backend: FakeBackend, folder: Path, *, must_open: bool, found: Trouble | None = None) -> Iterator[Device]:
+def kept(
+    backend: FakeBackend,
+    folder: Path,
+    *,
+    must_open: bool,
+    found: Trouble | None = None,
+    kind: type[Device] = Device,
+) -> Iterator[Device]:
     config = OwnerConfig(Interface("fake", "x"), Capture(2, 48_000, "s16"), folder, folder, folder, TIMEOUTS)
-    device = Device(backend, Takes(config, FORMAT), TIMEOUTS, folder, found)
+    device = kind(backend, Takes(config, FORMAT), TIMEOUTS, folder, found)
     try:
         device.start(must_open=must_open)
         yield device
@@ -172,6 +179,24 @@ def test_stream_that_stalls_is_started_again_before_the_device_is_opened_again(t
         wait_until(lambda: "device_returned" in kinds(device))
         assert (backend.opened, backend.closed) == (["wedged"], 0)
         assert "its stream was started again" in device.events.newest()[0].message
+
+
+class DeliversAsItIsCalledStalled(Device):
+    """Its frames come again at the very moment at which it is said for the first time that none come."""
+
+    _has_come = False
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name == "standing" and value == "stalled" and not self._has_come:
+            self._has_come = True
+            self.captured(bytes(4 * 480), 480, boottime_ns())
+
+
+def test_trouble_is_over_also_when_frames_come_as_it_begins(tmp_path: Path) -> None:
+    with kept(FakeBackend("wedged"), tmp_path, must_open=True, kind=DeliversAsItIsCalledStalled) as device:
+        wait_until(lambda: "device_returned" in kinds(device))
+        assert not device.events.newest()[0].lasts
 
 
 def test_restart_that_does_not_help_is_told_and_not_tried_again_at_once(tmp_path: Path) -> None:
