@@ -151,7 +151,7 @@ def losses(evidence: Evidence) -> Iterator[tuple[str, int, int]]:
             if start > 0 and end < content.frames:
                 before, after = int(content.numbers[start - 1]), int(content.numbers[end])
                 inside = [death for death in deaths if before < death <= after]
-                if inside:
+                if inside and before > 0:
                     yield recording, start, inside[0] - before
 
 
@@ -160,9 +160,11 @@ def _lost_with_the_owner(file: Row) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     for gap in file["facts"]["gaps"]:
         start, end = gap["start_frame"], gap["start_frame"] + gap["frames"]
-        if gap["cause"] in _LOST_WITH_THE_OWNER:
-            is_next = bool(found) and found[-1][1] == start
-            found[-1:] = [(found[-1][0], end)] if is_next else [*found[-1:], (start, end)]
+        if gap["cause"] not in _LOST_WITH_THE_OWNER:
+            continue
+        if found and found[-1][1] == start:
+            start = found.pop()[0]
+        found.append((start, end))
     return found
 
 
