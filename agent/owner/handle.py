@@ -195,7 +195,9 @@ class Owner:
         answer = await self._ask(
             "begin", recording_id=recording_id, boottime_ns=boottime_ns, instant=instant, preroll_ms=preroll_ms
         )
-        return Begun(answer["take_id"], Path(answer["take_folder"]), answer["start_frame"], answer["press_frame"])
+        start_frame = answer["start_frame"]
+        press_frame = answer.get("press_frame", start_frame)
+        return Begun(answer["take_id"], Path(answer["take_folder"]), start_frame, press_frame)
 
     async def arm(self, preroll_ms: int) -> None:
         """Keeps so much from now on for starts that reach back; 0 keeps nothing, and wipes what nobody needs."""
@@ -475,6 +477,7 @@ def _signal_owner(folder: Path, number: signal.Signals) -> None:
 
 
 def _status(answer: Fields) -> OwnerStatus:
+    """An owner lives on through upgrades of its agent: what it does not know yet has a default."""
     return OwnerStatus(
         pid=answer["pid"],
         interface=Interface(**answer["interface"]),
@@ -488,10 +491,19 @@ def _status(answer: Fields) -> OwnerStatus:
         storage=answer.get("storage", "usable"),
         device=answer["device"],
         needs=answer["needs"],
-        preroll_ms=answer["preroll_ms"],
+        preroll_ms=answer.get("preroll_ms", 0),
         silence=_silence(answer.get("silence")),
-        events=[OwnerEvent(**event) for event in answer["events"]],
+        events=_events(answer["events"]),
     )
+
+
+def _events(found: list[Fields]) -> list[OwnerEvent]:
+    """What an owner of another version tells in a form of its own is left to its log."""
+    events = []
+    for fields in found:
+        with suppress(TypeError):
+            events.append(OwnerEvent(**fields))
+    return events
 
 
 def _silence(fields: Fields | None) -> Silence | None:
