@@ -16,6 +16,7 @@ from web.domain.states import Health
 from web.runners import absence, own_disk
 from web.runners.leases import OutageWatch
 from web.services import jobs, standing
+from web.services.cache_content import ROOM_BYTES, CacheContent, ContentLimits
 from web.store import health_events
 from web.store import recordings as stored_recordings
 from web.store.database import Database
@@ -240,3 +241,22 @@ async def test_a_full_disk_of_the_controller_is_a_condition_of_no_node(db: Datab
     await own_disk.tick(db, disk)
     assert await concerns(db) == []
     assert [event.state for event in await kept(db)] == ["resolved"]
+
+
+class Folder:
+    """As far as its disk is asked about."""
+
+    def __init__(self, free_bytes: int) -> None:
+        self._free_bytes = free_bytes
+
+    def free_bytes(self) -> int:
+        return self._free_bytes
+
+
+@pytest.mark.parametrize(("missing_bytes", "has_room"), [(1, False), (0, True)])
+async def test_a_disk_is_full_as_soon_as_uploads_could_be_refused(missing_bytes: int, has_room: bool) -> None:
+    limits = ContentLimits(
+        request_bytes=1 << 34, cache_file_bytes=1 << 40, disk_reserve_bytes=1_000, workers=1, stall_seconds=1.0
+    )
+    folder: Any = Folder(1_000 + ROOM_BYTES - missing_bytes)
+    assert await CacheContent(folder, limits).has_room() is has_room

@@ -10,7 +10,7 @@ KIND = "controller_disk_full"
 _FINDING = Finding(
     KIND,
     Severity.CRITICAL,
-    "The disk of this controller is full up to its reserve, so nothing more is taken in. Nodes keep what they recorded "
+    "The disk of this controller is full up to its reserve, so uploads are refused. Nodes keep what they recorded "
     "and deliver it when there is room. Make room, or give the cache a larger disk.",
 )
 

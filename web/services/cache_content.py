@@ -36,6 +36,8 @@ from web.domain.errors import (
 
 PARTS: tuple[PartName, ...] = tuple(HEAD_BYTES_OF)
 LEDGER_LIMIT_BYTES = 32 * 1024 * 1024
+ROOM_BYTES = 64 * 1024 * 1024
+"""With less beside the reserve the disk counts as full: what a few nodes send at once is refused then."""
 _WRITE_BYTES = 512 * 1024
 _HASH_BYTES = 32 * 1024 * 1024
 _REMEMBERED_BODIES = 4096
@@ -85,9 +87,9 @@ class CacheContent:
         )
 
     async def has_room(self) -> bool:
-        """Whether anything more can be taken in without touching the reserve of the disk."""
+        """Whether usual uploads can be taken in without touching the reserve of the disk."""
         free_bytes = await self._work(self._folder.free_bytes)
-        return free_bytes - self._promised_bytes > self._limits.disk_reserve_bytes
+        return free_bytes >= self._limits.disk_reserve_bytes + ROOM_BYTES
 
     async def append(
         self,
