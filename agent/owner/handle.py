@@ -195,8 +195,8 @@ class Owner:
         answer = await self._ask(
             "begin", recording_id=recording_id, boottime_ns=boottime_ns, instant=instant, preroll_ms=preroll_ms
         )
-        start_frame = answer["start_frame"]
-        press_frame = answer.get("press_frame", start_frame)
+        start_frame: int = answer["start_frame"]
+        press_frame: int = answer.get("press_frame", start_frame)
         return Begun(answer["take_id"], Path(answer["take_folder"]), start_frame, press_frame)
 
     async def arm(self, preroll_ms: int) -> None:

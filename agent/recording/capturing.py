@@ -116,7 +116,9 @@ class Capturing(Part):
         if self._unowned_since is None:
             self._unowned_since = now
         elif now - self._unowned_since > self.timeouts.owner_drain + self.timeouts.owner_request:
-            await self.finish_at((await self.take()).durable_frame, EndReason.CAPTURE_DIED)
+            take = await self.take()
+            if not await self.lacks_disk(take, now - self._unowned_since):
+                await self.finish_at(take.durable_frame, EndReason.CAPTURE_DIED)
 
     async def _end_as_marked(self) -> bool:
         """Ends the recording where its own end mark, or else that of its take, says so. Whether there is one."""

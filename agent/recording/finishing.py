@@ -69,7 +69,8 @@ class Finishing(Part):
         if take.durable_frame >= state.end_frame or take.end is not None:
             return
         if self._seconds_overdue() > self.timeouts.owner_drain:
-            await self.update(cut_frame=take.durable_frame)
+            if not await self.lacks_disk(take, self._seconds_overdue()):
+                await self.update(cut_frame=take.durable_frame)
             return
         try:
             await (await self.means.owners.held(state.interface)).status()

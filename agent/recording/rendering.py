@@ -112,8 +112,8 @@ class Rendering(Part):
             await self.means.health.tell_once(
                 "rendition_not_written",
                 "critical",
-                f"The recording is captured, but its file cannot be written: {words.removeprefix(NOT_WRITTEN)}. It is "
-                "tried again, and made from the start. Make room on the disk of this node, or replace it.",
+                f"The recording is captured, but its file cannot be made: {words.removeprefix(NOT_WRITTEN)}. It is "
+                "tried again, and made from the start. Make room on the disk of this node, or look after it.",
                 job_id=self.job_id,
             )
         else:

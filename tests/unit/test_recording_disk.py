@@ -1,0 +1,128 @@
+"""A recording is not cut short for good because a disk is missing for a while."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID
+
+from agent.health import Health
+from agent.recording.capturing import Capturing
+from agent.recording.ending import Ending
+from agent.recording.finishing import Finishing
+from agent.recording.part import Means
+from agent.recording.rendering import Rendering
+from agent.spool import Listener, Spool
+from agent.states import Instant, JobState, Stage
+from core_rs import PcmFormat, TakeWriter, counter_pcm
+from protocol.ids import new_id
+from protocol.messages import EndReason
+from protocol.timeouts import Timeouts
+from tests.owner_room import wait_for
+from tests.unit.test_agent_spool import claimed
+
+FRAMES = 1_000
+TIMEOUTS = replace(Timeouts(), owner_drain=0.0, owner_request=0.0)
+
+
+class KeepsUp:
+    """A renderer that has not finished."""
+
+    async def keep_up(self) -> None: ...
+
+
+class Elsewhere:
+    """An owner that works for other takes, and the owners that know it."""
+
+    async def held(self, interface: object) -> "Elsewhere":
+        return self
+
+    async def status(self) -> SimpleNamespace:
+        return SimpleNamespace(take_id="another", needs=[])
+
+
+class Node:
+    """A node whose owner died while a recording was in its spill folder, which can be taken away."""
+
+    def __init__(self, home: Path, timeouts: Timeouts = TIMEOUTS) -> None:
+        self.spool = Spool.open(home / "node")
+        self.spill, self._away = home / "spill", home / "away"
+        self.spill.mkdir()
+        self.health = Health(self.spool, timeouts)
+        fields = {"settings": SimpleNamespace(timeouts=timeouts, disk_full_ends_after_seconds=None)}
+        means = SimpleNamespace(spool=self.spool, health=self.health, owners=Elsewhere(), **fields)
+        self.means = cast(Means, means)
+
+    def record(self) -> UUID:
+        take_id = new_id()
+        folder = self.spool.takes_folder / str(take_id)
+        writer = TakeWriter.create(folder, PcmFormat(2, 48_000, "s16"), facts="{}", spill_folders=[self.spill])
+        (folder / "000000-00000000000000.wav").write_bytes(b"in the way")
+        writer.push(counter_pcm(1, FRAMES), 1_000_000_000)
+        wait_for("the second folder", lambda: writer.durable_frame == FRAMES)
+        return take_id
+
+    async def add_job(self, **changes: Any) -> JobState:
+        state = JobState.of(claimed())
+        await self.spool.add_job(state)
+        return await self.spool.update_job(state.job_id, take_id=self.record(), start_frame=0, **changes)
+
+    def unplug(self) -> None:
+        self.spill.rename(self._away)
+
+    def plug_in(self) -> None:
+        self._away.rename(self.spill)
+
+    async def kinds(self) -> list[str]:
+        return [stored.event.kind for stored in await self.spool.events(10)]
+
+    async def capture(self, state: JobState, steps: int) -> JobState:
+        capturing = Capturing(self.means, state.job_id, cast(Ending, None), cast(Rendering, KeepsUp()))
+        with self.spool.listening() as listener:
+            for _ in range(steps):
+                listener.ring()
+                await capturing.step(listener)
+        return self.spool.jobs[state.job_id]
+
+    async def finish(self, state: JobState) -> JobState:
+        rendering = cast(Rendering, KeepsUp())
+        with self.spool.listening() as listener:
+            await Finishing(self.means, state.job_id, cast(Ending, None), rendering).step(cast(Listener, listener))
+        return self.spool.jobs[state.job_id]
+
+
+def test_capture_that_died_ends_with_all_its_frames_once_its_disk_is_back(tmp_path: Path) -> None:
+    async def run() -> None:
+        node = Node(tmp_path)
+        state = await node.add_job(stage=Stage.CAPTURING)
+        node.unplug()
+        waiting = await node.capture(state, 3)
+        assert (waiting.stage, await node.kinds()) == (Stage.CAPTURING, ["disk_missing"])
+        node.plug_in()
+        ended = await node.capture(state, 3)
+        assert (ended.stage, ended.end_frame, ended.end_reason) == (Stage.FINISHING, FRAMES, EndReason.CAPTURE_DIED)
+
+    asyncio.run(run())
+
+
+def test_end_that_was_bound_is_not_cut_while_the_disk_before_it_is_missing(tmp_path: Path) -> None:
+    async def run() -> None:
+        node = Node(tmp_path)
+        state = await node.add_job(stage=Stage.FINISHING, end_frame=2 * FRAMES, ended_at=Instant.in_ms(-1_000))
+        node.unplug()
+        assert (await node.finish(state)).cut_frame is None
+        node.plug_in()
+        assert (await node.finish(state)).cut_frame == FRAMES
+
+    asyncio.run(run())
+
+
+def test_disk_that_stays_away_is_waited_for_no_longer_than_an_orphan_captures(tmp_path: Path) -> None:
+    async def run() -> None:
+        node = Node(tmp_path, replace(TIMEOUTS, orphan_capture=0.5))
+        state = await node.add_job(stage=Stage.FINISHING, end_frame=2 * FRAMES, ended_at=Instant.in_ms(-1_000))
+        node.unplug()
+        assert (await node.finish(state)).cut_frame == 0
+
+    asyncio.run(run())
