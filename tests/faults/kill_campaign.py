@@ -30,6 +30,9 @@ from tests.faults.store_spool import SpoolStore
 from tests.faults.store_takes import PacedTakes, PushedTakes
 
 BATCH_ROUNDS = 100
+STARTED_SHARE = 0.7
+"""So many rounds count from the first word, so that a slow machine has something to lose; the others from the start."""
+START_SECONDS = 30.0
 
 Known = dict[str, Any]
 """What must be there, and under `counts` and `most` what was seen so far; JSON."""
@@ -103,17 +106,20 @@ def run_batch(store: Store, rounds: int, seed: str, *, with_power: bool) -> Know
 def broken_off(store: Store, disk: Path, known: Known, rng: random.Random, volume: PowerVolume | None) -> list[Any]:
     """What the child said before its end."""
     life, seed, cut = rng.uniform(*store.seconds), rng.random(), rng.choice(list(Cut))
+    is_counted_from_first_word = rng.random() < STARTED_SHARE
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
         _work(store, disk, known, random.Random(seed), writer, is_power_cut=volume is not None)
     os.close(writer)
-    said, deadline = b"", time.monotonic() + life
+    said, deadline = b"", time.monotonic() + (START_SECONDS if is_counted_from_first_word else life)
     while (left := deadline - time.monotonic()) > 0 and select.select([reader], [], [], left)[0]:
         part = os.read(reader, 1 << 16)
         if not part:
             break
+        if is_counted_from_first_word and not said:
+            deadline = time.monotonic() + life
         said += part
     if volume:
         volume.cut_power(cut)

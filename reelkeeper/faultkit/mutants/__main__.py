@@ -40,11 +40,15 @@ def main(names: list[str]) -> int:
         sys.exit(f"unknown: {', '.join(set(names) - {mutant.name for mutant in MUTANTS})}")
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = copy_of_the_source(Path(folder))
-        try:
-            return _report([outcome for mutant in wanted if (outcome := _outcome(tree, mutant))])
-        except PatchError as fault:
-            print(fault, file=sys.stderr)
-            return 2
+        outcomes, misfits = [], 0
+        for mutant in wanted:
+            try:
+                outcomes.append(_outcome(tree, mutant))
+            except PatchError as fault:
+                misfits += 1
+                print(f"misfit  {mutant.name}: {fault}", flush=True)
+        code = _report([outcome for outcome in outcomes if outcome])
+        return 2 if misfits else code
 
 
 def _outcome(tree: Tree, mutant: Mutant) -> Outcome | None:
