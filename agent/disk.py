@@ -261,13 +261,12 @@ class Disk:
     async def _tell(self) -> None:
         await self._tell_left(self.seconds_left)
         await self._tell_full()
-        for seen in self._seen:
-            name = f"failing {seen.path}"
-            if seen.standing == "failing":
-                words = f"Nothing can be written in {seen.path}: {seen.fault}. Look at this disk of the node."
-                await self._conditions.begin(name, "disk_failing", "critical", words)
-            else:
-                await self._conditions.end(name)
+        failing = {f"failing {seen.path}": seen for seen in self._seen if seen.standing == "failing"}
+        for name, seen in failing.items():
+            words = f"Nothing can be written in {seen.path}: {seen.fault}. Look at this disk of the node."
+            await self._conditions.begin(name, "disk_failing", "critical", words)
+        for name in self._conditions.lasting - failing.keys() - {"low", "full"}:
+            await self._conditions.end(name)  # also of a folder that is configured no more
 
     async def _tell_left(self, seconds: int | None) -> None:
         rules, lasts = self.rules, "low" in self._conditions.lasting

@@ -261,6 +261,21 @@ def test_folder_that_cannot_be_looked_at_is_failing_and_the_others_go_on(home: P
     asyncio.run(run())
 
 
+def test_failing_folder_that_is_configured_no_more_is_no_trouble_any_more(home: Path, tmp_path: Path) -> None:
+    node = Node(home)
+    in_the_way = tmp_path / "no folder"
+    in_the_way.write_text("")
+    node.settings = node.settings.model_copy(update={"spill_folders": (in_the_way,)})
+
+    async def run() -> None:
+        await node.looked_after(PLENTY).look()
+        node.settings = node.settings.model_copy(update={"spill_folders": ()})
+        await node.looked_after(PLENTY).look()
+        assert [(event.kind, event.lasts) for event in await node.events()] == [("disk_failing", False)]
+
+    asyncio.run(run())
+
+
 def test_a_disk_that_lasts_less_than_a_day_is_told_and_worse_within_the_last_hour(home: Path) -> None:
     node = Node(home)
 
