@@ -68,16 +68,23 @@ def stop_renderer(folder: JobFolder) -> int | None:
     """Asks the renderer of this folder to end; what it wrote is made again by the next. Its pid, if there was one."""
     pid = renderer_pid(folder)
     if pid is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
+        _signal(pid, folder, signal.SIGTERM)
     return pid
 
 
 def kill_renderer(folder: JobFolder) -> None:
     """Ends one that hangs; the next makes anew what it wrote."""
     if (pid := renderer_pid(folder)) is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        _signal(pid, folder, signal.SIGKILL)
+
+
+def _signal(pid: int, folder: JobFolder, number: signal.Signals) -> None:
+    """Only if it is this renderer: one that has just begun has not yet replaced the pid of the last, which may be
+    anybody's by now."""
+    lock = str(folder.lock.resolve())
+    with contextlib.suppress(OSError):
+        if any(str(entry.readlink()) == lock for entry in Path(f"/proc/{pid}/fd").iterdir()):
+            os.kill(pid, number)
 
 
 def last_words(folder: JobFolder) -> str:

@@ -13,7 +13,7 @@ from agent.recording.ending import Ending
 from agent.recording.finishing import Finishing
 from agent.recording.part import Means
 from agent.recording.rendering import Rendering
-from agent.spool import Listener, Spool
+from agent.spool import Spool
 from agent.states import Instant, JobState, Stage
 from core_rs import PcmFormat, TakeWriter, counter_pcm
 from protocol.ids import new_id
@@ -88,7 +88,7 @@ class Node:
     async def finish(self, state: JobState) -> JobState:
         rendering = cast(Rendering, KeepsUp())
         with self.spool.listening() as listener:
-            await Finishing(self.means, state.job_id, cast(Ending, None), rendering).step(cast(Listener, listener))
+            await Finishing(self.means, state.job_id, cast(Ending, None), rendering).step(listener)
         return self.spool.jobs[state.job_id]
 
 

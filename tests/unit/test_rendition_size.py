@@ -28,6 +28,7 @@ def push_noise(recorded: Recorded, frames: int) -> None:
         words = np.frombuffer(keyed_pcm(start, length, 2, 7), "<i4")
         recorded.writer.push((words >> 16).astype("<i2").tobytes(), (start + 1) * 1_000_000_000 // SECOND)
         while recorded.writer.durable_frame < start + length:
+            assert recorded.writer.fault is None
             time.sleep(0.001)
 
 
@@ -79,6 +80,7 @@ def test_where_a_file_is_full_does_not_hang_on_how_its_frames_came(tmp_path: Pat
         renderer = threading.Thread(target=follow, args=(recorded.job,))
         renderer.start()
         while (end_frame := recorded.job.read_size_end()) is None:
+            assert renderer.is_alive()
             push_noise(recorded, draw.randrange(1, 2 * SECOND))
         ends.add(end_frame)
         write_model(recorded.job.render, task.model_copy(update=ended(end_frame)))
