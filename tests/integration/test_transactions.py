@@ -2,10 +2,13 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import anyio.to_thread
 import pytest
 
+from protocol.ids import new_id
+from web.domain.errors import DatabaseUnavailableError
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio
@@ -29,4 +32,15 @@ async def test_file_thread_and_socket_inside_a_transaction_are_noted(
     assert any(found.startswith("socket.connect") for found in noted)
     done_in_transactions.clear()
     (tmp_path / "after").touch()
+    assert done_in_transactions == []
+
+
+async def test_a_query_that_is_given_up_inside_a_transaction_is_no_other_work(
+    db: Database, owner: Any, done_in_transactions: list[str]
+) -> None:
+    async with owner.transaction():
+        await owner.execute("LOCK TABLE node")
+        with pytest.raises(DatabaseUnavailableError):
+            async with db.transaction() as session, asyncio.timeout(0.2):
+                await session.rows("raise_change_no", node_id=new_id())
     assert done_in_transactions == []

@@ -24,6 +24,8 @@ _EVENTS = {
 }
 _CODE = (".py", ".pyc", ".so", ".toml")
 """A module that is imported late is read once in the life of a process."""
+_OF_THE_DATABASE = "asyncpg/connect_utils.py"
+"""A query that is given up is cancelled over a connection of its own, which is a query again."""
 _is_open: ContextVar[bool] = ContextVar("transaction is open", default=False)
 _found: list[str] = []
 
@@ -70,4 +72,5 @@ def _note(what: str) -> None:
         token = _is_open.set(False)
         lines = traceback.format_stack(limit=8)[:-2]
         _is_open.reset(token)
-        _found.append(f"{what}\n{''.join(lines)}")
+        if not any(_OF_THE_DATABASE in line for line in lines):
+            _found.append(f"{what}\n{''.join(lines)}")
