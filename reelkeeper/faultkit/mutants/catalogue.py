@@ -43,8 +43,8 @@ _OF_FILES = (
         name="skip-sync-of-a-folder",
         rule="The name of a file is durable before anybody relies on it.",
         edits=(Edit("agent/files.py", "    sync_folder(path.parent)\n\n\ndef read_model", "\n\ndef read_model"),),
-        caught_by=(_CAMPAIGN, "spool", "40", "1", "--power"),
-        seconds=15,
+        caught_by=(_CAMPAIGN, "spool", "15", "1", "--power"),
+        seconds=25,
         needs="root",
     ),
     Mutant(
@@ -57,8 +57,8 @@ _OF_FILES = (
                 "        let block_crc",
             ),
         ),
-        caught_by=(_CAMPAIGN, "takes", "40", "1", "--power"),
-        seconds=10,
+        caught_by=(_CAMPAIGN, "takes", "12", "1", "--power"),
+        seconds=25,
         needs="root",
     ),
     Mutant(
@@ -185,8 +185,8 @@ _OF_THE_CACHE = (
                 "        return\n",
             ),
         ),
-        caught_by=(_CAMPAIGN, "cache", "40", "1", "--power"),
-        seconds=15,
+        caught_by=(_CAMPAIGN, "cache", "20", "1", "--power"),
+        seconds=30,
         needs="root",
     ),
     Mutant(
