@@ -53,11 +53,11 @@ class Capturing(Part):
         else:
             status = await self._watch()
             limit = None if status is None else self._limits.reached(await self._seen(status))
-            if limit is not None:
+            if status is not None and Plan(self.state).is_over(clock.boottime_ns(), status.next_frame):
+                await self._end_at_plan()  # or at a limit that came before it
+            elif limit is not None:
                 await self.update(end_reason=limit.reason)  # of a mark alone nobody could tell why
                 await self._bind_end(limit.reason, frame=limit.frame)
-            elif status is not None and Plan(self.state).is_over(clock.boottime_ns(), status.next_frame):
-                await self._end_at_plan()
             elif self.state.stage is Stage.CAPTURING:
                 await listener.wait(self._seconds_to_next_look())
 

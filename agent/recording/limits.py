@@ -6,6 +6,7 @@ Decided here as the recording grows, so that it holds with the controller away. 
 from dataclasses import dataclass
 
 from agent.owner.handle import OwnerStatus, Silence
+from agent.recording.plan import Plan
 from agent.states import JobState
 from protocol.messages import EndReason
 
@@ -68,9 +69,10 @@ class Limits:
         return self._after(self.state.claimed.settings.limits.length_ms, self.state.start_frame)
 
     def _ends(self, seen: Seen) -> list[End]:
-        """One row a limit."""
+        """One row a limit; a nominal length is one too, and comes before those at its frame."""
         start_frame = self.state.start_frame or 0
         table = (
+            (EndReason.PLANNED_END, Plan(self.state).end_frame),
             (EndReason.LENGTH_LIMIT, self.length_end_frame),
             (EndReason.SIZE_LIMIT, seen.size_end_frame),
             (EndReason.IDLE_LIMIT, self._idle_end_frame(seen)),

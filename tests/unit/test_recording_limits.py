@@ -16,8 +16,9 @@ from tests.unit.test_agent_spool import claimed
 START = 1_000
 
 
-def limits(full_ends_after_seconds: float | None = None, **of: Any) -> Limits:
-    job = claimed().model_copy(update={"settings": job_settings(limits=LimitSettings(**of))})
+def limits(full_ends_after_seconds: float | None = None, duration_ms: int | None = None, **of: Any) -> Limits:
+    settings = job_settings(limits=LimitSettings(**of), duration_ms=duration_ms)
+    job = claimed().model_copy(update={"settings": settings})
     state = JobState.of(job).model_copy(update={"start_frame": START})
     return Limits(state, full_ends_after_seconds)
 
@@ -66,6 +67,17 @@ def test_a_plan_at_the_same_frame_as_a_limit_stays_a_plan() -> None:
     both = limits(length_ms=1000)
     planned = End(START + 48_000, EndReason.PLANNED_END)
     assert both.first(planned, Seen()) == planned
+
+
+def test_nominal_length_that_is_over_stays_the_end_however_late_a_limit_or_a_stop_is_seen_behind_it() -> None:
+    both = limits(duration_ms=1000, length_ms=1003)
+    planned = End(START + 48_000, EndReason.PLANNED_END)
+    seen = Seen(next_frame=START + 90_000)
+    assert both.reached(seen) == planned
+    for late in (EndReason.STOPPED, EndReason.LENGTH_LIMIT):
+        assert both.first(End(START + 48_144, late), seen) == planned
+    early = End(START + 47_000, EndReason.STOPPED)
+    assert both.first(early, seen) == early
 
 
 def test_the_first_of_all_ends_stays_whoever_asks_last() -> None:
