@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, expect, sync_playwright
 
 from tests.acceptance.demo import Demo
 
 CHROMIUM = "/usr/bin/chromium"
 _ARGUMENTS = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--mute-audio"]
+PATIENCE_MS = 60_000
+"""A loaded machine is slow; what does not come at all fails all the same."""
 _EXPECTED_STATUS = {422}
 """A refused form is an answer, not a fault."""
 
@@ -61,6 +63,7 @@ def demo() -> Iterator[Demo]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
         yield browser
@@ -96,7 +99,7 @@ def new_context(
 
     def make(**options: Any) -> BrowserContext:
         context = chromium.new_context(**{"storage_state": signed_in, "base_url": demo.url, **options})
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
         context.on("page", complaints.watch)
         made.append(context)
         return context

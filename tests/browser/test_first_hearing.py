@@ -41,7 +41,7 @@ def test_record_speak_stop_hear_with_script(demo: Demo, new_context: New, tmp_pa
     page.get_by_role("link", name="Stop").click()  # 4
     page.get_by_role("button", name="Stop").click()  # 5
     stopped = time.monotonic()
-    expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=5_000)
+    expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
     page.get_by_role("button", name="Play", exact=True).click()  # 6
     page.wait_for_function(
         "() => !document.querySelector('audio').paused && document.querySelector('audio').currentTime > 0"

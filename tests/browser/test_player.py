@@ -134,7 +134,7 @@ def test_growing_recording_is_heard_sought_and_goes_on_when_it_ends(demo: Demo, 
     wait_for("the start", lambda: is_sounding(page) and 0 < heard(page) < 3)
     page.evaluate("() => { window.sameDocument = true; }")
     demo.stop_recording(recording)
-    expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
     at = heard(page)
     time.sleep(1)
     assert at + 0.5 < heard(page) < at + 2.5
@@ -153,7 +153,7 @@ def test_stopping_from_the_page_keeps_it_playing(demo: Demo, page: Page) -> None
     page.get_by_role("link", name="Stop").click()
     page.get_by_role("button", name="Stop and deliver").click()
     expect(page.get_by_role("dialog")).to_be_hidden()
-    expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
     assert is_sounding(page)
     assert page.evaluate("() => window.sameDocument")
 

@@ -21,7 +21,7 @@ def nothing_runs_on(demo: Demo) -> Iterator[None]:
 
 def opened(page: Page, path: str = "/") -> None:
     page.goto(path)
-    expect(page.locator("#live")).to_have_attribute("data-state", "live", timeout=10_000)
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
     page.keyboard.press("r")
     expect(page.locator("#name")).to_be_focused()
 
@@ -64,10 +64,10 @@ def test_a_refused_form_takes_the_focus_to_its_faults(page: Page) -> None:
 
 def test_a_running_recording_is_on_the_dashboard_with_a_clock_meters_and_stop(demo: Demo, page: Page) -> None:
     page.goto("/")
-    expect(page.locator("#live")).to_have_attribute("data-state", "live", timeout=10_000)
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
     recording = demo.record("tone", name="On the dashboard")
     card = page.locator(".now > li", has_text="On the dashboard")
-    expect(card.locator(".elapsed .clock")).to_have_text("0:03", timeout=15_000)
+    expect(card.locator(".elapsed .clock")).to_have_text(re.compile(r"^0:(0[3-9]|[1-5]\d)$"))
     expect(card.get_by_role("meter").first).to_have_attribute("aria-valuenow", re.compile(r"^-2[0-2]$"))
     expect(page.locator(".verdict")).to_contain_text("running")
     card.get_by_role("link", name="Stop").press("Enter")
@@ -76,4 +76,4 @@ def test_a_running_recording_is_on_the_dashboard_with_a_clock_meters_and_stop(de
     page.keyboard.press("Escape")
     assert demo.recording(recording)["state"] == "recording"
     demo.stop_recording(recording)
-    expect(card).to_have_count(0, timeout=10_000)
+    expect(card).to_have_count(0)
