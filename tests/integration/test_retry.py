@@ -159,6 +159,22 @@ async def test_salvage_waits_for_a_retry_that_is_under_way_and_stays_when_that_c
     assert found.cache_state is CacheState.CACHED
 
 
+async def test_salvage_never_takes_the_place_of_what_a_later_attempt_delivered(db: Database) -> None:
+    room = await make_room(db)
+    job = await _failed(room, reason="contact_lost")
+    late = await room.open_file(job, origin=Origin.SALVAGED)
+    await _retry(db, job)
+    second = await room.claim()
+    assert second is not None
+    good = await room.open_file(second)
+    await room.seal(second, good, room.sealing(second))
+    before = await recording_store.get(db, job.recording_id, scope=SOMEBODY.scope)
+    await room.seal(job, late, room.sealing(job, origin=Origin.SALVAGED))
+    after = await recording_store.get(db, job.recording_id, scope=SOMEBODY.scope)
+    assert (before.state, before.mark, before.cache_file_id) == (RecordingState.COMPLETED, None, good.id)
+    assert after == before
+
+
 async def _pass_window(owner: Any) -> None:
     """As if all that was planned for later had been planned for yesterday."""
     await owner.execute(

@@ -81,7 +81,7 @@ async def seal(
         for finding in findings_in(request.facts, request.origin):
             await health_events.add(session, finding, node_id=job.node_id, job_id=job.id)
         if salvaged:
-            await _salvage(session, job, request, node)
+            await _salvage(session, job, cache_file, request, node)
             if retry is not None and retry.state is JobState.QUEUED:
                 await _end_needless(session, retry, node)
         else:
@@ -169,10 +169,12 @@ async def _complete(session: Session, job: HeldJob, request: SealRequest, node: 
     await jobs.end(session, job.id, ending, epoch=job.epoch, actor=node.name)
 
 
-async def _salvage(session: Session, job: HeldJob, request: SealRequest, node: NodeActor) -> None:
+async def _salvage(
+    session: Session, job: HeldJob, cache_file: CacheFile, request: SealRequest, node: NodeActor
+) -> None:
     await jobs.add_event(session, job.id, epoch=request.epoch, kind="salvaged", actor=node.name)
     await recordings.salvage(
-        session, job.recording_id, duration_ms=duration_ms(request.facts), started_at=first_frame_at(request.facts)
+        session, cache_file.id, duration_ms=duration_ms(request.facts), started_at=first_frame_at(request.facts)
     )
     await recordings.tell(session, job.recording_id)
 

@@ -580,11 +580,11 @@ SELECT id,
 FROM ended;
 
 -- salvage_recording --
--- Content for a recording that ended without: its state stays what it was.
+-- Content for a recording that ended without: its state stays what it was. One that has better content stays all it was.
 UPDATE recording
 SET mark = 'salvaged', duration_ms = {duration_ms},
     started_at = coalesce({started_at}::timestamptz, started_at)
-WHERE id = {recording_id};
+WHERE id = (SELECT recording_id FROM cache_file WHERE id = {cache_file_id} AND is_current);
 
 -- severities --
 -- How bad the events of a recording are.

@@ -110,9 +110,9 @@ async def follow_phase(session: Session, recording_id: UUID, state: RecordingSta
     return row is not None
 
 
-async def salvage(session: Session, recording_id: UUID, *, duration_ms: int, started_at: datetime | None) -> None:
-    """Content for a recording that failed: its state and health stay what they were."""
-    await session.rows("salvage_recording", recording_id=recording_id, duration_ms=duration_ms, started_at=started_at)
+async def salvage(session: Session, cache_file_id: UUID, *, duration_ms: int, started_at: datetime | None) -> None:
+    """Content for a recording that failed, if this file stands for it: its state and health stay what they were."""
+    await session.rows("salvage_recording", cache_file_id=cache_file_id, duration_ms=duration_ms, started_at=started_at)
 
 
 async def severities(session: Session, recording_id: UUID) -> list[Severity]:

@@ -261,13 +261,28 @@ _OF_THE_DATABASE = (
         rule="Claims of one node wait for one another, so that its capacity holds.",
         edits=(
             Edit(
-                "web/store/queries.sql",
-                "SELECT id, name, capacity, node_run, change_no FROM node WHERE id = {node_id} FOR NO KEY UPDATE;\n",
-                "SELECT id, name, capacity, node_run, change_no FROM node WHERE id = {node_id};\n",
+                "web/store/migrations/0016_claims_in_order.sql",
+                "    SELECT * INTO this_node FROM node WHERE id = of_node FOR NO KEY UPDATE;\n",
+                "    SELECT * INTO this_node FROM node WHERE id = of_node;\n",
             ),
         ),
         caught_by=_test(
             "tests/integration/test_claim.py::test_fifty_concurrent_claims_lease_as_many_jobs_as_the_node_may_capture"
+        ),
+        seconds=30,
+    ),
+    Mutant(
+        name="salvage-takes-the-place-of-good-content",
+        rule="What stands for a recording is not replaced by salvage.",
+        edits=(
+            Edit(
+                "web/store/queries.sql",
+                "WHERE o.recording_id = c.recording_id AND o.is_current AND o.id <> c.id)",
+                "WHERE false)",
+            ),
+        ),
+        caught_by=_test(
+            "tests/integration/test_retry.py::test_salvage_never_takes_the_place_of_what_a_later_attempt_delivered"
         ),
         seconds=30,
     ),
