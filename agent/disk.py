@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import UUID
 
 import structlog
 
@@ -42,8 +43,10 @@ class Rules:
     """With less room than so many reserves, things go and renderers pause."""
     full_bytes: int = 1 << 20
     """A disk with less room than this is full."""
-    rate_seconds: float = 120.0
-    """The rate of filling is a mean over about this time."""
+    rate_seconds: float = 600.0
+    """The rate of filling is a mean over about this time, and over what is recorded now."""
+    foresight: float = 20.0
+    """A rate is trusted to go on for so many times as long as it was measured: a burst is no warning of tomorrow."""
     least_rate: float = 1_000.0
     """Bytes a second; slower filling is none."""
 
@@ -72,6 +75,7 @@ class FillingRate:
     _mean: float = 0.0
     _weight: float = 0.0
     _last: tuple[float, int] | None = None
+    measured_seconds: float = 0.0
 
     def note(self, now: float, room_bytes: int) -> None:
         """`now` in seconds of a clock that never runs backwards."""
@@ -80,6 +84,7 @@ class FillingRate:
             share = 1 - math.exp(-seconds / self.over_seconds)
             self._mean += share * (filled / seconds - self._mean)
             self._weight += share * (1 - self._weight)
+            self.measured_seconds += seconds
         self._last = (now, room_bytes)
 
     @property
@@ -103,7 +108,9 @@ class Disk:
         """Set when a disk stands otherwise than before; the controller should hear of it soon."""
         self.is_scarce = False
         self._seen: list[Seen] = []
-        self._rate = FillingRate(self.rules.rate_seconds * self.settings.time_scale)
+        self._rate = self._new_rate()
+        self._rate_of: set[UUID] = set()
+        """The recordings that it was measured with."""
         self._conditions = Conditions(self.settings.node_folder / "disk.json", self.health)
 
     async def run(self) -> None:
@@ -118,20 +125,29 @@ class Disk:
     async def look(self) -> None:
         """One look, and what follows from it."""
         await self._see()
-        self._rate.note(time.monotonic(), self._usable_bytes)
+        self._note_rate()
         try:
             await self._make_room()
         finally:  # a disk that does not even let go of things is what must be told
             await self._tell()
+
+    def _note_rate(self) -> None:
+        """Other recordings than before fill the disk at another rate."""
+        capturing = {state.job_id for state in self.spool.jobs.values() if state.stage is Stage.CAPTURING}
+        if capturing != self._rate_of:
+            self._rate, self._rate_of = self._new_rate(), capturing
+        self._rate.note(time.monotonic(), self._usable_bytes)
+
+    def _new_rate(self) -> FillingRate:
+        return FillingRate(self.rules.rate_seconds * self.settings.time_scale)
 
     # ---- what others ask ----
 
     @property
     def seconds_left(self) -> int | None:
         """Until the disks are full at the rate of now; None while nothing fills them."""
-        is_capturing = any(state.stage is Stage.CAPTURING for state in self.spool.jobs.values())
         rate = self._rate.bytes_per_second
-        if not is_capturing or rate < self.rules.least_rate:
+        if not self._rate_of or rate < self.rules.least_rate:
             return None
         return int(self._usable_bytes / rate)
 
@@ -270,6 +286,8 @@ class Disk:
 
     async def _tell_left(self, seconds: int | None) -> None:
         rules, lasts = self.rules, "low" in self._conditions.lasting
+        if seconds is not None and seconds > self._rate.measured_seconds * rules.foresight:
+            return
         if seconds is not None and seconds < rules.critical_seconds:
             await self._conditions.begin("low", "disk_low", "critical", _low_words(seconds))
         elif seconds is not None and seconds < rules.low_seconds:

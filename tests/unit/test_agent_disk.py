@@ -24,7 +24,7 @@ from protocol.timeouts import Timeouts
 from tests.agent_room import job_settings
 from tests.unit.test_agent_spool import claimed
 
-PLENTY = Rules(scarce_reserves=0, full_bytes=1)
+PLENTY = Rules(scarce_reserves=0, full_bytes=1, foresight=1e18)
 SCARCE = Rules(scarce_reserves=1e12)
 FULL = Rules(full_bytes=1 << 60)
 MIB = 1 << 20
@@ -272,6 +272,23 @@ def test_failing_folder_that_is_configured_no_more_is_no_trouble_any_more(home: 
         node.settings = node.settings.model_copy(update={"spill_folders": ()})
         await node.looked_after(PLENTY).look()
         assert [(event.kind, event.lasts) for event in await node.events()] == [("disk_failing", False)]
+
+    asyncio.run(run())
+
+
+def test_a_burst_is_no_warning_of_tomorrow_but_a_disk_that_is_full_in_a_moment_is(home: Path) -> None:
+    node = Node(home)
+
+    async def run() -> None:
+        disk = node.looked_after(Rules(scarce_reserves=0, full_bytes=1))
+        await node.add(Stage.CAPTURING)
+        await disk.look()
+        for room_lost, told in ((1_000_000, []), (10**18, ["disk_low"])):
+            disk._rate = FillingRate(600.0)
+            disk._rate.note(0.0, 10**18)
+            disk._rate.note(30.0, 10**18 - room_lost * 30)
+            await disk._tell()
+            assert await node.kinds() == told
 
     asyncio.run(run())
 
