@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.bccache import Bucket
 from jinja2.environment import TemplateModule
 from jinja2.runtime import Context
 from jinja2_fragments import render_block
@@ -53,6 +54,23 @@ class Viewer:
     """By choice, or because the browser has not told its zone."""
 
 
+class _Compiled(BytecodeCache):
+    """What templates were compiled to, once for all applications of a process."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if code := self._codes.get(bucket.key):
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._codes[bucket.key] = bucket.bytecode_to_string()
+
+
+_compiled = cache(_Compiled)
+
+
 class Rendering:
     """The templates of one application."""
 
@@ -64,6 +82,7 @@ class Rendering:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            bytecode_cache=_compiled(),
         )
         self._environment.filters |= FILTERS
         self._environment.filters |= {"when": _when, "when_exactly": _when_exactly, "clock": _clock}

@@ -45,6 +45,7 @@ def test_cancelled_recording_comes_back_whole_when_it_is_tried_again(start_syste
     assert system.request("POST", f"/recordings/{recording}/retry").status_code == 409
 
 
+@pytest.mark.long
 def test_capture_that_outlived_its_lost_job_is_delivered_by_the_next_attempt(
     start_system: Start, tmp_path: Path
 ) -> None:

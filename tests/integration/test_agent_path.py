@@ -166,6 +166,7 @@ def test_delivered_take_is_removed_after_its_last_recording() -> None:
         assert room.job_states() == []
 
 
+@pytest.mark.long
 def test_memory_of_the_agent_does_not_grow_with_what_it_uploads(place: Place) -> None:
     controller, room = place
     agent = room.start_agent()

@@ -59,6 +59,7 @@ def test_killed_agent_costs_no_frame_and_the_next_one_delivers(place: Place) -> 
     assert controller.node_run == 2
 
 
+@pytest.mark.long
 def test_agent_that_is_killed_again_and_again_delivers_every_frame_once(place: Place) -> None:
     controller, room = place
     moments = random.Random(20_260)
@@ -312,6 +313,7 @@ def test_open_ended_recording_without_a_job_ends_after_a_while(quick_place: Plac
     assert_nothing_is_missing(sealed.parts["audio"], sealed.facts.frames)
 
 
+@pytest.mark.long
 def test_recording_whose_take_cannot_be_read_raises_the_alarm_and_keeps_its_files(quick_place: Place) -> None:
     controller, room = quick_place
     agent = room.start_agent()

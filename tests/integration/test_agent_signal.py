@@ -42,6 +42,7 @@ def test_recording_that_went_silent_is_an_alarm_and_ends_at_its_idle_limit(place
     assert [event.id for event in over] == [event.id for event in begun]
 
 
+@pytest.mark.long
 def test_sound_begins_the_idle_time_anew_and_a_stop_before_it_is_a_stop(place: Place) -> None:
     controller, room = place
     room.start_agent()
