@@ -240,7 +240,7 @@ class Rig:
             f"the node still has a job of {recording} ({stage})" for recording, stage in self._jobs() if stage != "kept"
         ]
         found += [f"renderer {pid} is left" for pid in self.system.renderers()]
-        found += [f"{file.relative_to(node)} is left" for file in node.rglob("*.tmp")]
+        found += [f"{file.relative_to(node)} is left" for file in _files_in(node, ".tmp")]
         found += [f"claim {file.stem} is left" for file in (node / "claims").glob("*.json")]
         found += [f"event {file.stem} was never told" for file in (node / "events").glob("*.json")]
         owners = [state["interface"]["name"] for state in self.system.owner_states()]
@@ -248,7 +248,7 @@ class Rig:
         return found
 
     def _broken_files(self) -> list[str]:
-        files = [*self.system.node_folder.rglob("*.json"), *self.system.run_folder.glob("owner-*/state.json")]
+        files = [*_files_in(self.system.node_folder, ".json"), *self.system.run_folder.glob("owner-*/state.json")]
         return [f"{file.relative_to(self.folder)} does not parse" for file in files if not _parses(file)]
 
     def _leaks(self) -> list[str]:
@@ -336,6 +336,11 @@ def _received(client: socket.socket, size: int) -> bytes:
             raise ConnectionResetError("the owner closed")
         parts += part
     return parts
+
+
+def _files_in(folder: Path, ending: str) -> list[Path]:
+    """With this ending, however deep. The node may be removing folders meanwhile."""
+    return [Path(at, name) for at, _, names in os.walk(folder) for name in names if name.endswith(ending)]
 
 
 def _parses(file: Path) -> bool:
