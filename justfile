@@ -9,6 +9,10 @@ test_commands := "sox:sox ffmpeg:ffmpeg flac:flac arecord:alsa-utils openssl:ope
     pulseaudio:pulseaudio pactl:pulseaudio-utils alsa-lib/libasound_module_pcm_pulse.so:libasound2-plugins \
     faketime:faketime"
 
+# The tests of the core share what the build compiled, its encoders above all, and check arithmetic besides.
+checked_release := "--release --config profile.release.package.core_rs.overflow-checks=true \
+    --config profile.release.package.core_rs.debug-assertions=true"
+
 _list:
     @just --list --unsorted
 
@@ -18,7 +22,7 @@ demo: (_packages build_commands) _venv core _assets
 
 # Everything that must hold: formats, types, layers, unit, integration, acceptance, short fault runs
 test: setup check
-    cargo test --quiet --workspace
+    cargo test --quiet --workspace {{ checked_release }}
     {{ python }} -m pytest tests/unit -n 2 --dist worksteal
     {{ python }} -m pytest tests/integration -n 2 --dist worksteal
     {{ python }} -m pytest tests/acceptance tests/faults -n 2 --dist worksteal
@@ -38,7 +42,7 @@ check: setup
     .venv/bin/mypy
     .venv/bin/stubtest core_rs --ignore-disjoint-bases --allowlist core_rs/stubtest-allowlist.txt
     cargo fmt --check
-    cargo clippy --quiet --workspace --all-targets --all-features -- -D warnings
+    cargo clippy --quiet --release --workspace --all-targets --all-features -- -D warnings
 
 # Mend what can be mended by itself
 fix: setup
