@@ -30,7 +30,7 @@ test: setup check
 
 # FIRST_RELIABLE_RECORDING_BASELINE alone: a recording is made, found and heard, and every recovery that exists
 baseline: setup
-    {{ python }} -m pytest tests/acceptance -m first_reliable_recording_baseline -n 2 --dist worksteal
+    {{ python }} -m pytest tests -m first_reliable_recording_baseline -n 2 --dist worksteal
 
 # All that the other recipes need, on a bare Debian or Ubuntu
 setup: (_packages build_commands) (_packages test_commands) _venv core _assets

@@ -1,7 +1,9 @@
 """FIRST_RELIABLE_RECORDING_BASELINE: sound goes in, a verified file comes out; killing things on the way loses nothing.
 
-Scenarios of C9, J4, J6 and J7 so far, and of C1, C2, S3, S4 and S6. Retries (J10) stand in `test_retry.py` and lost
-devices (C7) in `test_sound_devices.py`, under the same mark.
+Scenarios of C9, J4 and J6 on whole systems, and of C1, C2, S3, S4 and S6. Under the same mark: stalls (C5) in
+`test_owner_faults.py`, minimum output (C6) in `test_agent_retry.py`, lost devices (C7) in `test_sound_devices.py`, full
+disks (C8) in `test_disk_full.py` and `test_agent_limits.py`, orphaned jobs (J7) in `test_rescue.py`, retries (J10) in
+`test_retry.py`, and the network in `test_network_faults.py`.
 """
 
 import hashlib

@@ -15,7 +15,10 @@ import pytest
 from core_rs import PcmFormat, Take, TakeWriter, disk_room, give_back_reserve, keep_reserve
 from reelkeeper.faultkit.volume import small_volume
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+pytestmark = [
+    pytest.mark.first_reliable_recording_baseline,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk"),
+]
 
 RATE = 8_000
 FORMAT = PcmFormat(2, RATE, "s16")

@@ -263,6 +263,7 @@ def test_death_of_an_owner_is_heard_without_asking_it(place: Room) -> None:
 # ---- the device ----
 
 
+@pytest.mark.first_reliable_recording_baseline
 @pytest.mark.parametrize(
     ("hook", "value", "causes"),
     [

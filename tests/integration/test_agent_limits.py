@@ -105,11 +105,13 @@ def node_on_small_disk(disk: Path, size: int, **more: Any) -> Iterator[tuple[Fak
             subprocess.run(["umount", "--lazy", takes], check=True)
 
 
+@pytest.mark.first_reliable_recording_baseline
 @needs_root
 def test_full_disk_refuses_starts_and_what_waits_in_memory_is_not_lost(tmp_path: Path) -> None:
     record_over_a_full_disk(tmp_path, seconds=0)
 
 
+@pytest.mark.first_reliable_recording_baseline
 @needs_root
 @pytest.mark.long
 def test_recording_beyond_a_full_disk_is_a_listed_gap_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
@@ -148,6 +150,7 @@ def controller_audio(controller: FakeController, job: FakeJob) -> bytes:
     )
 
 
+@pytest.mark.first_reliable_recording_baseline
 @needs_root
 @pytest.mark.long
 def test_full_disk_loses_nothing_to_the_second_folder_and_both_are_left_empty(tmp_path: Path) -> None:

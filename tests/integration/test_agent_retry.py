@@ -129,6 +129,7 @@ def test_retry_without_anything_on_the_node_captures_what_is_left_of_the_window(
     assert_nothing_is_missing(sealed.parts["audio"], sealed.facts.frames)
 
 
+@pytest.mark.first_reliable_recording_baseline
 def test_retry_of_a_stretch_in_the_same_take_meets_no_marks_of_the_first_attempt(place: Place) -> None:
     controller, room = place
     room.start_agent()

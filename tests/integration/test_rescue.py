@@ -18,7 +18,7 @@ from web.services import recordings
 from web.store import recordings as recording_store
 from web.store.database import Database
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.first_reliable_recording_baseline]
 
 _LEASE_SECONDS = 0.001
 
