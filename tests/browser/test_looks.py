@@ -82,6 +82,16 @@ def test_no_page_scrolls_sideways(new_context: New, pages: dict[str, str], width
     assert not wide
 
 
+def test_what_is_unfolded_lies_within_a_small_screen(new_context: New, pages: dict[str, str]) -> None:
+    page = new_context(viewport={"width": 320, "height": 700}).new_page()
+    page.goto(pages["dashboard"])
+    page.locator("#you > summary").click()
+    place = page.locator("#you > .menu-body").bounding_box()
+    assert place is not None
+    assert place["x"] >= 0
+    assert place["x"] + place["width"] <= 320
+
+
 def test_text_of_twice_the_size_does_not_scroll_sideways(new_context: New, pages: dict[str, str]) -> None:
     page = new_context(viewport={"width": 1280, "height": 900}).new_page()
     wide = []
