@@ -1,4 +1,3 @@
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -7,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from reelkeeper.faultkit.system import System, running
+from tests.folders import remove
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def start_system() -> Iterator[Callable[..., System]]:
         def start(**settings: object) -> System:
             home = Path(tempfile.mkdtemp(prefix="rk-"))
             home.chmod(0o755)
-            stack.callback(shutil.rmtree, home)
+            stack.callback(remove, home)
             return stack.enter_context(running(System(home=home, **settings)))  # type: ignore[arg-type]
 
         yield start

@@ -18,6 +18,7 @@ import pytest
 from reelkeeper.faultkit.sound import breaks_of, counter_of
 from reelkeeper.faultkit.system import free_port, wait_for
 from tests.acceptance.demo import Demo
+from tests.folders import remove
 
 RATE = 48_000
 
@@ -31,7 +32,7 @@ def demo() -> Iterator[Demo]:
         yield made
     finally:
         made.end()
-        shutil.rmtree(home)
+        remove(home)
 
 
 def test_stop_is_orderly_and_what_ran_is_delivered_at_the_next_start(demo: Demo, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """A real Chromium before a real demo. Whatever the browser complains of fails the test that made it complain."""
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, expect, sync_playwright
 
 from tests.acceptance.demo import Demo
+from tests.folders import remove
 
 CHROMIUM = "/usr/bin/chromium"
 _ARGUMENTS = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--mute-audio"]
@@ -58,7 +58,7 @@ def demo() -> Iterator[Demo]:
         yield made
     finally:
         made.end()
-        shutil.rmtree(home)
+        remove(home)
 
 
 @pytest.fixture(scope="session")
