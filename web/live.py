@@ -139,7 +139,7 @@ async def _is_still_looking(controller: Controller, looking: _Looking, by: Actor
 
 
 def _is_in_scope(event: LiveEvent, by: Actor) -> bool:
-    return event.node_id is None or by.scope.covers(event.node_id)
+    return event.node_id is None or by.nodes.covers(event.node_id)
 
 
 class _Stream(EventSourceResponse):

@@ -75,11 +75,11 @@ async def _has_reported(db: Database, settings: ControllerSettings, name: str, k
     node = await _node(db, settings, name)
     if node is None or node.last_seen_at is None or (known is not None and node.last_seen_at <= known):
         return False
-    return bool(await stored_nodes.interfaces_of(db, node.id, scope=_BY.scope))
+    return bool(await stored_nodes.interfaces_of(db, node.id, scope=_BY.nodes))
 
 
 async def _node(db: Database, settings: ControllerSettings, name: str) -> Node | None:
-    found = await stored_nodes.by_name(db, scope=_BY.scope, seen_within=settings.timeouts.node_not_seen)
+    found = await stored_nodes.by_name(db, scope=_BY.nodes, seen_within=settings.timeouts.node_not_seen)
     return next((node for node in found if node.name == name), None)
 
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from web.app import create_app
-from web.domain.access import ALL_PERMISSIONS, EVERYTHING, Actor, Permission
+from web.domain.access import ALL_PERMISSIONS, Actor, Permission, everywhere
 from web.services import accounts
 from web.settings import ControllerSettings
 from web.store.database import Database
@@ -89,7 +89,7 @@ async def shown_without(
         "server": ("127.0.0.1", 80),
         "app": app,
         "path_params": path_params,
-        "user": Actor("user", None, "ANA", EVERYTHING, permissions=ALL_PERMISSIONS - set(lacking)),
+        "user": Actor("user", None, "ANA", everywhere(ALL_PERMISSIONS - set(lacking))),
     }
     answer = await handler(Request(scope))
     return parsed(httpx.Response(answer.status_code, headers=dict(answer.headers), content=bytes(answer.body)))

@@ -6,7 +6,7 @@ import pytest
 
 from protocol.messages import CaptureFormat, EnrolRequest
 from tests.integration.room import COUNTER, SOMEBODY, WIDE, inventory, make_room
-from web.domain.access import EVERYTHING, Actor, Permission, Scope
+from web.domain.access import EVERYTHING, Actor, Permission, Scope, everywhere, within
 from web.domain.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnauthorisedError
 from web.services import nodes, tokens
 from web.store import nodes as node_store
@@ -113,10 +113,10 @@ async def test_a_format_that_the_input_cannot_do_is_refused(db: Database, change
 
 async def test_settings_of_nodes_need_the_permission_and_the_scope(db: Database) -> None:
     here, there = await make_room(db, "Here"), await make_room(db, "There")
-    viewer = Actor("user", None, "viewer", EVERYTHING, frozenset({Permission.NODE_READ}))
+    viewer = Actor("user", None, "viewer", everywhere(frozenset({Permission.NODE_READ})))
     with pytest.raises(ForbiddenError):
         await nodes.set_capacity(db, here.node.node_id, 9, by=viewer)
-    clerk = Actor("user", None, "clerk", Scope(frozenset({there.node.node_id})))
+    clerk = Actor("user", None, "clerk", within(Scope(nodes=frozenset({there.node.node_id}))))
     with pytest.raises(NotFoundError):
         await nodes.set_capacity(db, here.node.node_id, 9, by=clerk)
     with pytest.raises(ForbiddenError):

@@ -29,7 +29,7 @@ from tests.integration.web_room import (
 )
 from web.cache.flac import growing_flac_head
 from web.cache.folder import CacheFolder
-from web.domain.access import Actor, Scope
+from web.domain.access import EVERYTHING, Actor, Scope, within
 from web.domain.errors import UnavailableError
 from web.media.recordings import still_comes
 from web.services.listening import Listening
@@ -290,11 +290,11 @@ async def test_listening_breaks_off_soon_after_its_session_has_ended(
 
 async def test_sound_is_waited_for_while_the_database_is_away(agent: WebAgent, db: Database) -> None:
     growing = await begin(agent, "wav", make_content(FRAMES))
-    cache_file = await cache_files.get(db, growing.cache_file_id, scope=SOMEBODY.scope)
+    cache_file = await cache_files.get(db, growing.cache_file_id, scope=EVERYTHING)
     assert await still_comes(db, cache_file, by=SOMEBODY)
     async with Database("postgresql://nobody@127.0.0.1:1/none", db.timeouts) as away:
         assert await still_comes(away, cache_file, by=SOMEBODY)
-    elsewhere = Actor("user", None, "other", Scope(frozenset({new_id()})))
+    elsewhere = Actor("user", None, "other", within(Scope(nodes=frozenset({new_id()}))))
     assert not await still_comes(db, cache_file, by=elsewhere)
 
 
@@ -329,7 +329,7 @@ async def test_controller_that_stops_does_not_wait_for_a_first_sound(
     await growing.grow(100, 0)
     listening_here = Listening(CacheFolder(tmp_path / "cache"), workers=1, limit=1)
     listening_here.stop()
-    cache_file = await cache_files.get(db, growing.cache_file_id, scope=SOMEBODY.scope)
+    cache_file = await cache_files.get(db, growing.cache_file_id, scope=EVERYTHING)
     with pytest.raises(UnavailableError, match="stopping"):
         async with listening_here.opened(cache_file, 0):
             pass

@@ -20,7 +20,7 @@ from protocol.messages import ChannelLevel, InterfaceLevels, InterfaceRef, Level
 from tests.integration.console import person
 from tests.integration.room import COUNTER, SOMEBODY, WIDE, Room, make_room
 from tests.integration.web_room import Running, WebAgent, running, settings_in, web_agent
-from web.domain.access import EVERYTHING, Actor, Permission, Scope
+from web.domain.access import EVERYTHING, Actor, Permission, Scope, everywhere, within
 from web.domain.errors import ForbiddenError
 from web.domain.live import RESYNC, LiveEvent, Mailbox
 from web.runners.presence import PresenceWatch
@@ -389,11 +389,11 @@ async def test_levels_of_sixty_four_channels_fit_into_a_notification(db: Databas
 async def test_an_interface_outside_the_scope_is_not_watched(db: Database, database_url: str) -> None:
     here, there = await make_room(db, "Here"), await make_room(db, "There")
     meters = Meters(db, Notifications(database_url))
-    clerk = Actor("user", None, "clerk", Scope(frozenset({there.node.node_id})))
+    clerk = Actor("user", None, "clerk", within(Scope(nodes=frozenset({there.node.node_id}))))
     await meters.keep_watched([await _interface_id(db, here), await _interface_id(db, there)], by=clerk)
     assert (await here.heartbeat()).watched == []
     assert (await there.heartbeat()).watched == [COUNTER]
-    nobody = Actor("user", None, "nobody", EVERYTHING, frozenset({Permission.RECORDING_READ}))
+    nobody = Actor("user", None, "nobody", everywhere(frozenset({Permission.RECORDING_READ})))
     with pytest.raises(ForbiddenError):
         await meters.keep_watched([], by=nobody)
 

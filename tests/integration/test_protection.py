@@ -21,7 +21,7 @@ from protocol.messages import (
 )
 from tests import profiles
 from tests.integration.room import COUNTER, SOMEBODY, STEREO, WIDE, Room, inventory, make_room
-from web.domain.access import ALL_PERMISSIONS, EVERYTHING, Actor, Permission
+from web.domain.access import ALL_PERMISSIONS, EVERYTHING, Actor, Permission, everywhere
 from web.domain.errors import ForbiddenError, InvalidError, NodeFullError, NotFoundError
 from web.domain.recordings import Recording
 from web.domain.states import Health, Mark, RecordingState
@@ -35,7 +35,7 @@ from web.store.database import Database
 pytestmark = pytest.mark.anyio
 
 USUAL = Limits(length_ms=7_200_000, size_bytes=2_000_000_000, idle_ms=600_000)
-VIEWER = Actor("user", None, "ANA", EVERYTHING, ALL_PERMISSIONS - {Permission.NODE_MANAGE, Permission.PROFILE_MANAGE})
+VIEWER = Actor("user", None, "ANA", everywhere(ALL_PERMISSIONS - {Permission.NODE_EDIT, Permission.SETTINGS_EDIT}))
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from protocol.ids import new_id
 from protocol.messages import ClaimedJob, Phase, Wish
 from protocol.timeouts import Timeouts
 from tests.integration.room import SOMEBODY, Room, make_room
+from web.domain.access import EVERYTHING
 from web.domain.errors import ControllerError
 from web.domain.recordings import Recording
 from web.domain.states import RecordingState
@@ -101,7 +102,7 @@ class Race:
             await self._room.seal(self.job, cache_file)
 
     async def _found(self) -> Recording:
-        return await recording_store.get(self._room.db, self.recording_id, scope=SOMEBODY.scope)
+        return await recording_store.get(self._room.db, self.recording_id, scope=EVERYTHING)
 
 
 @pytest.fixture

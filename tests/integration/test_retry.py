@@ -11,7 +11,7 @@ from protocol.ids import new_id
 from protocol.messages import ClaimedJob, Origin, Wish
 from tests.integration.room import COUNTER, SOMEBODY, Room, inventory, make_room
 from tests.integration.web_room import WebAgent
-from web.domain.access import Actor, Permission, Scope
+from web.domain.access import EVERYTHING, Actor, Permission, Scope, everywhere, within
 from web.domain.errors import CapacityError, ConflictError, ForbiddenError, NotFoundError
 from web.domain.recordings import Recording
 from web.domain.states import CacheState, Health, JobState, Mark, RecordingState
@@ -87,7 +87,7 @@ async def test_completed_retry_is_a_recording_like_any_other(db: Database) -> No
     assert second is not None
     await recordings.stop_recording(db, first.recording_id, by=SOMEBODY)
     await room.seal(second, await room.open_file(second))
-    found = await recording_store.get(db, first.recording_id, scope=SOMEBODY.scope)
+    found = await recording_store.get(db, first.recording_id, scope=EVERYTHING)
     assert (found.state, found.attempt, found.cache_state) == (RecordingState.COMPLETED, 2, CacheState.CACHED)
     assert found.health is Health.HEALTHY
     with pytest.raises(ConflictError, match="complete"):
@@ -134,7 +134,7 @@ async def test_salvage_that_arrives_before_a_retry_is_claimed_takes_its_place(db
     late = await room.open_file(job, origin=Origin.SALVAGED)
     await _retry(db, job)
     await room.seal(job, late, room.sealing(job, origin=Origin.SALVAGED))
-    found = await recording_store.get(db, job.recording_id, scope=SOMEBODY.scope)
+    found = await recording_store.get(db, job.recording_id, scope=EVERYTHING)
     assert (found.state, found.mark, found.reason) == (RecordingState.FAILED, Mark.SALVAGED, "salvaged_before_retry")
     assert found.duration_ms is not None
     assert await room.claim() is None
@@ -153,7 +153,7 @@ async def test_salvage_waits_for_a_retry_that_is_under_way_and_stays_when_that_c
         await room.seal(job, late, room.sealing(job, origin=Origin.SALVAGED))
     await room.finish(second, reason="window_over")
     await room.seal(job, late, room.sealing(job, origin=Origin.SALVAGED))
-    found = await recording_store.get(db, job.recording_id, scope=SOMEBODY.scope)
+    found = await recording_store.get(db, job.recording_id, scope=EVERYTHING)
     assert (found.state, found.mark, found.reason) == (RecordingState.FAILED, Mark.SALVAGED, "window_over")
     assert found.duration_ms is not None
     assert found.cache_state is CacheState.CACHED
@@ -168,9 +168,9 @@ async def test_salvage_never_takes_the_place_of_what_a_later_attempt_delivered(d
     assert second is not None
     good = await room.open_file(second)
     await room.seal(second, good, room.sealing(second))
-    before = await recording_store.get(db, job.recording_id, scope=SOMEBODY.scope)
+    before = await recording_store.get(db, job.recording_id, scope=EVERYTHING)
     await room.seal(job, late, room.sealing(job, origin=Origin.SALVAGED))
-    after = await recording_store.get(db, job.recording_id, scope=SOMEBODY.scope)
+    after = await recording_store.get(db, job.recording_id, scope=EVERYTHING)
     assert (before.state, before.mark, before.cache_file_id) == (RecordingState.COMPLETED, None, good.id)
     assert after == before
 
@@ -265,11 +265,13 @@ async def test_a_retry_that_only_delivers_needs_no_room_on_a_busy_node(db: Datab
 async def test_retry_needs_the_permission_and_the_scope(db: Database) -> None:
     room = await make_room(db)
     job = await _failed(room)
-    viewer = Actor("user", None, "viewer", SOMEBODY.scope, frozenset({Permission.RECORDING_READ}))
+    viewer = Actor("user", None, "viewer", everywhere(frozenset({Permission.RECORDING_READ})))
     with pytest.raises(ForbiddenError):
         await retry_recording(db, job.recording_id, by=viewer)
     with pytest.raises(NotFoundError):
-        await retry_recording(db, job.recording_id, by=Actor("user", None, "other", Scope(frozenset({new_id()}))))
+        await retry_recording(
+            db, job.recording_id, by=Actor("user", None, "other", within(Scope(nodes=frozenset({new_id()}))))
+        )
 
 
 async def test_what_grew_for_an_earlier_attempt_is_abandoned_once_a_later_one_completed(
@@ -292,6 +294,6 @@ async def test_retry_through_the_api(user: httpx.AsyncClient, agent: WebAgent, d
     job = await _failed(agent.room)
     answer = await user.post(f"/api/v1/recordings/{job.recording_id}/retry")
     assert (answer.status_code, answer.json()["state"], answer.json()["attempt"]) == (200, "queued", 2)
-    found = await job_cards.latest(db, scope=SOMEBODY.scope, recording_id=job.recording_id)
+    found = await job_cards.latest(db, scope=EVERYTHING, recording_id=job.recording_id)
     assert [(one.attempt, one.state) for one in found] == [(2, JobState.QUEUED), (1, JobState.FAILED)]
     assert (await user.post(f"/api/v1/recordings/{new_id()}/retry")).status_code == 404

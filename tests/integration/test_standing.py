@@ -7,7 +7,7 @@ import pytest
 from protocol.ids import new_id
 from protocol.messages import ClaimedJob, EventReport, EventsRequest, GapReport, Phase
 from tests.integration.room import SOMEBODY, Room, make_room
-from web.domain.access import EVERYTHING, Actor, Scope
+from web.domain.access import EVERYTHING, Actor, Scope, within
 from web.domain.errors import NotFoundError
 from web.domain.standing import BarCounts, Concerns
 from web.services import jobs, recordings, retry, standing
@@ -179,7 +179,7 @@ async def test_nothing_outside_the_scope_is_told_or_counted(db: Database, room: 
         await one.heartbeat(job, phase=Phase.CAPTURING)
         await tell(one)
         await one.finish(await one.claimed())
-    narrow = Actor("user", None, "ANA", Scope(frozenset({other.node.node_id})))
+    narrow = Actor("user", None, "ANA", within(Scope(nodes=frozenset({other.node.node_id}))))
     assert await attention(room) == 4
     assert await attention(room, narrow) == 2
     assert {concern.node_name for concern in (await concerns(room, narrow)).newest} == {"Court 3"}

@@ -12,7 +12,7 @@ from protocol.ids import new_id
 from protocol.messages import CaptureFormat, InterfaceRef, Mp3Encoding, Wish
 from tests import profiles
 from tests.integration.room import COUNTER, SOMEBODY, WIDE, Room, inventory, make_room
-from web.domain.access import Actor, Permission, Scope
+from web.domain.access import Actor, Permission, Scope, everywhere, within
 from web.domain.errors import CapacityError, ConflictError, ForbiddenError, InvalidError, NotFoundError
 from web.domain.recordings import StartRecording
 from web.domain.states import Health, RecordingState
@@ -285,7 +285,7 @@ async def _act(room: Room, wish: str, recording_id: Any) -> None:
 
 async def test_without_the_permission_nothing_is_started(db: Database, owner: Any) -> None:
     room = await make_room(db)
-    viewer = Actor("user", None, "viewer", Scope(), frozenset({Permission.RECORDING_READ}))
+    viewer = Actor("user", None, "viewer", everywhere(frozenset({Permission.RECORDING_READ})))
     request = StartRecording(id=new_id(), node_id=room.node.node_id, name="Council")
     with pytest.raises(ForbiddenError):
         await recordings.start_recording(db, request, by=viewer)
@@ -294,7 +294,7 @@ async def test_without_the_permission_nothing_is_started(db: Database, owner: An
 
 async def test_a_node_outside_the_scope_does_not_exist(db: Database, owner: Any) -> None:
     here, there = await make_room(db, "Here"), await make_room(db, "There")
-    clerk = Actor("user", None, "clerk", Scope(frozenset({there.node.node_id})))
+    clerk = Actor("user", None, "clerk", within(Scope(nodes=frozenset({there.node.node_id}))))
     request = StartRecording(id=new_id(), node_id=here.node.node_id, name="Council")
     with pytest.raises(NotFoundError):
         await recordings.start_recording(db, request, by=clerk)

@@ -26,7 +26,7 @@ from protocol.messages import (
     WavEncoding,
     Wish,
 )
-from web.domain.access import ALL_PERMISSIONS, EVERYTHING, Actor, Permission, Scope
+from web.domain.access import Actor, Permission, Scope, within
 from web.domain.cache_files import duration_ms, first_frame_at
 from web.domain.channels import channel_map
 from web.domain.errors import (
@@ -230,12 +230,12 @@ class TestFacts:
 
 class TestAccess:
     def test_outside_the_scope_nothing_exists_even_with_the_permission(self) -> None:
-        actor = Actor("user", None, "clerk", Scope(frozenset()), ALL_PERMISSIONS)
+        actor = Actor("user", None, "clerk", within(Scope(folders=frozenset({"Elsewhere"}))))
         with pytest.raises(NotFoundError):
             actor.require(Permission.RECORDING_CONTROL, _JOB)
 
     def test_without_the_permission_it_is_forbidden(self) -> None:
-        actor = Actor("user", None, "viewer", EVERYTHING, frozenset())
+        actor = Actor("user", None, "viewer", {})
         with pytest.raises(ForbiddenError):
             actor.require(Permission.RECORDING_CREATE)
 

@@ -1,43 +1,109 @@
 """Who acts, what they may do, and on what."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 from uuid import UUID
 
 from web.domain.errors import ForbiddenError, NotFoundError
 
 
 class Permission(StrEnum):
+    """A noun and what is done with it."""
+
     RECORDING_READ = "recording:read"
     RECORDING_CREATE = "recording:create"
     RECORDING_CONTROL = "recording:control"
     RECORDING_PLAYBACK = "recording:playback"
     RECORDING_DOWNLOAD = "recording:download"
-    PROFILE_MANAGE = "profile:manage"
+    RECORDING_EDIT = "recording:edit"
+    RECORDING_DELETE = "recording:delete"
     NODE_READ = "node:read"
-    NODE_MANAGE = "node:manage"
-    TOKEN_MANAGE = "token:manage"
+    NODE_CREATE = "node:create"
+    NODE_CONTROL = "node:control"
+    NODE_EDIT = "node:edit"
+    NODE_DELETE = "node:delete"
+    SCHEDULE_READ = "schedule:read"
+    SCHEDULE_CREATE = "schedule:create"
+    SCHEDULE_CONTROL = "schedule:control"
+    SCHEDULE_EDIT = "schedule:edit"
+    SCHEDULE_DELETE = "schedule:delete"
+    UPLOAD_READ = "upload:read"
+    UPLOAD_CREATE = "upload:create"
+    UPLOAD_CONTROL = "upload:control"
+    HEALTH_READ = "health:read"
+    HEALTH_CONTROL = "health:control"
+    SETTINGS_READ = "settings:read"
+    SETTINGS_EDIT = "settings:edit"
+    AUDIT_READ = "audit:read"
+    AUDIT_DOWNLOAD = "audit:download"
+    USER_READ = "user:read"
+    USER_CREATE = "user:create"
+    USER_EDIT = "user:edit"
+    USER_DELETE = "user:delete"
+
+    @property
+    def noun(self) -> str:
+        return self.value.partition(":")[0]
+
+    @property
+    def to_read(self) -> "Permission":
+        """What lets somebody know of the things that this permission is about."""
+        return Permission(f"{self.noun}:read")
+
+
+ALL_PERMISSIONS = frozenset(Permission)
 
 
 @dataclass(frozen=True)
 class Scope:
-    """The nodes whose things an actor may know of. It becomes part of the SQL of every read."""
+    """The nodes and folders whose things one permission is held for. It becomes part of the SQL of every read.
 
-    nodes: frozenset[UUID] | None = None
-    """None is Everything."""
+    A folder covers what lies in it at any depth. What is excepted is excepted whatever else covers it.
+    """
 
-    def covers(self, node_id: UUID) -> bool:
-        return self.nodes is None or node_id in self.nodes
+    everything: bool = False
+    nodes: frozenset[UUID] = frozenset()
+    folders: frozenset[str] = frozenset()
+    but_nodes: frozenset[UUID] = frozenset()
+    but_folders: frozenset[str] = frozenset()
+
+    def covers(self, node_id: UUID | None, folder: str | None = None) -> bool:
+        """Whether a thing of this node, in this folder, lies within. A thing without either lies in Everything only."""
+        if node_id in self.but_nodes or _is_in(folder, self.but_folders):
+            return False
+        return self.everything or node_id in self.nodes or _is_in(folder, self.folders)
 
     @property
-    def node_ids(self) -> list[UUID] | None:
-        """The form in which it is passed to the database."""
-        return None if self.nodes is None else sorted(self.nodes)
+    def sql(self) -> dict[str, Any] | None:
+        """The form in which the database's `in_scope` takes it; None is Everything."""
+        if self == EVERYTHING:
+            return None
+        return {
+            "everything": self.everything,
+            "nodes": sorted(map(str, self.nodes)),
+            "folders": sorted(self.folders),
+            "but_nodes": sorted(map(str, self.but_nodes)),
+            "but_folders": sorted(self.but_folders),
+        }
 
 
-EVERYTHING = Scope()
-ALL_PERMISSIONS = frozenset(Permission)
+EVERYTHING = Scope(everything=True)
+NOTHING = Scope()
+
+Access = Mapping[Permission, Scope]
+"""What somebody may do, and on what. A permission that is missing is held for nothing."""
+
+
+def within(scope: Scope, permissions: Collection[Permission] = ALL_PERMISSIONS) -> Access:
+    """These permissions, for what lies within the scope."""
+    return dict.fromkeys(permissions, scope)
+
+
+def everywhere(permissions: Collection[Permission] = ALL_PERMISSIONS) -> Access:
+    """These permissions, on everything."""
+    return within(EVERYTHING, permissions)
 
 
 class OfNode(Protocol):
@@ -47,6 +113,22 @@ class OfNode(Protocol):
     def node_id(self) -> UUID: ...
 
 
+@runtime_checkable
+class InFolder(Protocol):
+    """Something that lies in a folder of the library."""
+
+    @property
+    def folder(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a request came from."""
+
+    address: str | None = None
+    request_id: UUID | None = None
+
+
 @dataclass(frozen=True)
 class Actor:
     """A person, a program with a token, or the controller itself."""
@@ -54,18 +136,42 @@ class Actor:
     kind: Literal["user", "token", "system"]
     id: UUID | None
     name: str
-    scope: Scope
-    permissions: frozenset[Permission] = ALL_PERMISSIONS
+    access: Access = field(default_factory=everywhere)
+    source: Source = Source()
+
+    def scope(self, permission: Permission) -> Scope:
+        """What this permission is held for."""
+        return self.access.get(permission, NOTHING)
+
+    @property
+    def recordings(self) -> Scope:
+        """Those that this actor may know of."""
+        return self.scope(Permission.RECORDING_READ)
+
+    @property
+    def nodes(self) -> Scope:
+        """Those that this actor may know of."""
+        return self.scope(Permission.NODE_READ)
+
+    def may(self, permission: Permission, of: OfNode | None = None) -> bool:
+        """Whether this actor may do this: to `of`, or to anything at all."""
+        scope = self.scope(permission)
+        return scope != NOTHING if of is None else _covers(scope, of)
 
     def require(self, permission: Permission, of: OfNode | None = None) -> None:
         """Go on only if this actor may do this.
 
-        Raises NotFoundError when `of` lies outside the scope (the actor may not even know of it),
-        ForbiddenError when the permission is missing.
+        Raises NotFoundError when the actor may not even know of `of`, ForbiddenError when it is known but the
+        permission is not held for it.
         """
-        if of is not None and not self.scope.covers(of.node_id):
-            raise NotFoundError("node", of.node_id)
-        if permission not in self.permissions:
+        if of is not None and not _covers(self.scope(permission.to_read), of):
+            raise NotFoundError(permission.noun, of.node_id)
+        if not self.may(permission, of):
+            raise ForbiddenError(permission, self.name)
+
+    def require_everywhere(self, permission: Permission) -> None:
+        """For what belongs to no node and no folder. Raises ForbiddenError."""
+        if not self.scope(permission).everything:
             raise ForbiddenError(permission, self.name)
 
 
@@ -79,4 +185,12 @@ class NodeActor:
 
 def system(name: str) -> Actor:
     """The controller acting by itself, named for what it does: `system("first start")`."""
-    return Actor("system", None, name, EVERYTHING)
+    return Actor("system", None, name)
+
+
+def _covers(scope: Scope, of: OfNode) -> bool:
+    return scope.covers(of.node_id, of.folder if isinstance(of, InFolder) else None)
+
+
+def _is_in(folder: str | None, folders: Collection[str]) -> bool:
+    return folder is not None and any(folder == one or folder.startswith(f"{one}/") for one in folders)

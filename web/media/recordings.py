@@ -51,9 +51,9 @@ async def listened(
 
     It breaks off when `until` returns. Raises NotCachedError for what neither grows nor was proved to be whole.
     """
-    recording = await recordings.get(controller.db, recording_id, scope=by.scope)
+    recording = await recordings.get(controller.db, recording_id, scope=by.recordings)
     by.require(Permission.RECORDING_PLAYBACK, of=recording)
-    cache_file = await cache_files.current_of(controller.db, recording_id, scope=by.scope)
+    cache_file = await cache_files.current_of(controller.db, recording_id, scope=by.recordings)
     if cache_file is None or not (is_growing(recording, cache_file) or cache_file.state is CacheState.CACHED):
         raise _not_cached(recording, cache_file)
     goes_on = partial(still_comes, controller.db, cache_file, by=by)
@@ -72,9 +72,9 @@ async def peaks(
     controller: Controller, recording_id: UUID, level: int, start_bin: int, bins: int, *, by: Actor
 ) -> Response:
     """A tile of the waveform, also of what grows: signed bytes, and in headers what they are of."""
-    recording = await recordings.get(controller.db, recording_id, scope=by.scope)
+    recording = await recordings.get(controller.db, recording_id, scope=by.recordings)
     by.require(Permission.RECORDING_READ, of=recording)
-    cache_file = await cache_files.current_of(controller.db, recording_id, scope=by.scope)
+    cache_file = await cache_files.current_of(controller.db, recording_id, scope=by.recordings)
     if cache_file is None or cache_file.state not in (CacheState.RECEIVING, CacheState.CACHED):
         raise _not_cached(recording, cache_file)
     try:
@@ -106,8 +106,8 @@ def is_growing(recording: Recording, cache_file: CacheFile) -> bool:
 async def still_comes(db: Database, cache_file: CacheFile, *, by: Actor) -> bool:
     """Whether there is more of it to wait for. While the database is away it is taken to go on."""
     try:
-        recording = await recordings.get(db, cache_file.recording_id, scope=by.scope)
-        current = await cache_files.current_of(db, cache_file.recording_id, scope=by.scope)
+        recording = await recordings.get(db, cache_file.recording_id, scope=by.recordings)
+        current = await cache_files.current_of(db, cache_file.recording_id, scope=by.recordings)
     except NotFoundError:
         return False
     except UnavailableError:
@@ -119,9 +119,9 @@ async def _cached(
     controller: Controller, recording_id: UUID, by: Actor, permission: Permission
 ) -> tuple[Recording, CacheFile]:
     """Raises NotCachedError for everything that was not proved to be whole."""
-    recording = await recordings.get(controller.db, recording_id, scope=by.scope)
+    recording = await recordings.get(controller.db, recording_id, scope=by.recordings)
     by.require(permission, of=recording)
-    cache_file = await cache_files.current_of(controller.db, recording_id, scope=by.scope)
+    cache_file = await cache_files.current_of(controller.db, recording_id, scope=by.recordings)
     if cache_file is None or cache_file.state is not CacheState.CACHED:
         raise _not_cached(recording, cache_file)
     return recording, cache_file

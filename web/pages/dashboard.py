@@ -32,7 +32,7 @@ async def show(request: Request) -> Response:
         **_now(cards or []),
         "concerns": concerns,
         "verdict": None if cards is None or concerns is None else standing.verdict(cards, concerns.total),
-        "last_day": await _read("last day", stored_standing.last_day(db, scope=request.user.scope)),
+        "last_day": await _read("last day", stored_standing.last_day(db, scope=request.user.recordings)),
     }
     return render(request, "pages/dashboard/show.html", context)
 
@@ -66,7 +66,7 @@ async def nodes(request: Request) -> Response:
 
 
 async def last_day(request: Request) -> Response:
-    found = await stored_standing.last_day(_db(request), scope=request.user.scope)
+    found = await stored_standing.last_day(_db(request), scope=request.user.recordings)
     return render(request, "partials/_last_day.html", {"last_day": found})
 
 

@@ -30,7 +30,7 @@ _TILES = {
 
 async def index(request: Request) -> Response:
     request.user.require(Permission.RECORDING_READ)
-    db, scope = controller_of(request).db, request.user.scope
+    db, scope = controller_of(request).db, request.user.recordings
     states, node_id = choices(request, "state", JobState), identifier(request, "node")
     text, before = request.query_params.get("q", "").strip(), identifier(request, "before")
     found = await job_cards.latest(
@@ -60,7 +60,7 @@ async def row(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
-    db, scope, job = controller_of(request).db, request.user.scope, await _job(request)
+    db, scope, job = controller_of(request).db, request.user.recordings, await _job(request)
     context = {
         "here": "jobs.index",
         "job": job,
@@ -105,6 +105,6 @@ def grace_in(timeouts: Timeouts) -> Grace:
 
 async def _job(request: Request) -> Job:
     job_id: UUID = request.path_params["job_id"]
-    job = await job_cards.get(controller_of(request).db, job_id, scope=request.user.scope)
+    job = await job_cards.get(controller_of(request).db, job_id, scope=request.user.recordings)
     request.user.require(Permission.RECORDING_READ, of=job)
     return job

@@ -109,7 +109,7 @@ async def _node(
         "here": "nodes.index",
         "card": await _card(request),
         "usual_minimum_bytes": MINIMUM_BYTES,
-        "may_manage": Permission.NODE_MANAGE in request.user.permissions,
+        "may_manage": Permission.NODE_EDIT in request.user.access,
         "faults": faults or {},
         "typed": typed or {},
         **(await _work(request)),
@@ -125,7 +125,7 @@ async def _card(request: Request) -> NodeCard:
 
 async def _work(request: Request) -> dict[str, Any]:
     request.user.require(Permission.NODE_READ)
-    db, scope, node_id = controller_of(request).db, request.user.scope, _id(request)
+    db, scope, node_id = controller_of(request).db, request.user.nodes, _id(request)
     return {
         "node_id": node_id,
         "jobs": await job_cards.latest(db, scope=scope, node_id=node_id, limit=_ROWS),
@@ -135,7 +135,7 @@ async def _work(request: Request) -> dict[str, Any]:
 
 async def _interface(request: Request) -> Interface:
     interface_id: UUID = request.path_params["interface_id"]
-    all_of_node = await stored_nodes.interfaces_of(controller_of(request).db, _id(request), scope=request.user.scope)
+    all_of_node = await stored_nodes.interfaces_of(controller_of(request).db, _id(request), scope=request.user.nodes)
     for interface in all_of_node:
         if interface.id == interface_id:
             return interface

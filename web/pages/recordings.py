@@ -68,7 +68,7 @@ class Chip:
 
 async def index(request: Request) -> Response:
     request.user.require(Permission.RECORDING_READ)
-    db, scope, asked = controller_of(request).db, request.user.scope, _listing(request)
+    db, scope, asked = controller_of(request).db, request.user.recordings, _listing(request)
     found = await stored_recordings.latest(
         db,
         scope=scope,
@@ -110,7 +110,7 @@ async def news(request: Request) -> Response:
     asked, after = _listing(request), identifier(request, "after")
     count = await stored_recordings.count(
         controller_of(request).db,
-        scope=request.user.scope,
+        scope=request.user.recordings,
         limit=_COUNT_LIMIT,
         after=after,
         states=asked.states,
@@ -128,13 +128,17 @@ async def row(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
-    controller, scope, recording = controller_of(request), request.user.scope, await _recording(request)
+    controller, scope, recording = (
+        controller_of(request),
+        request.user.recordings,
+        await _recording(request),
+    )
     db = controller.db
     cache_file = await cache_files.current_of(db, recording.id, scope=scope)
     facts = None if cache_file is None else cache_file.facts
     job = await job_cards.get(db, recording.job_id, scope=scope)
     events = await health_events.latest(db, scope=scope, recording_id=recording.id, limit=_EVENTS_LIMIT)
-    may_play = Permission.RECORDING_PLAYBACK in request.user.permissions
+    may_play = Permission.RECORDING_PLAYBACK in request.user.access
     sound = _sound(recording, cache_file) if may_play else "none"
     drawn = await _drawn(controller, cache_file) if sound != "none" else None
     length_seconds = _length_seconds(facts, drawn, job)
@@ -345,7 +349,7 @@ async def _ask(request: Request, act: str) -> Response:
 
 
 async def _recording(request: Request) -> Recording:
-    recording = await stored_recordings.get(controller_of(request).db, _id(request), scope=request.user.scope)
+    recording = await stored_recordings.get(controller_of(request).db, _id(request), scope=request.user.recordings)
     request.user.require(Permission.RECORDING_READ, of=recording)
     return recording
 

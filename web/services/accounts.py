@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from protocol.ids import new_id, new_token, token_digest, token_id
-from web.domain.access import EVERYTHING, Actor
+from web.domain.access import Actor
 from web.domain.errors import InvalidError, LinkSpentError, SignInRequiredError
 from web.domain.people import (
     ADMINISTRATOR,
@@ -67,7 +67,7 @@ async def sign_in(db: Database, passwords: Passwords, name: str, password: str) 
 async def authenticate_session(db: Database, token: str) -> tuple[Actor, User]:
     """Whose session this is, which counts as used now. Raises SignInRequiredError."""
     user = (await _session_of(db, token)).user
-    return Actor("user", user.id, user.name, EVERYTHING), user
+    return Actor("user", user.id, user.name), user
 
 
 async def sign_out(db: Database, token: str) -> None:

@@ -48,7 +48,7 @@ class Meters:
                 interface_ids,
                 controller_id=self._notifications.id,
                 seconds=self._db.timeouts.meter_watch,
-                scope=by.scope,
+                scope=by.nodes,
             )
             for node_id in changed:
                 await nodes.raise_change_no(session, node_id)

@@ -28,7 +28,7 @@ _FIRST_CAPACITY = 4
 
 async def create_enrolment_code(db: Database, name: str, *, by: Actor) -> EnrolmentCode:
     """A code that makes one node of this name within 15 minutes. Raises ConflictError when the name is taken."""
-    by.require(Permission.NODE_MANAGE)
+    by.require_everywhere(Permission.NODE_CREATE)
     code_id = new_id()
     code = new_token("code", code_id)
     async with db.transaction() as session:
@@ -131,7 +131,7 @@ async def set_capture_format(
     """The format from the next take on; None follows the default. Raises InvalidError for what it cannot do."""
     async with db.transaction() as session:
         await _require_manage(session, node_id, by)
-        found = [one for one in await nodes.interfaces_of(session, node_id, scope=by.scope) if one.ref == interface]
+        found = [one for one in await nodes.interfaces_of(session, node_id, scope=by.nodes) if one.ref == interface]
         if not found:
             raise NotFoundError("interface", interface.name)
         if capture is not None:
@@ -193,8 +193,8 @@ async def _next_run(session: Session, node_id: UUID, request: RunRequest, curren
 
 
 async def _require_manage(session: Session, node_id: UUID, by: Actor) -> None:
-    by.require(Permission.NODE_MANAGE)
-    if not by.scope.covers(node_id):
+    by.require(Permission.NODE_EDIT)
+    if not by.scope(Permission.NODE_EDIT).covers(node_id):
         raise NotFoundError("node", node_id)
     await nodes.lock(session, node_id)
 

@@ -19,7 +19,7 @@ async def all_profiles(db: Database, *, by: Actor) -> list[Profile]:
 async def protect(db: Database, profile_id: UUID, *, limits: Limits, minimum_bytes: int | None, by: Actor) -> Profile:
     """From the next start on: what ends its recordings by itself, and what is too little for one (None: as the node
     says). Raises NotFoundError."""
-    by.require(Permission.PROFILE_MANAGE)
+    by.require(Permission.SETTINGS_EDIT)
     async with db.transaction() as session:
         profile = await profiles.get(session, profile_id)
         await profiles.set_protection(session, profile_id, limits, minimum_bytes)

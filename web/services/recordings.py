@@ -34,8 +34,8 @@ async def start_recording(db: Database, request: StartRecording, *, by: Actor) -
     by.require(Permission.RECORDING_CREATE)
     async with db.transaction() as session:
         if await _is_known(session, request):
-            return await recordings.get(session, request.id, scope=by.scope)
-        node = await nodes.get(session, request.node_id, scope=by.scope, seen_within=db.timeouts.node_not_seen)
+            return await recordings.get(session, request.id, scope=by.recordings)
+        node = await nodes.get(session, request.node_id, scope=by.nodes, seen_within=db.timeouts.node_not_seen)
         by.require(Permission.RECORDING_CREATE, node)
         profile = await profiles.get(session, request.profile_id)
         settings = _settings(request, profile, node, await _interface(session, request, node.name, by))
@@ -44,7 +44,7 @@ async def start_recording(db: Database, request: StartRecording, *, by: Actor) -
         if not await _is_known(session, request):
             await require_capacity(session, locked, request.starts_at)
             await _make(session, request, settings, profile.id, by)
-        return await recordings.get(session, request.id, scope=by.scope)
+        return await recordings.get(session, request.id, scope=by.recordings)
 
 
 async def stop_recording(db: Database, recording_id: UUID, *, by: Actor) -> Recording:
@@ -74,7 +74,7 @@ async def _is_known(session: Session, request: StartRecording) -> bool:
 
 
 async def _interface(session: Session, request: StartRecording, node_name: str, by: Actor) -> Interface:
-    all_of_node = await nodes.interfaces_of(session, request.node_id, scope=by.scope)
+    all_of_node = await nodes.interfaces_of(session, request.node_id, scope=by.nodes)
     names = ", ".join(f"“{interface.ref.name}”" for interface in all_of_node) or "none"
     if request.interface is None:
         found = next((interface for interface in all_of_node if interface.is_preferred), None)
@@ -158,7 +158,10 @@ async def _make(session: Session, request: StartRecording, settings: JobSettings
 async def _wish(db: Database, recording_id: UUID, wish: Wish, by: Actor) -> Recording:
     by.require(Permission.RECORDING_CONTROL)
     async with db.transaction() as session:
-        by.require(Permission.RECORDING_CONTROL, await recordings.get(session, recording_id, scope=by.scope))
+        by.require(
+            Permission.RECORDING_CONTROL,
+            await recordings.get(session, recording_id, scope=by.recordings),
+        )
         job_id, node_id = await jobs.newest_of(session, recording_id)
         await nodes.lock(session, node_id)
         job = await jobs.lock(session, job_id)
@@ -180,4 +183,4 @@ async def _wish(db: Database, recording_id: UUID, wish: Wish, by: Actor) -> Reco
             await nodes.raise_change_no(session, node_id)
             await jobs.tell(session, job_id)
             await recordings.tell(session, recording_id)
-        return await recordings.get(session, recording_id, scope=by.scope)
+        return await recordings.get(session, recording_id, scope=by.recordings)

@@ -23,7 +23,7 @@ async def retry_recording(db: Database, recording_id: UUID, *, by: Actor) -> Rec
     """
     by.require(Permission.RECORDING_CONTROL)
     async with db.transaction() as session:
-        recording = await recordings.get(session, recording_id, scope=by.scope)
+        recording = await recordings.get(session, recording_id, scope=by.recordings)
         by.require(Permission.RECORDING_CONTROL, recording)
         node = await nodes.lock(session, recording.node_id)
         last = await jobs.last_attempt(session, recording_id)
@@ -34,7 +34,7 @@ async def retry_recording(db: Database, recording_id: UUID, *, by: Actor) -> Rec
             await _queue(session, recording_id, last, by)
         elif last.attempt == 1:
             raise ConflictError("This recording is still going on; stop or cancel it first.")
-        return await recordings.get(session, recording_id, scope=by.scope)
+        return await recordings.get(session, recording_id, scope=by.recordings)
 
 
 def _require_worthwhile(last: LastAttempt) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from web.domain.access import Actor
+from web.domain.access import Actor, Permission
 from web.domain.standing import STARTS_WITHIN_SECONDS, BarCounts, Concerns, NodeCard
 from web.store import nodes as stored_nodes
 from web.store import standing
@@ -27,30 +27,32 @@ class Verdict:
 
 async def bar(db: Database, *, by: Actor) -> BarCounts:
     """What the bar over every page says."""
-    return await standing.bar_counts(db, scope=by.scope, since_seconds=CONCERN_SECONDS)
+    return await standing.bar_counts(db, scope=by.recordings, since_seconds=CONCERN_SECONDS)
 
 
 async def concerns(db: Database, *, by: Actor) -> Concerns:
     """The newest few, and how many there are."""
-    return await standing.newest_concerns(db, scope=by.scope, since_seconds=CONCERN_SECONDS, limit=_CONCERNS_SHOWN)
+    return await standing.newest_concerns(
+        db, scope=by.scope(Permission.HEALTH_READ), since_seconds=CONCERN_SECONDS, limit=_CONCERNS_SHOWN
+    )
 
 
 async def node_cards(db: Database, *, by: Actor) -> list[NodeCard]:
     """All nodes of the scope, in the order of their names."""
-    interfaces = await stored_nodes.interfaces_by_node(db, scope=by.scope)
-    live = await standing.live_recordings(db, scope=by.scope)
+    interfaces = await stored_nodes.interfaces_by_node(db, scope=by.nodes)
+    live = await standing.live_recordings(db, scope=by.recordings)
     return [
         NodeCard(node, interfaces.get(node.id, []), [one for one in live if one.node_id == node.id])
-        for node in await stored_nodes.by_name(db, scope=by.scope, seen_within=db.timeouts.node_not_seen)
+        for node in await stored_nodes.by_name(db, scope=by.nodes, seen_within=db.timeouts.node_not_seen)
     ]
 
 
 async def node_card(db: Database, node_id: UUID, *, by: Actor) -> NodeCard:
     """Raises NotFoundError, also for a node outside the scope."""
     return NodeCard(
-        await stored_nodes.get(db, node_id, scope=by.scope, seen_within=db.timeouts.node_not_seen),
-        await stored_nodes.interfaces_of(db, node_id, scope=by.scope),
-        await standing.live_recordings(db, scope=by.scope, node_id=node_id),
+        await stored_nodes.get(db, node_id, scope=by.nodes, seen_within=db.timeouts.node_not_seen),
+        await stored_nodes.interfaces_of(db, node_id, scope=by.nodes),
+        await standing.live_recordings(db, scope=by.recordings, node_id=node_id),
     )
 
 

@@ -3,7 +3,7 @@
 import hmac
 
 from protocol.ids import new_id, new_token, token_digest, token_id
-from web.domain.access import EVERYTHING, Actor, Permission
+from web.domain.access import Actor, Permission
 from web.domain.errors import UnauthorisedError
 from web.store import secrets
 from web.store.database import Database
@@ -11,7 +11,7 @@ from web.store.database import Database
 
 async def create_token(db: Database, name: str, *, by: Actor) -> str:
     """A new token, shown once; its digest is kept."""
-    by.require(Permission.TOKEN_MANAGE)
+    by.require(Permission.USER_EDIT)
     new = new_id()
     token = new_token("user", new)
     await secrets.add_access_token(db, new, name, digest=token_digest(token), created_by=by.name)
@@ -24,4 +24,4 @@ async def authenticate(db: Database, token: str) -> Actor:
     found = None if found_id is None else await secrets.access_token(db, found_id)
     if found is None or not hmac.compare_digest(found[1], token_digest(token)):
         raise UnauthorisedError
-    return Actor("token", found_id, found[0], EVERYTHING)
+    return Actor("token", found_id, found[0])

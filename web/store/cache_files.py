@@ -14,7 +14,7 @@ from web.store.database import Row, Session
 
 async def get(session: Session, cache_file_id: UUID, *, scope: Scope) -> CacheFile:
     """Raises NotFoundError, also for one outside the scope."""
-    row = await session.row("cache_file", cache_file_id=cache_file_id, scope=scope.node_ids)
+    row = await session.row("cache_file", cache_file_id=cache_file_id, scope=scope.sql)
     if row is None:
         raise NotFoundError("cache file", cache_file_id)
     return _cache_file(row)
@@ -22,7 +22,7 @@ async def get(session: Session, cache_file_id: UUID, *, scope: Scope) -> CacheFi
 
 async def current_of(session: Session, recording_id: UUID, *, scope: Scope) -> CacheFile | None:
     """The file that stands for this recording, in whatever state; serve it only when `cached`."""
-    row = await session.row("current_cache_file", recording_id=recording_id, scope=scope.node_ids)
+    row = await session.row("current_cache_file", recording_id=recording_id, scope=scope.sql)
     return None if row is None else _cache_file(row)
 
 

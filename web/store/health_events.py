@@ -21,7 +21,7 @@ async def latest(
 ) -> list[HealthEvent]:
     """Newest first; of one recording or node when it is given."""
     rows = await session.rows(
-        "newest_health_events", scope=scope.node_ids, recording_id=recording_id, node_id=node_id, limit=limit
+        "newest_health_events", scope=scope.sql, recording_id=recording_id, node_id=node_id, limit=limit
     )
     return [_event(row) for row in rows]
 

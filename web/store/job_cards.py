@@ -13,7 +13,7 @@ from web.store.database import Row, Session
 
 async def get(session: Session, job_id: UUID, *, scope: Scope) -> Job:
     """Raises NotFoundError, also for one outside the scope."""
-    row = await session.row("job_card", job_id=job_id, scope=scope.node_ids)
+    row = await session.row("job_card", job_id=job_id, scope=scope.sql)
     if row is None:
         raise NotFoundError("job", job_id)
     return _job(row)
@@ -36,7 +36,7 @@ async def latest(
     """
     rows = await session.rows(
         "newest_job_cards",
-        scope=scope.node_ids,
+        scope=scope.sql,
         limit=limit,
         before=before,
         recording_id=recording_id,
@@ -49,13 +49,13 @@ async def latest(
 
 async def counts(session: Session, *, scope: Scope, limit: int) -> dict[JobState, JobCount]:
     """One entry for every state; none counts beyond `limit`."""
-    rows = await session.rows("job_counts", scope=scope.node_ids, states=list(JobState), limit=limit)
+    rows = await session.rows("job_counts", scope=scope.sql, states=list(JobState), limit=limit)
     return {JobState(row["state"]): JobCount(row["jobs"], row["of_today"]) for row in rows}
 
 
 async def history(session: Session, job_id: UUID, *, scope: Scope) -> list[JobEvent]:
     """Oldest first."""
-    return [JobEvent(**row) for row in await session.rows("job_history", job_id=job_id, scope=scope.node_ids)]
+    return [JobEvent(**row) for row in await session.rows("job_history", job_id=job_id, scope=scope.sql)]
 
 
 def _literally(text: str) -> str:

@@ -83,12 +83,8 @@ async def interfaces_of(session: Session, node_id: UUID, *, scope: Scope) -> lis
 
 async def interfaces_by_node(session: Session, *, scope: Scope) -> dict[UUID, list[Interface]]:
     """Of every node of the scope that has any, in the order of their names."""
-    table = tables.Interface
-    query = table.select().order_by(table.node_id, table.backend, table.name)
-    if scope.node_ids is not None:
-        query = query.where(table.node_id.is_in(scope.node_ids))
     found: dict[UUID, list[Interface]] = {}
-    for row in await session.run(query):
+    for row in await session.rows("interfaces_of_scope", scope=scope.sql):
         found.setdefault(row["node_id"], []).append(_interface(row))
     return found
 
@@ -233,9 +229,7 @@ async def tell(session: Session, node_id: UUID) -> None:
 
 
 async def _nodes(session: Session, node_id: UUID | None, *, scope: Scope, seen_within: float) -> list[Node]:
-    rows = await session.rows(
-        "nodes", node_id=node_id, scope=scope.node_ids, seen_within=timedelta(seconds=seen_within)
-    )
+    rows = await session.rows("nodes", node_id=node_id, scope=scope.sql, seen_within=timedelta(seconds=seen_within))
     return [_node(row) for row in rows]
 
 

@@ -71,6 +71,10 @@ SELECT id, change_no FROM node WHERE id = ANY({node_ids}::uuid[]);
 INSERT INTO node_seen (node_id, last_seen_at) VALUES ({node_id}, clock_timestamp())
 ON CONFLICT (node_id) DO UPDATE SET last_seen_at = excluded.last_seen_at;
 
+-- interfaces_of_scope --
+-- The interfaces of the nodes of a scope, in the order of their names.
+SELECT * FROM interface WHERE in_scope({scope}::jsonb, node_id) ORDER BY node_id, backend, name;
+
 -- nodes --
 -- Nodes of a scope, all or one.
 SELECT n.*, s.last_seen_at,
@@ -78,7 +82,7 @@ SELECT n.*, s.last_seen_at,
 FROM node n
 LEFT JOIN node_seen s ON s.node_id = n.id
 WHERE ({node_id}::uuid IS NULL OR n.id = {node_id})
-  AND ({scope}::uuid[] IS NULL OR n.id = ANY({scope}))
+  AND in_scope({scope}::jsonb, n.id)
 ORDER BY n.name;
 
 -- add_node --
@@ -152,7 +156,7 @@ WITH wanted AS MATERIALIZED (
            NOT EXISTS (SELECT FROM watched_interface w
                        WHERE w.interface_id = i.id AND w.until > clock_timestamp()) AS is_new
     FROM interface i
-    WHERE i.id = ANY({interface_ids}::uuid[]) AND ({scope}::uuid[] IS NULL OR i.node_id = ANY({scope}))
+    WHERE i.id = ANY({interface_ids}::uuid[]) AND in_scope({scope}::jsonb, i.node_id)
 ), kept AS (
     INSERT INTO watched_interface (interface_id, controller_id, until)
     SELECT id, {controller_id}, clock_timestamp() + {watch}::interval FROM wanted ORDER BY id
@@ -248,12 +252,12 @@ SELECT pg_notify('reelkeeper_page', json_build_object('name', 'session', 'id', i
 -- recording_cards --
 -- Recordings as their pages show them: one of a scope.
 SELECT * FROM recording_card
-WHERE id = {recording_id} AND ({scope}::uuid[] IS NULL OR node_id = ANY({scope}));
+WHERE id = {recording_id} AND in_scope({scope}::jsonb, node_id);
 
 -- newest_recording_cards --
 -- Recordings as their pages show them: the newest of a scope that match, those from one on, or those behind one.
 SELECT * FROM recording_card
-WHERE ({scope}::uuid[] IS NULL OR node_id = ANY({scope}))
+WHERE in_scope({scope}::jsonb, node_id)
   AND ({states}::text[] IS NULL OR state = ANY({states}))
   AND ({text}::text IS NULL
        OR strpos(lower(concat_ws(' ', name, folder, node_name, array_to_string(tags, ' '))), lower({text})) > 0)
@@ -267,7 +271,7 @@ LIMIT {limit};
 SELECT count(*) AS recordings
 FROM (
     SELECT FROM recording_card
-    WHERE ({scope}::uuid[] IS NULL OR node_id = ANY({scope}))
+    WHERE in_scope({scope}::jsonb, node_id)
       AND ({states}::text[] IS NULL OR state = ANY({states}))
       AND ({text}::text IS NULL
            OR strpos(lower(concat_ws(' ', name, folder, node_name, array_to_string(tags, ' '))), lower({text})) > 0)
@@ -290,19 +294,19 @@ JOIN LATERAL (SELECT * FROM job WHERE job.recording_id = r.id ORDER BY job.attem
 LEFT JOIN lease l ON l.job_id = j.id
 LEFT JOIN interface i ON i.node_id = j.node_id AND i.backend = j.backend AND i.name = j.interface
 WHERE r.state IN ('queued', 'recording', 'finishing')
-  AND ({scope}::uuid[] IS NULL OR r.node_id = ANY({scope}))
+  AND in_scope({scope}::jsonb, r.node_id)
   AND ({node_id}::uuid IS NULL OR r.node_id = {node_id})
 ORDER BY r.created_at, r.id;
 
 -- bar_counts --
 -- What the bar over every page says. Instants are compared as sub-selects, once: then indexes help. A node that was not heard of in time is not said to record.
 SELECT (SELECT count(*) FROM recording r
-        WHERE r.state = 'recording' AND ({scope}::uuid[] IS NULL OR r.node_id = ANY({scope}))
+        WHERE r.state = 'recording' AND in_scope({scope}::jsonb, r.node_id)
           AND EXISTS (SELECT FROM job j JOIN lease l ON l.job_id = j.id
                       WHERE j.recording_id = r.id AND l.expires_at > clock_timestamp())) AS running,
        (SELECT count(DISTINCT c.key) FROM concern c
         WHERE (c.lasts OR c.at > (SELECT clock_timestamp() - {since}::interval))
-          AND ({scope}::uuid[] IS NULL OR c.node_id = ANY({scope}))) AS attention;
+          AND in_scope({scope}::jsonb, c.node_id)) AS attention;
 
 -- newest_concerns --
 -- What somebody should look at, one row a recording or fault of a node: the worst that is said of it, and how often.
@@ -312,7 +316,7 @@ WITH recent AS (
            row_number() OVER (PARTITION BY c.key
                               ORDER BY c.is_failed DESC, c.lasts DESC, c.severity = 'critical' DESC, c.at DESC) AS place
     FROM concern c
-    WHERE (c.lasts OR c.at > (SELECT clock_timestamp() - {since}::interval)) AND ({scope}::uuid[] IS NULL OR c.node_id = ANY({scope}))
+    WHERE (c.lasts OR c.at > (SELECT clock_timestamp() - {since}::interval)) AND in_scope({scope}::jsonb, c.node_id)
 ), shown AS (
     SELECT *, count(*) OVER () AS total FROM recent WHERE place = 1 ORDER BY lasts DESC, at DESC, key LIMIT {limit}
 )
@@ -338,7 +342,7 @@ ORDER BY s.lasts DESC, s.at DESC, s.key;
 -- How the recordings ended that ended within a day.
 SELECT r.state, count(*) AS recordings
 FROM recording r
-WHERE r.ended_at > (SELECT clock_timestamp() - interval '1 day') AND ({scope}::uuid[] IS NULL OR r.node_id = ANY({scope}))
+WHERE r.ended_at > (SELECT clock_timestamp() - interval '1 day') AND in_scope({scope}::jsonb, r.node_id)
 GROUP BY r.state;
 
 -- job_card --
@@ -351,7 +355,7 @@ JOIN recording r ON r.id = j.recording_id
 JOIN node n ON n.id = j.node_id
 LEFT JOIN lease l ON l.job_id = j.id
 LEFT JOIN cache_file c ON c.recording_id = r.id AND c.is_current AND c.job_id = j.id AND c.origin = 'salvaged'
-WHERE j.id = {job_id} AND ({scope}::uuid[] IS NULL OR j.node_id = ANY({scope}));
+WHERE j.id = {job_id} AND in_scope({scope}::jsonb, j.node_id);
 
 -- newest_job_cards --
 -- Jobs as their pages show them: the newest of a scope, or those behind one of them.
@@ -363,7 +367,7 @@ JOIN recording r ON r.id = j.recording_id
 JOIN node n ON n.id = j.node_id
 LEFT JOIN lease l ON l.job_id = j.id
 LEFT JOIN cache_file c ON c.recording_id = r.id AND c.is_current AND c.job_id = j.id AND c.origin = 'salvaged'
-WHERE ({scope}::uuid[] IS NULL OR j.node_id = ANY({scope}))
+WHERE in_scope({scope}::jsonb, j.node_id)
   AND ({recording_id}::uuid IS NULL OR j.recording_id = {recording_id})
   AND ({node_id}::uuid IS NULL OR j.node_id = {node_id})
   AND ({states}::text[] IS NULL OR j.state = ANY({states}))
@@ -378,18 +382,18 @@ SELECT s.state, now.jobs, today.jobs AS of_today
 FROM unnest({states}::text[]) AS s (state),
      LATERAL (SELECT count(*) AS jobs FROM (
          SELECT FROM job j
-         WHERE j.state = s.state AND ({scope}::uuid[] IS NULL OR j.node_id = ANY({scope})) LIMIT {limit}) found) now,
+         WHERE j.state = s.state AND in_scope({scope}::jsonb, j.node_id) LIMIT {limit}) found) now,
      LATERAL (SELECT count(*) AS jobs FROM (
          SELECT FROM job j
          WHERE j.state = s.state AND j.ended_at > (SELECT clock_timestamp() - interval '1 day')
-           AND ({scope}::uuid[] IS NULL OR j.node_id = ANY({scope})) LIMIT {limit}) found) today;
+           AND in_scope({scope}::jsonb, j.node_id) LIMIT {limit}) found) today;
 
 -- job_history --
 -- What happened to a job, oldest first.
 SELECT e.kind, e.actor, e.epoch, e.at
 FROM job_event e
 JOIN job j ON j.id = e.job_id
-WHERE e.job_id = {job_id} AND ({scope}::uuid[] IS NULL OR j.node_id = ANY({scope}))
+WHERE e.job_id = {job_id} AND in_scope({scope}::jsonb, j.node_id)
 ORDER BY e.id;
 
 -- request_digest --
@@ -610,7 +614,7 @@ RETURNING id, recording_id;
 SELECT e.*, e.is_condition AND e.ended_at IS NULL AND r.ended_at IS NULL AS lasts
 FROM health_event e
 LEFT JOIN recording r ON r.id = e.recording_id
-WHERE ({scope}::uuid[] IS NULL OR e.node_id = ANY({scope}))
+WHERE in_scope({scope}::jsonb, e.node_id)
   AND ({recording_id}::uuid IS NULL OR e.recording_id = {recording_id})
   AND ({node_id}::uuid IS NULL OR e.node_id = {node_id})
 ORDER BY e.happened_at DESC, e.id DESC
@@ -648,12 +652,12 @@ UPDATE recording SET health = {health} WHERE id = {recording_id};
 -- cache_file --
 -- A cache file of a scope, by its id.
 SELECT c.*, r.node_id FROM cache_file c JOIN recording r ON r.id = c.recording_id
-WHERE c.id = {cache_file_id} AND ({scope}::uuid[] IS NULL OR r.node_id = ANY({scope}));
+WHERE c.id = {cache_file_id} AND in_scope({scope}::jsonb, r.node_id);
 
 -- current_cache_file --
 -- The cache file that stands for a recording.
 SELECT c.*, r.node_id FROM cache_file c JOIN recording r ON r.id = c.recording_id
-WHERE c.recording_id = {recording_id} AND c.is_current AND ({scope}::uuid[] IS NULL OR r.node_id = ANY({scope}));
+WHERE c.recording_id = {recording_id} AND c.is_current AND in_scope({scope}::jsonb, r.node_id);
 
 -- lock_cache_file --
 -- A cache file as it stands, until this transaction ends.

@@ -15,7 +15,7 @@ from web.store.database import Row, Session
 
 async def get(session: Session, recording_id: UUID, *, scope: Scope) -> Recording:
     """Raises NotFoundError, also for one outside the scope."""
-    row = await session.row("recording_cards", recording_id=recording_id, scope=scope.node_ids)
+    row = await session.row("recording_cards", recording_id=recording_id, scope=scope.sql)
     if row is None:
         raise NotFoundError("recording", recording_id)
     return _recording(row)
@@ -37,7 +37,7 @@ async def latest(
     """
     rows = await session.rows(
         "newest_recording_cards",
-        scope=scope.node_ids,
+        scope=scope.sql,
         limit=limit,
         first=first,
         before=before,
@@ -59,7 +59,7 @@ async def count(
     """How many match as in `latest`, all or those newer than the recording `after`; never more than the limit."""
     rows = await session.rows(
         "matching_recordings",
-        scope=scope.node_ids,
+        scope=scope.sql,
         limit=limit,
         after=after,
         states=list(states) or None,

@@ -12,26 +12,24 @@ from web.store.database import Row, Session
 
 async def live_recordings(session: Session, *, scope: Scope, node_id: UUID | None = None) -> list[LiveRecording]:
     """What has not ended, the longest running first; of one node when it is given."""
-    rows = await session.rows("live_recordings", scope=scope.node_ids, node_id=node_id)
+    rows = await session.rows("live_recordings", scope=scope.sql, node_id=node_id)
     return [_live_recording(row) for row in rows]
 
 
 async def bar_counts(session: Session, *, scope: Scope, since_seconds: float) -> BarCounts:
     """Concerns count when they came up within `since_seconds`."""
-    row = await session.row("bar_counts", scope=scope.node_ids, since=timedelta(seconds=since_seconds))
+    row = await session.row("bar_counts", scope=scope.sql, since=timedelta(seconds=since_seconds))
     return BarCounts(0, 0) if row is None else BarCounts(**row)
 
 
 async def newest_concerns(session: Session, *, scope: Scope, since_seconds: float, limit: int) -> Concerns:
     """Newest first."""
-    rows = await session.rows(
-        "newest_concerns", scope=scope.node_ids, since=timedelta(seconds=since_seconds), limit=limit
-    )
+    rows = await session.rows("newest_concerns", scope=scope.sql, since=timedelta(seconds=since_seconds), limit=limit)
     return Concerns(rows[0]["total"] if rows else 0, [_concern(row) for row in rows])
 
 
 async def last_day(session: Session, *, scope: Scope) -> LastDay:
-    found = {row["state"]: row["recordings"] for row in await session.rows("last_day", scope=scope.node_ids)}
+    found = {row["state"]: row["recordings"] for row in await session.rows("last_day", scope=scope.sql)}
     return LastDay(*(found.get(state, 0) for state in ("completed", "failed", "cancelled")))
 
 

@@ -265,6 +265,50 @@ class SignInCode(Table, tablename="sign_in_code", db=_DIALECT):
     expires_at = Timestamptz()
 
 
+class Role(Table, tablename="role", db=_DIALECT):
+    id = UUID(primary_key=True)
+    name = Text(unique=True)
+    description = Text()
+    permissions = Array(base_column=Text())
+    is_built_in = Boolean()
+
+
+class UserGroup(Table, tablename="user_group", db=_DIALECT):
+    id = UUID(primary_key=True)
+    name = Text(unique=True)
+
+
+class UserGroupMember(Table, tablename="user_group_member", db=_DIALECT):
+    id = BigSerial(primary_key=True)
+    user_group_id = _to(UserGroup)
+    user_id = _to(UserAccount)
+
+
+class NodeGroup(Table, tablename="node_group", db=_DIALECT):
+    id = UUID(primary_key=True)
+    name = Text(unique=True)
+
+
+class NodeGroupMember(Table, tablename="node_group_member", db=_DIALECT):
+    id = BigSerial(primary_key=True)
+    node_group_id = _to(NodeGroup)
+    node_id = _to(Node)
+
+
+class AccessGrant(Table, tablename="access_grant", db=_DIALECT):
+    id = UUID(primary_key=True)
+    user_id = _to(UserAccount, null=True)
+    user_group_id = _to(UserGroup, null=True)
+    role_id = _to(Role)
+    effect = Text()
+    scope_kind = Text()
+    node_group_id = _to(NodeGroup, null=True)
+    node_id = _to(Node, null=True)
+    folder = Text(null=True)
+    created_by = Text()
+    created_at = Timestamptz()
+
+
 ALL_TABLES: tuple[type[Table], ...] = (
     Node,
     NodeSeen,
@@ -286,5 +330,11 @@ ALL_TABLES: tuple[type[Table], ...] = (
     UserAccount,
     LoginSession,
     SignInCode,
+    Role,
+    UserGroup,
+    UserGroupMember,
+    NodeGroup,
+    NodeGroupMember,
+    AccessGrant,
 )
 """In an order in which they can be made."""

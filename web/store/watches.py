@@ -38,7 +38,7 @@ async def keep(
         interface_ids=interface_ids,
         controller_id=controller_id,
         watch=timedelta(seconds=seconds),
-        scope=scope.node_ids,
+        scope=scope.sql,
     )
     return sorted({row["node_id"] for row in rows if row["is_new"]})
 

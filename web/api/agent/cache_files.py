@@ -73,7 +73,7 @@ async def seal(call: Call, node: NodeActor, cache_file_id: UUID, body: SealReque
 
 
 def _only(node: NodeActor) -> Scope:
-    return Scope(frozenset({node.node_id}))
+    return Scope(nodes=frozenset({node.node_id}))
 
 
 def _at(offset: int) -> Response:

@@ -23,7 +23,7 @@ async def index(call: Call, by: Actor) -> NodeList:
     """List the nodes."""
     by.require(Permission.NODE_READ)
     found = await stored_nodes.by_name(
-        call.controller.db, scope=by.scope, seen_within=call.controller.timeouts.node_not_seen
+        call.controller.db, scope=by.nodes, seen_within=call.controller.timeouts.node_not_seen
     )
     return NodeList(items=[NodeAnswer.model_validate(node) for node in found])
 
@@ -31,7 +31,7 @@ async def index(call: Call, by: Actor) -> NodeList:
 async def show(call: Call, by: Actor, node_id: UUID) -> NodeDetailAnswer:
     """Show a node and its interfaces."""
     db = call.controller.db
-    node = await stored_nodes.get(db, node_id, scope=by.scope, seen_within=call.controller.timeouts.node_not_seen)
+    node = await stored_nodes.get(db, node_id, scope=by.nodes, seen_within=call.controller.timeouts.node_not_seen)
     by.require(Permission.NODE_READ, of=node)
     interfaces = [
         InterfaceAnswer(
@@ -48,7 +48,7 @@ async def show(call: Call, by: Actor, node_id: UUID) -> NodeDetailAnswer:
             is_present=one.is_present,
             preroll_seconds=one.preroll_seconds,
         )
-        for one in await stored_nodes.interfaces_of(db, node_id, scope=by.scope)
+        for one in await stored_nodes.interfaces_of(db, node_id, scope=by.nodes)
     ]
     return NodeDetailAnswer(**dict(NodeAnswer.model_validate(node)), interfaces=interfaces)
 

@@ -30,7 +30,7 @@ async def index(call: Call, by: Actor, query: RecordingsQuery) -> RecordingPage:
     by.require(Permission.RECORDING_READ)
     found = await stored_recordings.latest(
         call.controller.db,
-        scope=by.scope,
+        scope=by.recordings,
         limit=query.limit + 1,
         before=query.before,
         states=[] if query.state is None else [query.state],
@@ -46,9 +46,9 @@ async def start(call: Call, by: Actor, body: StartRecording) -> RecordingAnswer:
 
 async def show(call: Call, by: Actor, recording_id: UUID) -> RecordingDetailAnswer:
     """Show a recording and the file that stands for it."""
-    recording = await stored_recordings.get(call.controller.db, recording_id, scope=by.scope)
+    recording = await stored_recordings.get(call.controller.db, recording_id, scope=by.recordings)
     by.require(Permission.RECORDING_READ, of=recording)
-    cache_file = await stored_cache_files.current_of(call.controller.db, recording_id, scope=by.scope)
+    cache_file = await stored_cache_files.current_of(call.controller.db, recording_id, scope=by.recordings)
     summary = RecordingAnswer.model_validate(recording)
     return RecordingDetailAnswer(**dict(summary), cache_file=None if cache_file is None else _described(cache_file))
 
