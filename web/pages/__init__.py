@@ -1,6 +1,6 @@
 """The console: one module a noun, one table of pages."""
 
-from web.pages import accounts, dashboard, jobs, nodes, preferences, record, recordings
+from web.pages import accounts, dashboard, jobs, nodes, preferences, record, recordings, settings
 from web.pages.page import Page, data, get, post, stream
 
 PAGES: list[Page] = [
@@ -50,4 +50,6 @@ PAGES: list[Page] = [
     get("/jobs", jobs.index),
     get("/jobs/{job_id:uuid}", jobs.show),
     get("/jobs/{job_id:uuid}/row", jobs.row),
+    get("/settings", settings.index),
+    get("/settings/system", settings.system),
 ]
