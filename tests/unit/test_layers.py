@@ -26,6 +26,7 @@ ALLOWED = {
     },
     "web.errors": {"web.errors", "web.domain", "protocol"},
     "web.settings": {"web.settings", "protocol"},
+    "web.route_rules": {"web.route_rules", "web.domain"},
     "web": {"web", "protocol"},
     "agent.owner": {"agent.owner", "protocol", "core_rs"},
     "agent.owner.handle": {"agent.owner", "agent.errors", "protocol"},
