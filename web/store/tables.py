@@ -216,14 +216,6 @@ class HealthEvent(Table, tablename="health_event", db=_DIALECT):
     ended_at = Timestamptz(null=True)
 
 
-class AccessToken(Table, tablename="access_token", db=_DIALECT):
-    id = UUID(primary_key=True)
-    name = Text()
-    digest = Text()
-    created_by = Text()
-    created_at = Timestamptz()
-
-
 class EnrolmentCode(Table, tablename="enrolment_code", db=_DIALECT):
     id = UUID(primary_key=True)
     node_name = Text()
@@ -263,6 +255,65 @@ class SignInCode(Table, tablename="sign_in_code", db=_DIALECT):
     digest = Text()
     created_at = Timestamptz()
     expires_at = Timestamptz()
+
+
+class AccessToken(Table, tablename="access_token", db=_DIALECT):
+    id = UUID(primary_key=True)
+    name = Text()
+    digest = Text()
+    created_by = Text()
+    created_at = Timestamptz()
+    user_id = _to(UserAccount, null=True)
+    permissions = Array(base_column=Text(), null=True)
+    node_ids = Array(base_column=UUID(), null=True)
+    folders = Array(base_column=Text(), null=True)
+    expires_at = Timestamptz(null=True)
+    last_used_at = Timestamptz(null=True)
+    last_used_from = Text(null=True)
+
+
+class KeptAnswer(Table, tablename="kept_answer", db=_DIALECT):
+    id = UUID(primary_key=True)
+    token_id = _to(AccessToken)
+    key = Text()
+    request_digest = Text()
+    status = Integer(null=True)
+    answer = Bytea(null=True)
+    created_at = Timestamptz()
+
+
+class Webhook(Table, tablename="webhook", db=_DIALECT):
+    id = UUID(primary_key=True)
+    name = Text(unique=True)
+    url = Text()
+    kinds = Array(base_column=Text())
+    secret = Bytea()
+    user_id = _to(UserAccount, null=True)
+    created_by = Text()
+    created_at = Timestamptz()
+    is_enabled = Boolean()
+    trouble = Text(null=True)
+    failing_since = Timestamptz(null=True)
+
+
+class WebhookDelivery(Table, tablename="webhook_delivery", db=_DIALECT):
+    id = BigSerial(primary_key=True)
+    webhook_id = _to(Webhook)
+    message_id = UUID()
+    kind = Text()
+    object_id = UUID()
+    node_id = UUID(null=True)
+    folder = Text(null=True)
+    data = JSONB()
+    happened_at = Timestamptz()
+    state = Text()
+    attempts = Integer()
+    due_at = Timestamptz()
+    first_due_at = Timestamptz()
+    claimed_until = Timestamptz(null=True)
+    last_attempt_at = Timestamptz(null=True)
+    last_status = Integer(null=True)
+    last_error = Text(null=True)
 
 
 class Role(Table, tablename="role", db=_DIALECT):
@@ -324,12 +375,15 @@ ALL_TABLES: tuple[type[Table], ...] = (
     CacheFile,
     UploadItem,
     HealthEvent,
-    AccessToken,
     EnrolmentCode,
     WatchedInterface,
     UserAccount,
     LoginSession,
     SignInCode,
+    AccessToken,
+    KeptAnswer,
+    Webhook,
+    WebhookDelivery,
     Role,
     UserGroup,
     UserGroupMember,
