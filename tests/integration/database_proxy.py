@@ -21,6 +21,8 @@ class DatabaseProxy:
         self.url = url.replace(parts.query, f"host={quote(str(folder), safe='')}")
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self.hides_ends = False
+        """Whether a connection that the server closed stays open on this side, and says nothing."""
 
     async def come_back(self) -> None:
         self._server = await asyncio.start_unix_server(self._pass_on, self._socket)
@@ -36,8 +38,14 @@ class DatabaseProxy:
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         real_reader, real_writer = await asyncio.open_unix_connection(self._real)
         self._writers |= {writer, real_writer}
-        await asyncio.gather(_copy(reader, real_writer), _copy(real_reader, writer))
+        await asyncio.gather(_copy(reader, real_writer), self._copy_answers(real_reader, writer))
+        writer.close()
         self._writers -= {writer, real_writer}
+
+    async def _copy_answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _pass(reader, writer)
+        if not self.hides_ends:
+            writer.close()
 
 
 @asynccontextmanager
@@ -53,8 +61,12 @@ async def database_proxy(url: str) -> AsyncIterator[DatabaseProxy]:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await _pass(reader, writer)
+    writer.close()
+
+
+async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(ConnectionError):
         while data := await reader.read(65_536):
             writer.write(data)
             await writer.drain()
-    writer.close()

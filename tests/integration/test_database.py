@@ -11,6 +11,7 @@ import pytest
 
 from protocol.ids import new_id
 from protocol.timeouts import Timeouts
+from tests.integration.database_proxy import database_proxy
 from tests.integration.room import make_room
 from web.domain.access import EVERYTHING
 from web.domain.errors import DatabaseUnavailableError, InvalidError
@@ -130,25 +131,47 @@ async def test_waiting_agents_hear_of_starts_and_stops_but_not_of_heartbeats(db:
         await asyncio.wait([listening])
 
 
-@pytest.mark.long  # now and then a wake-up does not come on a loaded machine; not understood yet
+_END_LISTENERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name = 'reelkeeper listener' AND datname = current_database()
+"""
+
+
 async def test_a_listener_that_lost_its_connection_at_any_moment_wakes_everybody_and_can_be_ended(
-    db: Database, database_url: str, owner_url: str
+    database_url: str, owner_url: str
 ) -> None:
     notifications = Notifications(database_url, retry_after=0.01)
-    listening = asyncio.create_task(notifications.run())
     killer = await asyncpg.connect(owner_url.replace("owner@", "postgres@"))
-    try:
-        with notifications.waiting_for(new_id()) as changed:
+    with notifications.waiting_for(new_id()) as changed:  # before the first connect, which wakes as well
+        listening = asyncio.create_task(notifications.run())
+        try:
             for _ in range(40):
-                await asyncio.wait_for(changed.wait(), 30)
+                await asyncio.wait_for(changed.wait(), 60)
                 changed.clear()
-                await killer.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                    "WHERE application_name = 'reelkeeper listener' AND datname = current_database()"
-                )
-            await asyncio.wait_for(changed.wait(), 30)
-    finally:
-        listening.cancel()
-        ended, _ = await asyncio.wait([listening], timeout=30)
-        await killer.close()
+                await killer.execute(_END_LISTENERS)
+            await asyncio.wait_for(changed.wait(), 60)
+        finally:
+            listening.cancel()
+            ended, _ = await asyncio.wait([listening], timeout=60)
+            await killer.close()
     assert ended
+
+
+async def test_a_listener_whose_server_took_leave_without_closing_connects_again(
+    database_url: str, owner_url: str
+) -> None:
+    killer = await asyncpg.connect(owner_url.replace("owner@", "postgres@"))
+    async with database_proxy(database_url) as proxy:
+        notifications = Notifications(proxy.url, retry_after=0.01, look_every=0.05)
+        with notifications.waiting_for(new_id()) as changed:
+            listening = asyncio.create_task(notifications.run())
+            try:
+                await asyncio.wait_for(changed.wait(), 60)
+                changed.clear()
+                proxy.hides_ends = True
+                await killer.execute(_END_LISTENERS)
+                await asyncio.wait_for(changed.wait(), 60)
+            finally:
+                listening.cancel()
+                await asyncio.wait([listening])
+                await killer.close()

@@ -20,16 +20,18 @@ _NODE = "reelkeeper_node"
 _PAGE = "reelkeeper_page"
 _METERS = "reelkeeper_meters"
 _CONNECT_SECONDS = 5.0
-_LOOK_SECONDS = 10.0
+_ANSWER_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
 
 class Notifications:
     """Listens on its own connection and connects again for ever; after each connect it wakes everybody."""
 
-    def __init__(self, url: str, *, retry_after: float = 0.5) -> None:
+    def __init__(self, url: str, *, retry_after: float = 0.5, look_every: float = 10.0) -> None:
+        """`look_every` so many seconds the connection is tried out."""
         self._url = url
         self._retry_after = retry_after
+        self._look_every = look_every
         self._waiting: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
         self._watching: set[Mailbox] = set()
         self.id = uuid4()
@@ -40,7 +42,7 @@ class Notifications:
         while True:
             try:
                 await self._listen()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 _log.warning("not listening to the database: %s; trying again", error or type(error).__name__)
             await asyncio.sleep(self._retry_after)
 
@@ -102,9 +104,9 @@ class Notifications:
             await connection.add_listener(_METERS, self._on_meters)
             self._wake_everybody()
             while not connection.is_closed():
-                async with asyncio.timeout(_LOOK_SECONDS):  # a silent peer is no listener
+                async with asyncio.timeout(_ANSWER_SECONDS):  # a silent peer is no listener
                     await connection.execute("SELECT")
-                await _closed_within(connection, _LOOK_SECONDS)
+                await _closed_within(connection, self._look_every)
         finally:
             connection.terminate()
 
