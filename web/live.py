@@ -18,9 +18,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from protocol.ids import token_id
-from web.domain.access import Actor
+from web.domain.access import Actor, Permission
 from web.domain.errors import ControllerError, InvalidError, SignInRequiredError, UnavailableError
-from web.domain.live import RESYNC, TOPICS, LiveEvent
+from web.domain.live import RESYNC, TO_HEAR, TOPICS, LiveEvent
 from web.errors import problem_response
 from web.services import accounts
 from web.services.controller import Controller
@@ -91,13 +91,13 @@ class _Looking:
     def wants(self, event: LiveEvent) -> bool:
         if event.name == "meters":
             return event.id in self.interface_ids
-        return event.name in self.topics or (event.name == "session" and event.id == self.session_id)
+        return event.name in self.topics
 
 
 async def _events(controller: Controller, looking: _Looking, by: Actor) -> AsyncIterator[bytes]:
     """Until the session ends or the controller stops."""
-    clock, pause = asyncio.get_running_loop(), _pause(controller, looking)
-    with controller.notifications.watching_pages(lambda event: looking.wants(event) and _is_in_scope(event, by)) as box:
+    clock, pause, viewer = asyncio.get_running_loop(), _pause(controller, looking), _Viewer(controller, looking, by)
+    with controller.notifications.watching_pages(viewer.may_hear) as box:
         yield f"retry: {_RETRY_MS}\n\n".encode() + RESYNC.wire
         check_at = clock.time() + pause
         while not controller.stopping.is_set():
@@ -105,12 +105,13 @@ async def _events(controller: Controller, looking: _Looking, by: Actor) -> Async
             events = box.take()
             if any(event.name == "session" for event in events):
                 return
-            yield b"".join(event.wire for event in events) or _PING
-            await asyncio.sleep(_rest(controller.notifications.pages))
-            if clock.time() >= check_at:
-                if not await _is_still_looking(controller, looking, by):
+            is_changed = any(event.name == "access" for event in events)
+            if is_changed or clock.time() >= check_at:
+                if not await viewer.is_still_looking():
                     return
                 check_at = clock.time() + pause
+            yield RESYNC.wire if is_changed else b"".join(event.wire for event in events) or _PING
+            await asyncio.sleep(_rest(controller.notifications.pages))
 
 
 def _rest(pages: int) -> float:
@@ -125,21 +126,33 @@ def _pause(controller: Controller, looking: _Looking) -> float:
     return min(timeouts.meter_watch / 3, timeouts.page_session) if looking.interface_ids else timeouts.page_session
 
 
-async def _is_still_looking(controller: Controller, looking: _Looking, by: Actor) -> bool:
-    """Keeps its inputs watched, and its session: an open page is a session that is used. False once that has ended."""
-    try:
-        await accounts.authenticate_session(controller.db, looking.token)
-        if looking.interface_ids:
-            await controller.meters.keep_watched(looking.interface_ids, by=by)
-    except SignInRequiredError:
-        return False
-    except UnavailableError as fault:
-        _log.warning("a page is kept although nothing can be asked", reason=str(fault))
-    return True
+class _Viewer:
+    """Who looks at a page, with what they hold by now."""
 
+    def __init__(self, controller: Controller, looking: _Looking, by: Actor) -> None:
+        self._controller = controller
+        self._looking = looking
+        self._by = by
 
-def _is_in_scope(event: LiveEvent, by: Actor) -> bool:
-    return event.node_id is None or by.nodes.covers(event.node_id)
+    def may_hear(self, event: LiveEvent) -> bool:
+        if event.name in ("session", "access"):
+            return event.name == "access" or event.id == self._looking.session_id
+        return self._looking.wants(event) and self._by.scope(TO_HEAR[event.name]).covers(event.node_id, event.folder)
+
+    async def is_still_looking(self) -> bool:
+        """Keeps its inputs watched, and its session: an open page is a session that is used. False once that has ended.
+
+        What was given to or taken from its user counts from then on.
+        """
+        try:
+            self._by, _ = await accounts.authenticate_session(self._controller.db, self._looking.token)
+            if self._looking.interface_ids and self._by.may(Permission.NODE_READ):
+                await self._controller.meters.keep_watched(self._looking.interface_ids, by=self._by)
+        except SignInRequiredError:
+            return False
+        except UnavailableError as fault:
+            _log.warning("a page is kept although nothing can be asked", reason=str(fault))
+        return True
 
 
 class _Stream(EventSourceResponse):

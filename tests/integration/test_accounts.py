@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from protocol.ids import new_id, new_token
-from web.domain.access import EVERYTHING
+from web.domain.access import everywhere
 from web.domain.errors import InvalidError, LinkSpentError, SignInRequiredError, UnavailableError
 from web.domain.people import SignedIn
 from web.services import accounts
@@ -41,7 +41,7 @@ async def test_first_link_makes_the_administrator_and_the_next_signs_the_same_on
     assert first.token != second.token
     assert await owner.fetchval("SELECT count(*) FROM user_account") == 1
     actor, user = await accounts.authenticate_session(db, first.token)
-    assert (actor.kind, actor.id, actor.name, actor.scope) == ("user", user.id, "admin", EVERYTHING)
+    assert (actor.kind, actor.id, actor.name, actor.access) == ("user", user.id, "admin", everywhere())
 
 
 async def test_a_link_works_once_however_many_press_its_button(db: Database, owner: Any) -> None:

@@ -74,7 +74,7 @@ async def test_a_changed_secret_is_refused(db: Database) -> None:
 async def test_a_token_is_an_actor_and_only_its_digest_is_kept(db: Database, owner: Any) -> None:
     token = await tokens.create_token(db, "script", by=SOMEBODY)
     actor = await tokens.authenticate(db, token)
-    assert (actor.kind, actor.name, actor.scope) == ("token", "script", EVERYTHING)
+    assert (actor.kind, actor.name, actor.recordings) == ("token", "script", EVERYTHING)
     assert token not in repr(await owner.fetch("SELECT * FROM access_token"))
 
 
@@ -123,5 +123,5 @@ async def test_settings_of_nodes_need_the_permission_and_the_scope(db: Database)
         await nodes.create_enrolment_code(db, "More", by=viewer)
     with pytest.raises(ForbiddenError):
         await tokens.create_token(db, "more", by=viewer)
-    found = await node_store.by_name(db, scope=clerk.scope, seen_within=30)
+    found = await node_store.by_name(db, scope=clerk.nodes, seen_within=30)
     assert [(node.name, node.capacity) for node in found] == [("There", 3)]

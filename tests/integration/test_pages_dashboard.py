@@ -12,7 +12,7 @@ from protocol.ids import new_id
 from protocol.messages import EventReport, EventsRequest, GapReport, Phase
 from tests.integration.console import FRAGMENT, parsed, shown_without
 from tests.integration.web_room import Running, WebAgent
-from web.domain.access import Actor, Permission
+from web.domain.access import Actor, Permission, everywhere
 from web.domain.errors import DatabaseUnavailableError, ForbiddenError
 from web.domain.health import Finding
 from web.domain.states import Severity
@@ -179,7 +179,7 @@ async def test_whoever_may_not_control_sees_no_act_that_would_be_refused(db: Dat
 
 
 def _somebody() -> Actor:
-    return Actor("user", None, "ANA")
+    return Actor("user", None, "ANA", everywhere())
 
 
 async def test_what_lasts_counts_on_since_it_began_and_links_to_its_node(

@@ -186,6 +186,6 @@ async def test_nothing_outside_the_scope_is_told_or_counted(db: Database, room: 
     assert (await standing.bar(db, by=narrow)).running == 1
     cards = await standing.node_cards(db, by=narrow)
     assert [(card.node.name, len(card.live), len(card.interfaces)) for card in cards] == [("Court 3", 1, 2)]
-    assert (await stored_standing.last_day(db, scope=narrow.scope)).failed == 1
+    assert (await stored_standing.last_day(db, scope=narrow.recordings)).failed == 1
     with pytest.raises(NotFoundError):
         await standing.node_card(db, room.node.node_id, by=narrow)

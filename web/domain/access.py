@@ -1,5 +1,6 @@
 """Who acts, what they may do, and on what."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -83,9 +84,9 @@ class Scope:
         return {
             "everything": self.everything,
             "nodes": sorted(map(str, self.nodes)),
-            "folders": sorted(self.folders),
+            "folders": _pattern(self.folders),
             "but_nodes": sorted(map(str, self.but_nodes)),
-            "but_folders": sorted(self.but_folders),
+            "but_folders": _pattern(self.but_folders),
         }
 
 
@@ -136,7 +137,7 @@ class Actor:
     kind: Literal["user", "token", "system"]
     id: UUID | None
     name: str
-    access: Access = field(default_factory=everywhere)
+    access: Access = field(default_factory=dict)
     source: Source = Source()
 
     def scope(self, permission: Permission) -> Scope:
@@ -185,11 +186,16 @@ class NodeActor:
 
 def system(name: str) -> Actor:
     """The controller acting by itself, named for what it does: `system("first start")`."""
-    return Actor("system", None, name)
+    return Actor("system", None, name, everywhere())
 
 
 def _covers(scope: Scope, of: OfNode) -> bool:
     return scope.covers(of.node_id, of.folder if isinstance(of, InFolder) else None)
+
+
+def _pattern(folders: Collection[str]) -> str | None:
+    """A regular expression of PostgreSQL for what lies in any of these; None for none."""
+    return f"^({'|'.join(re.escape(one) for one in sorted(folders))})(/|$)" if folders else None
 
 
 def _is_in(folder: str | None, folders: Collection[str]) -> bool:

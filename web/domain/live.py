@@ -1,14 +1,24 @@
 """What pages are told while they are looked at."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
 from uuid import UUID
 
+from web.domain.access import Permission
+
 Topic = Literal["recording", "job", "node", "health"]
 TOPICS: frozenset[str] = frozenset(get_args(Topic))
+TO_HEAR: Mapping[str, Permission] = {
+    "recording": Permission.RECORDING_READ,
+    "job": Permission.RECORDING_READ,
+    "node": Permission.NODE_READ,
+    "health": Permission.HEALTH_READ,
+    "meters": Permission.NODE_READ,
+}
+"""What lets somebody hear of a thing's changes."""
 MAILBOX_LIMIT = 100
 
 
@@ -16,14 +26,16 @@ MAILBOX_LIMIT = 100
 class LiveEvent:
     """Something that pages show has changed."""
 
-    name: Topic | Literal["meters", "session", "resync"]
-    """`session`: that one has ended. `resync`: anything may have changed."""
+    name: Topic | Literal["meters", "session", "access", "resync"]
+    """`session`: that one has ended. `access`: what people hold has changed. `resync`: anything may have changed."""
     id: UUID | None
     """Of the thing; of the interface for meters."""
     node_id: UUID | None
     """Whose thing it is; None for what is nobody's."""
     data: str
     """Ids and states, never names; the levels of meters."""
+    folder: str | None = None
+    """Where the recording lies that it is about."""
 
     @cached_property
     def wire(self) -> bytes:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from web.domain.access import Access
 from web.domain.errors import InvalidError
 
 ADMINISTRATOR = "admin"
@@ -40,6 +41,8 @@ class LoginSession:
     user: User
     is_by_link: bool
     """Whether it began at the controller's own machine, by a one-time link."""
+    access: Access
+    """What its user holds now."""
 
 
 def require_good_password(password: str) -> None:

@@ -105,13 +105,14 @@ def _scope(grants: list[Grant]) -> Scope | None:
     denied = [grant for grant in grants if grant.effect is Effect.DENY]
     if not allowed or any(grant.kind is ScopeKind.EVERYTHING for grant in denied):
         return None
-    return Scope(
+    scope = Scope(
         everything=any(grant.kind is ScopeKind.EVERYTHING for grant in allowed),
-        nodes=_nodes(allowed),
+        nodes=_nodes(allowed) - _nodes(denied),
         folders=_folders(allowed),
         but_nodes=_nodes(denied),
         but_folders=_folders(denied),
     )
+    return scope if scope.everything or scope.nodes or scope.folders else None
 
 
 def _nodes(grants: list[Grant]) -> frozenset[UUID]:

@@ -66,8 +66,9 @@ async def sign_in(db: Database, passwords: Passwords, name: str, password: str) 
 
 async def authenticate_session(db: Database, token: str) -> tuple[Actor, User]:
     """Whose session this is, which counts as used now. Raises SignInRequiredError."""
-    user = (await _session_of(db, token)).user
-    return Actor("user", user.id, user.name), user
+    session = await _session_of(db, token)
+    user = session.user
+    return Actor("user", user.id, user.name, session.access), user
 
 
 async def sign_out(db: Database, token: str) -> None:

@@ -3,8 +3,11 @@
 from datetime import timedelta
 from uuid import UUID
 
+from protocol.ids import new_id
 from web.domain.people import LoginSession, User
+from web.domain.roles import ADMINISTRATOR_ROLE
 from web.store import tables
+from web.store.access import access_in
 from web.store.database import Row, Session
 
 
@@ -38,8 +41,8 @@ async def password_hash(session: Session, user_id: UUID) -> str | None:
 
 
 async def add_first(session: Session, user_id: UUID, name: str) -> None:
-    """Makes the first account, unless there is any."""
-    await session.rows("add_first_account", id=user_id, name=name)
+    """Makes the first account, which may do everything, unless there is any."""
+    await session.rows("add_first_account", id=user_id, name=name, grant_id=new_id(), role=ADMINISTRATOR_ROLE)
 
 
 async def set_password(session: Session, user_id: UUID, password_hash: str) -> None:
@@ -81,7 +84,7 @@ async def session_of(session: Session, session_id: UUID, *, digest: str, idle_se
     if row is None:
         return None
     user = User(row["user_id"], row["name"], row["has_password"], row["created_at"])
-    return LoginSession(row["id"], user, row["is_by_link"])
+    return LoginSession(row["id"], user, row["is_by_link"], access_in(row["grants"]))
 
 
 async def end_session(session: Session, session_id: UUID, *, digest: str) -> None:

@@ -121,8 +121,16 @@ class Notifications:
 
     def _on_page(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
         said = json.loads(payload)
-        node_id = said.get("node_id")
-        self.deliver(LiveEvent(said["name"], UUID(said["id"]), node_id and UUID(node_id), said["data"]))
+        about, node_id = said.get("id"), said.get("node_id")
+        self.deliver(
+            LiveEvent(
+                said["name"],
+                about and UUID(about),
+                node_id and UUID(node_id),
+                said.get("data", ""),
+                said.get("folder"),
+            )
+        )
 
     def _on_meters(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
         said = json.loads(payload)

@@ -38,14 +38,16 @@ SELECT pg_notify('reelkeeper_node', id::text) FROM raised;
 -- tell_recording --
 -- Tells controllers that something on pages has changed, once the transaction commits; as do the next three.
 SELECT pg_notify('reelkeeper_page', json_build_object(
-           'name', 'recording', 'id', id, 'node_id', node_id, 'data', concat_ws(' ', id, state))::text)
+           'name', 'recording', 'id', id, 'node_id', node_id, 'folder', folder, 'data', concat_ws(' ', id, state))::text)
 FROM recording WHERE id = {id};
 
 -- tell_job --
 -- A job is there, or is in another state, or something else is wished of it.
 SELECT pg_notify('reelkeeper_page', json_build_object(
-           'name', 'job', 'id', id, 'node_id', node_id, 'data', concat_ws(' ', id, state))::text)
-FROM job WHERE id = {id};
+           'name', 'job', 'id', j.id, 'node_id', j.node_id, 'folder', r.folder,
+           'data', concat_ws(' ', j.id, j.state))::text)
+FROM job j JOIN recording r ON r.id = j.recording_id
+WHERE j.id = {id};
 
 -- tell_node --
 -- A node or what it has.
@@ -55,8 +57,10 @@ SELECT pg_notify('reelkeeper_page', json_build_object(
 -- tell_health_event --
 -- An event, with its severity, its state and the recording it is about.
 SELECT pg_notify('reelkeeper_page', json_build_object(
-           'name', 'health', 'id', id, 'node_id', node_id, 'data', concat_ws(' ', id, severity, state, recording_id))::text)
-FROM health_event WHERE id = {id};
+           'name', 'health', 'id', e.id, 'node_id', e.node_id, 'folder', r.folder,
+           'data', concat_ws(' ', e.id, e.severity, e.state, e.recording_id))::text)
+FROM health_event e LEFT JOIN recording r ON r.id = e.recording_id
+WHERE e.id = {id};
 
 -- tell_meters --
 -- Levels, for pages that other controllers serve.
@@ -197,15 +201,56 @@ UPDATE enrolment_code SET used_at = clock_timestamp()
 WHERE id = {id} AND digest = {digest} AND used_at IS NULL AND expires_at > clock_timestamp()
 RETURNING node_name;
 
--- add_access_token --
--- Keeps the digest of a token.
+-- add_boundless_token --
+-- Keeps the digest of a token that belongs to nobody.
 INSERT INTO access_token (id, name, digest, created_by) VALUES ({id}, {name}, {digest}, {created_by});
 
+-- add_access_token --
+-- Keeps the digest of a token of a person; of two ends the earlier one counts.
+INSERT INTO access_token (id, name, digest, user_id, permissions, node_ids, folders, expires_at, created_by)
+VALUES ({id}, {name}, {digest}, {user_id}, {permissions}, {node_ids}, {folders},
+        least(clock_timestamp() + {valid}::interval, {not_after}::timestamptz), {created_by});
+
+-- access_tokens --
+-- One token, or the newest of one owner or of all, or those behind one.
+SELECT t.*, u.name AS owner_name, coalesce(t.expires_at <= clock_timestamp(), false) AS is_expired
+FROM access_token t
+LEFT JOIN user_account u ON u.id = t.user_id
+WHERE ({token_id}::uuid IS NULL OR t.id = {token_id})
+  AND ({user_id}::uuid IS NULL OR t.user_id = {user_id})
+  AND ({before}::uuid IS NULL OR t.id < {before})
+ORDER BY t.id DESC
+LIMIT {limit};
+
+-- presented_token --
+-- A token that somebody shows, with what its owner holds now.
+SELECT t.*, u.name AS owner_name, coalesce(t.expires_at <= clock_timestamp(), false) AS is_expired,
+       u.disabled_at IS NOT NULL AS is_owner_disabled,
+       t.last_used_at IS NULL OR t.last_used_at < clock_timestamp() - interval '1 minute' AS is_use_old,
+       (SELECT jsonb_agg(to_jsonb(g)) FROM held_grant g WHERE g.user_id = t.user_id) AS grants
+FROM access_token t
+LEFT JOIN user_account u ON u.id = t.user_id
+WHERE t.id = {id};
+
+-- note_token_use --
+-- When and from where a token was used, to the minute.
+UPDATE access_token SET last_used_at = clock_timestamp(), last_used_from = {address} WHERE id = {id};
+
+-- remove_access_token --
+-- A token that is revoked.
+DELETE FROM access_token WHERE id = {id};
+
 -- add_first_account --
--- Makes the first account, also when two are at it.
-INSERT INTO user_account (id, name)
-SELECT {id}, {name} WHERE NOT EXISTS (SELECT FROM user_account)
-ON CONFLICT (name) DO NOTHING;
+-- Makes the first account, also when two are at it, which may do everything.
+WITH made AS (
+    INSERT INTO user_account (id, name)
+    SELECT {id}, {name} WHERE NOT EXISTS (SELECT FROM user_account)
+    ON CONFLICT (name) DO NOTHING
+    RETURNING id, name
+)
+INSERT INTO access_grant (id, user_id, role_id, effect, scope_kind, created_by)
+SELECT {grant_id}, made.id, r.id, 'allow', 'everything', made.name
+FROM made JOIN role r ON r.is_built_in AND r.name = {role};
 
 -- add_sign_in_code --
 -- Keeps the digest of a code, and no longer those that are too old.
@@ -229,7 +274,8 @@ VALUES ({id}, {user_id}, {digest}, {is_by_link}, clock_timestamp() + {valid}::in
 -- login_session --
 -- A session that is going on and its user. That it was used is noted once a minute.
 WITH found AS (
-    SELECT s.id, s.last_seen_at, s.is_by_link, s.user_id, u.name, u.password_hash IS NOT NULL AS has_password, u.created_at
+    SELECT s.id, s.last_seen_at, s.is_by_link, s.user_id, u.name, u.password_hash IS NOT NULL AS has_password, u.created_at,
+           (SELECT jsonb_agg(to_jsonb(g)) FROM held_grant g WHERE g.user_id = u.id) AS grants
     FROM login_session s JOIN user_account u ON u.id = s.user_id
     WHERE s.id = {id} AND s.digest = {digest} AND s.expires_at > clock_timestamp()
       AND s.last_seen_at > clock_timestamp() - {idle}::interval
@@ -238,6 +284,21 @@ WITH found AS (
     FROM found WHERE s.id = found.id AND found.last_seen_at < clock_timestamp() - interval '1 minute'
 )
 SELECT * FROM found;
+
+-- held_grants --
+-- What somebody holds.
+SELECT jsonb_agg(to_jsonb(g)) AS grants FROM held_grant g WHERE g.user_id = {user_id};
+
+-- administrators --
+-- People who may give rights to others.
+SELECT u.name
+FROM user_account u
+WHERE EXISTS (SELECT FROM held_grant g WHERE g.user_id = u.id AND g.effect = 'allow' AND g.scope_kind = 'everything'
+              AND {permission} = ANY(g.permissions))
+  AND NOT EXISTS (SELECT FROM held_grant g WHERE g.user_id = u.id AND g.effect = 'deny' AND g.scope_kind = 'everything'
+                  AND {permission} = ANY(g.permissions))
+ORDER BY u.name
+LIMIT {limit};
 
 -- end_login_session --
 -- Ends a session; controllers that stream to it hear of it.
@@ -576,12 +637,14 @@ WITH ended AS (
                           ELSE coalesce({started_at}::timestamptz, r.started_at) END
     FROM ended WHERE r.id = ended.recording_id AND r.state IN ('queued', 'recording', 'finishing')
 )
-SELECT id,
+SELECT ended.id,
        pg_notify('reelkeeper_page', json_build_object(
-           'name', 'recording', 'id', recording_id, 'node_id', node_id, 'data', concat_ws(' ', recording_id, {state}::text))::text),
+           'name', 'recording', 'id', r.id, 'node_id', ended.node_id, 'folder', r.folder,
+           'data', concat_ws(' ', r.id, {state}::text))::text),
        pg_notify('reelkeeper_page', json_build_object(
-           'name', 'job', 'id', id, 'node_id', node_id, 'data', concat_ws(' ', id, {state}::text))::text)
-FROM ended;
+           'name', 'job', 'id', ended.id, 'node_id', ended.node_id, 'folder', r.folder,
+           'data', concat_ws(' ', ended.id, {state}::text))::text)
+FROM ended JOIN recording r ON r.id = ended.recording_id;
 
 -- salvage_recording --
 -- Content for a recording that ended without: its state stays what it was. One that has better content stays all it was.
@@ -743,6 +806,14 @@ WHERE c.state = 'cached' AND c.sha256 IS NULL
 ORDER BY c.cached_at
 LIMIT {limit};
 
+-- hold_sealing_keys --
+-- Nobody else adds or forgets a key until this transaction ends.
+SELECT pg_advisory_xact_lock(7233510);
+
+-- add_sealing_key --
+-- Notes that a key seals from now on.
+INSERT INTO sealing_key (id, proof) VALUES ({id}, {proof}) ON CONFLICT (id) DO NOTHING;
+
 -- server_uptime --
 -- How long agents could have reached this database at most.
 SELECT clock_timestamp() - pg_postmaster_start_time() AS uptime;
@@ -787,3 +858,232 @@ WHERE j.state = 'queued' AND j.run_at < clock_timestamp() - {unclaimed}::interva
 ORDER BY j.id
 LIMIT {limit}
 FOR NO KEY UPDATE OF j SKIP LOCKED;
+
+-- stored_roles --
+-- Roles with how often they are given, those that come with Reelkeeper first; one of them when its id is given.
+SELECT r.*, (SELECT count(*) FROM access_grant g WHERE g.role_id = r.id) AS uses
+FROM role r
+WHERE {role_id}::uuid IS NULL OR r.id = {role_id}
+ORDER BY NOT r.is_built_in, CASE WHEN r.is_built_in THEN r.id::text ELSE lower(r.name) END, r.name;
+
+-- change_role --
+-- Changes the version that somebody has seen, and no later one.
+UPDATE role
+SET name = {name}, description = {description}, permissions = {permissions}, version = version + 1,
+    changed_by = {changed_by}, changed_at = clock_timestamp()
+WHERE id = {id} AND version = {version} AND NOT is_built_in
+RETURNING id;
+
+-- grants_in_words --
+-- Grants with the names of what they are about: of one user with those that come by groups, of one group, of one role,
+-- one of them, or all.
+SELECT g.id, g.user_id, g.user_group_id, coalesce(u.name, ug.name) AS holder_name, r.id AS role_id, r.name AS role_name,
+       r.permissions, g.effect, g.scope_kind, coalesce(g.node_id, g.node_group_id) AS place_id,
+       coalesce(n.name, ng.name, g.folder, '') AS place_name, g.folder,
+       CASE g.scope_kind
+           WHEN 'node' THEN ARRAY [g.node_id]
+           WHEN 'node_group'
+               THEN ARRAY(SELECT m.node_id FROM node_group_member m WHERE m.node_group_id = g.node_group_id)
+           ELSE '{}'::uuid[]
+       END AS nodes, g.created_by, g.created_at
+FROM access_grant g
+JOIN role r ON r.id = g.role_id
+LEFT JOIN user_account u ON u.id = g.user_id
+LEFT JOIN user_group ug ON ug.id = g.user_group_id
+LEFT JOIN node n ON n.id = g.node_id
+LEFT JOIN node_group ng ON ng.id = g.node_group_id
+WHERE ({user_id}::uuid IS NULL OR g.user_id = {user_id}
+       OR g.user_group_id IN (SELECT m.user_group_id FROM user_group_member m WHERE m.user_id = {user_id}))
+  AND ({group_id}::uuid IS NULL OR g.user_group_id = {group_id})
+  AND ({role_id}::uuid IS NULL OR g.role_id = {role_id})
+  AND ({grant_id}::uuid IS NULL OR g.id = {grant_id})
+ORDER BY g.user_id IS NULL, holder_name, g.effect, r.name, g.scope_kind, place_name, g.id;
+
+-- add_grant --
+-- Gives a role to somebody, once.
+INSERT INTO access_grant (id, user_id, user_group_id, role_id, effect, scope_kind, node_id, node_group_id, folder, created_by)
+VALUES ({id}, {user_id}, {group_id}, {role_id}, {effect}, {scope_kind}, {node_id}, {node_group_id}, {folder}, {created_by})
+ON CONFLICT DO NOTHING
+RETURNING id;
+
+-- user_groups --
+-- Groups with their members; one of them when its id is given.
+SELECT g.id, g.name,
+       coalesce(jsonb_agg(jsonb_build_array(u.id, u.name) ORDER BY u.name) FILTER (WHERE u.id IS NOT NULL), '[]') AS members
+FROM user_group g
+LEFT JOIN user_group_member m ON m.user_group_id = g.id
+LEFT JOIN user_account u ON u.id = m.user_id
+WHERE {group_id}::uuid IS NULL OR g.id = {group_id}
+GROUP BY g.id
+ORDER BY lower(g.name);
+
+-- join_group --
+-- Makes somebody a member of a group, once.
+INSERT INTO user_group_member (user_group_id, user_id) VALUES ({group_id}, {user_id}) ON CONFLICT DO NOTHING RETURNING id;
+
+-- leave_group --
+-- Makes somebody no member of a group any more.
+DELETE FROM user_group_member WHERE user_group_id = {group_id} AND user_id = {user_id} RETURNING id;
+
+-- change_access_in_turn --
+-- Who changes what people hold waits for another who does, until the transaction ends.
+SELECT pg_advisory_xact_lock({key})::text;
+
+-- add_audit_entry --
+-- Id and instant come with it.
+INSERT INTO audit_entry (actor_kind, actor_id, actor_name, action, object_kind, object_id, object_name, before, after,
+                         outcome, reason, address, request_id)
+VALUES ({actor_kind}, {actor_id}, {actor_name}, {action}, {object_kind}, {object_id}, {object_name}, {before}::jsonb,
+        {after}::jsonb, {outcome}, {reason}, {address}, {request_id});
+
+-- add_audit_entry_once --
+-- Unless the same actor did the same to the same object a short while ago.
+INSERT INTO audit_entry (actor_kind, actor_id, actor_name, action, object_kind, object_id, object_name, before, after,
+                         outcome, reason, address, request_id)
+SELECT {actor_kind}, {actor_id}::uuid, {actor_name}, {action}, {object_kind}, {object_id}::uuid, {object_name},
+       {before}::jsonb, {after}::jsonb, {outcome}, {reason}, {address}, {request_id}::uuid
+WHERE NOT EXISTS (
+    SELECT FROM audit_entry e
+    WHERE e.object_id = {object_id}::uuid AND e.action = {action} AND e.actor_kind = {actor_kind}
+      AND e.actor_name = {actor_name} AND e.actor_id IS NOT DISTINCT FROM {actor_id}::uuid
+      AND e.at > clock_timestamp() - make_interval(secs => {within_seconds}));
+
+-- audit_entry --
+SELECT * FROM audit_entry WHERE id = {entry_id};
+
+-- matching_audit_entries --
+-- The newest that match, those before one, none after another.
+SELECT * FROM audit_entry
+WHERE ({before}::bigint IS NULL OR id < {before}::bigint)
+  AND ({up_to}::bigint IS NULL OR id <= {up_to}::bigint)
+  AND ({actor}::text IS NULL OR actor_name = {actor})
+  AND ({action}::text IS NULL OR action = {action})
+  AND ({noun}::text IS NULL OR (action >= {noun} || '.' AND action < {noun} || '/'))
+  AND ({object_kind}::text IS NULL OR object_kind = {object_kind})
+  AND ({object_id}::uuid IS NULL OR object_id = {object_id})
+  AND ({outcome}::text IS NULL OR outcome = {outcome})
+  AND ({address}::text IS NULL OR address = {address})
+  AND ({text}::text IS NULL
+       OR to_tsvector('simple', actor_name || ' ' || coalesce(object_name, '') || ' ' || coalesce(reason, ''))
+          @@ to_tsquery('simple', {text}))
+  AND ({since}::timestamptz IS NULL OR at >= {since})
+  AND ({until}::timestamptz IS NULL OR at < {until})
+ORDER BY id DESC
+LIMIT {limit};
+
+-- newer_audit_entries --
+-- How many match that came after one; no more than a limit are counted.
+SELECT count(*) AS entries FROM (
+    SELECT FROM audit_entry
+    WHERE id > {than}
+      AND ({actor}::text IS NULL OR actor_name = {actor})
+      AND ({action}::text IS NULL OR action = {action})
+      AND ({noun}::text IS NULL OR (action >= {noun} || '.' AND action < {noun} || '/'))
+      AND ({object_kind}::text IS NULL OR object_kind = {object_kind})
+      AND ({object_id}::uuid IS NULL OR object_id = {object_id})
+      AND ({outcome}::text IS NULL OR outcome = {outcome})
+      AND ({address}::text IS NULL OR address = {address})
+      AND ({text}::text IS NULL
+           OR to_tsvector('simple', actor_name || ' ' || coalesce(object_name, '') || ' ' || coalesce(reason, ''))
+              @@ to_tsquery('simple', {text}))
+      AND ({since}::timestamptz IS NULL OR at >= {since})
+      AND ({until}::timestamptz IS NULL OR at < {until})
+    LIMIT {limit}
+) newer;
+
+-- audit_actions --
+-- Every action that was noted: a jump through the index for each.
+WITH RECURSIVE known AS (
+    (SELECT action FROM audit_entry ORDER BY action LIMIT 1)
+    UNION ALL
+    SELECT (SELECT action FROM audit_entry WHERE action > known.action ORDER BY action LIMIT 1)
+    FROM known WHERE known.action IS NOT NULL
+)
+SELECT action FROM known WHERE action IS NOT NULL;
+
+-- oldest_audit_entry --
+SELECT * FROM audit_entry ORDER BY id LIMIT 1;
+
+-- newest_audit_entry --
+SELECT id FROM audit_entry ORDER BY id DESC LIMIT 1;
+
+-- audited_object --
+-- What something is called, whoever asks.
+SELECT name FROM recording WHERE id = {id} AND {kind} = 'recording'
+UNION ALL SELECT name FROM node WHERE id = {id} AND {kind} = 'node'
+UNION ALL SELECT label FROM interface WHERE id = {id} AND {kind} = 'interface'
+UNION ALL SELECT r.name FROM job j JOIN recording r ON r.id = j.recording_id WHERE j.id = {id} AND {kind} = 'job';
+
+-- audit_horizon --
+-- All of one instant: the newest entry, the oldest transaction under way, the number of the next one.
+SELECT coalesce((SELECT max(id) FROM audit_entry), 0) AS newest,
+       pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest_running,
+       pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next;
+
+-- last_audit_seal --
+SELECT entry_id, number, hash FROM audit_seal ORDER BY number DESC LIMIT 1;
+
+-- unsealed_audit --
+-- Entries as they are sealed: every column as text, in this order.
+SELECT id, id::text AS sealed_id,
+       to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS sealed_at,
+       actor_kind AS sealed_actor_kind, actor_id::text AS sealed_actor_id, actor_name AS sealed_actor_name,
+       action AS sealed_action,
+       object_kind AS sealed_object_kind, object_id::text AS sealed_object_id, object_name AS sealed_object_name,
+       before::text AS sealed_before, after::text AS sealed_after,
+       outcome AS sealed_outcome, reason AS sealed_reason,
+       address AS sealed_address, request_id::text AS sealed_request_id
+FROM audit_entry
+WHERE id > {after} AND id <= {up_to}
+ORDER BY id
+LIMIT {limit};
+
+-- add_audit_seals --
+INSERT INTO audit_seal (entry_id, number, hash)
+SELECT * FROM unnest({entry_ids}::bigint[], {numbers}::bigint[], {hashes}::text[]);
+
+-- tell_audit --
+-- There are new entries.
+SELECT pg_notify('reelkeeper_page', '{"name": "audit"}');
+
+-- audit_links --
+-- What lies at the next ids behind one, of a span of ids: entries as they are sealed, and seals.
+WITH start AS MATERIALIZED (
+    SELECT least((SELECT min(id) FROM audit_entry WHERE id > {after}),
+                 (SELECT min(entry_id) FROM audit_seal WHERE entry_id > {after})) AS first
+), bounds AS MATERIALIZED (
+    SELECT first, least(first + {span}::bigint - 1, {up_to}::bigint) AS last FROM start
+), entries AS (
+    SELECT e.* FROM bounds CROSS JOIN LATERAL (
+        SELECT * FROM audit_entry WHERE id BETWEEN bounds.first AND bounds.last) e
+), seals AS (
+    SELECT s.* FROM bounds CROSS JOIN LATERAL (
+        SELECT * FROM audit_seal WHERE entry_id BETWEEN bounds.first AND bounds.last) s
+)
+SELECT coalesce(e.id, s.entry_id) AS link_id, s.number, s.hash,
+       e.id, e.id::text AS sealed_id,
+       to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS sealed_at,
+       e.actor_kind AS sealed_actor_kind, e.actor_id::text AS sealed_actor_id, e.actor_name AS sealed_actor_name,
+       e.action AS sealed_action,
+       e.object_kind AS sealed_object_kind, e.object_id::text AS sealed_object_id, e.object_name AS sealed_object_name,
+       e.before::text AS sealed_before, e.after::text AS sealed_after,
+       e.outcome AS sealed_outcome, e.reason AS sealed_reason,
+       e.address AS sealed_address, e.request_id::text AS sealed_request_id
+FROM entries e FULL JOIN seals s ON s.entry_id = e.id
+ORDER BY 1;
+
+-- perhaps_administrators --
+-- People who are not disabled and were given all of these permissions on everything, whatever may be denied to them.
+SELECT u.id, u.password_hash IS NOT NULL OR u.subject IS NOT NULL AS can_sign_in
+FROM user_account u
+WHERE u.disabled_at IS NULL
+  AND EXISTS (SELECT FROM held_grant g
+              WHERE g.user_id = u.id AND g.effect = 'allow' AND g.scope_kind = 'everything'
+                AND g.permissions @> {permissions}::text[])
+ORDER BY u.id;
+
+-- node_groups_with_nodes --
+-- Groups of nodes, with those that are in them now.
+SELECT g.id, g.name, ARRAY(SELECT m.node_id FROM node_group_member m WHERE m.node_group_id = g.id) AS nodes
+FROM node_group g
+ORDER BY lower(g.name);
