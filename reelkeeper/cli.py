@@ -24,6 +24,8 @@ token_app = typer.Typer(help="Tokens for the JSON API.", no_args_is_help=True)
 node_app = typer.Typer(help="Recorder nodes.", no_args_is_help=True)
 app.add_typer(token_app, name="token")
 app.add_typer(node_app, name="node")
+keys_app = typer.Typer(help="The keys that seal secrets in the database.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
 
 Name = Annotated[str, typer.Argument(help="A name that people recognise.")]
 
@@ -119,6 +121,17 @@ def create_token(name: Name) -> None:
     from web.settings import ControllerSettings
 
     print(asyncio.run(local.create_token(ControllerSettings(), name)))
+
+
+@keys_app.command("rotate")
+def rotate_keys() -> None:
+    """Adds a key, seals every secret anew with it, drops the older ones. The controller may run on."""
+    from web import local
+    from web.settings import ControllerSettings
+
+    settings = ControllerSettings()
+    newest = asyncio.run(local.rotate_keys(settings))
+    print(f"Every secret is sealed by key {newest} now. Back up {settings.keys_file}, apart from the database.")
 
 
 @node_app.command("add")

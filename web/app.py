@@ -33,6 +33,7 @@ from web.runners.presence import PresenceWatch
 from web.services import jobs
 from web.services.cache_content import CacheContent, ContentLimits
 from web.services.controller import Controller
+from web.services.keys import open_keys
 from web.services.listening import Listening
 from web.services.meters import Meters
 from web.services.stored_content import StoredContent
@@ -106,6 +107,7 @@ async def _running(settings: ControllerSettings, database_url: str) -> AsyncIter
             stored=StoredContent(folder, settings.store_workers),
             waveforms=Waveforms(folder, settings.store_workers),
             listening=Listening(folder, settings.store_workers, settings.listeners_limit),
+            keys=await open_keys(db, settings.keys_file),
             timeouts=timeouts,
         )
         async with _beside(controller):

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from uuid import UUID
 
 from protocol.messages import InterfaceRef
 from web.domain.access import system
 from web.domain.errors import ControllerError, DatabaseUnavailableError, NotFoundError
 from web.domain.nodes import Node
-from web.services import accounts, nodes, tokens
+from web.services import accounts, keys, nodes, tokens
 from web.settings import ControllerSettings
 from web.store import nodes as stored_nodes
 from web.store.database import Database
@@ -33,6 +34,12 @@ async def sign_in_link(settings: ControllerSettings) -> str:
     """Where a person at this machine signs in, once, within 15 minutes. Raises NoControllerError."""
     async with _running_database(settings) as db:
         return f"{settings.local_url}/welcome/{await accounts.sign_in_link_code(db)}"
+
+
+async def rotate_keys(settings: ControllerSettings) -> UUID:
+    """Seals every secret anew with a new key, and drops the older ones; its id. Raises NoControllerError, KeysError."""
+    async with _running_database(settings) as db:
+        return await keys.rotate(db, settings.keys_file)
 
 
 async def first_page(settings: ControllerSettings) -> str:

@@ -26,6 +26,8 @@ class ControllerSettings(BaseSettings):
         str | None, Field(validation_alias=AliasChoices("REELKEEPER_DATABASE_URL", "DATABASE_URL"), repr=False)
     ] = None
     """Your own PostgreSQL; without it the embedded one is used."""
+    key_file: Path | None = None
+    """The keys that seal secrets in the database; `keys` in the home folder unless said otherwise."""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8640
     """0 takes a free one."""
@@ -67,6 +69,11 @@ class ControllerSettings(BaseSettings):
     def sockets_folder(self) -> Path:
         """The run folder, chosen."""
         return (self.run_folder or default_run_folder(self.home)).absolute()
+
+    @property
+    def keys_file(self) -> Path:
+        """The key file, chosen."""
+        return self.key_file or self.home / "keys"
 
     @property
     def cache_folder(self) -> Path:

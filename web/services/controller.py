@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from protocol.timeouts import Timeouts
 from web.services.cache_content import CacheContent
+from web.services.keys import Keys
 from web.services.listening import Listening
 from web.services.meters import Meters
 from web.services.passwords import Passwords
@@ -25,6 +26,7 @@ class Controller:
     listening: Listening
     waveforms: Waveforms
     meters: Meters
+    keys: Keys
     timeouts: Timeouts
     passwords: Passwords = field(default_factory=Passwords)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -814,6 +814,14 @@ SELECT pg_advisory_xact_lock(7233510);
 -- Notes that a key seals from now on.
 INSERT INTO sealing_key (id, proof) VALUES ({id}, {proof}) ON CONFLICT (id) DO NOTHING;
 
+-- hold_sealing_keys --
+-- Nobody else adds or forgets a key until this transaction ends.
+SELECT pg_advisory_xact_lock(7233510);
+
+-- add_sealing_key --
+-- Notes that a key seals from now on.
+INSERT INTO sealing_key (id, proof) VALUES ({id}, {proof}) ON CONFLICT (id) DO NOTHING;
+
 -- server_uptime --
 -- How long agents could have reached this database at most.
 SELECT clock_timestamp() - pg_postmaster_start_time() AS uptime;

@@ -238,6 +238,9 @@ class UserAccount(Table, tablename="user_account", db=_DIALECT):
     name = Text(unique=True)
     password_hash = Text(null=True)
     created_at = Timestamptz()
+    disabled_at = Timestamptz(null=True)
+    issuer = Text(null=True)
+    subject = Text(null=True)
 
 
 class LoginSession(Table, tablename="login_session", db=_DIALECT):
@@ -248,6 +251,8 @@ class LoginSession(Table, tablename="login_session", db=_DIALECT):
     created_at = Timestamptz()
     last_seen_at = Timestamptz()
     expires_at = Timestamptz()
+    address = Text(null=True)
+    browser = Text()
 
 
 class SignInCode(Table, tablename="sign_in_code", db=_DIALECT):
@@ -316,6 +321,60 @@ class WebhookDelivery(Table, tablename="webhook_delivery", db=_DIALECT):
     last_error = Text(null=True)
 
 
+class SealingKey(Table, tablename="sealing_key", db=_DIALECT):
+    id = UUID(primary_key=True)
+    proof = Bytea()
+    created_at = Timestamptz()
+
+
+class Invitation(Table, tablename="invitation", db=_DIALECT):
+    id = UUID(primary_key=True)
+    user_id = _to(UserAccount)
+    digest = Text()
+    created_by = Text()
+    created_at = Timestamptz()
+    expires_at = Timestamptz()
+
+
+class HalfSignIn(Table, tablename="half_sign_in", db=_DIALECT):
+    id = UUID(primary_key=True)
+    user_id = _to(UserAccount)
+    digest = Text()
+    created_at = Timestamptz()
+    expires_at = Timestamptz()
+
+
+class SecondFactor(Table, tablename="second_factor", db=_DIALECT):
+    id = UUID(primary_key=True)
+    user_id = _to(UserAccount)
+    secret = Bytea()
+    key_id = _to(SealingKey)
+    is_confirmed = Boolean()
+    last_step = BigInt()
+    created_at = Timestamptz()
+
+
+class RecoveryCode(Table, tablename="recovery_code", db=_DIALECT):
+    id = UUID(primary_key=True)
+    user_id = _to(UserAccount)
+    digest = Text()
+    created_at = Timestamptz()
+
+
+class SignInTry(Table, tablename="sign_in_try", db=_DIALECT):
+    key = Text(primary_key=True)
+    failures = Integer()
+    last_at = Timestamptz()
+    free_at = Timestamptz()
+
+
+class KnownAddress(Table, tablename="known_address", db=_DIALECT):
+    id = BigSerial(primary_key=True)
+    user_id = _to(UserAccount)
+    address = Text()
+    last_at = Timestamptz()
+
+
 class Role(Table, tablename="role", db=_DIALECT):
     id = UUID(primary_key=True)
     name = Text(unique=True)
@@ -380,6 +439,13 @@ ALL_TABLES: tuple[type[Table], ...] = (
     UserAccount,
     LoginSession,
     SignInCode,
+    SealingKey,
+    Invitation,
+    HalfSignIn,
+    SecondFactor,
+    RecoveryCode,
+    SignInTry,
+    KnownAddress,
     AccessToken,
     KeptAnswer,
     Webhook,
