@@ -182,6 +182,7 @@ class NodeActor:
 
     node_id: UUID
     name: str
+    source: Source = Source()
 
 
 def system(name: str) -> Actor:

@@ -5,7 +5,8 @@
 -- lock_node --
 -- Serialises what changes the work of one node. What depends on it is read by later statements: this one sees
 -- the rows as they were before it waited.
-SELECT id, name, capacity, node_run, change_no FROM node WHERE id = {node_id} FOR NO KEY UPDATE;
+SELECT id, name, capacity, node_run, change_no, is_draining FROM node
+WHERE id = {node_id} AND removed_at IS NULL FOR NO KEY UPDATE;
 
 -- share_node --
 -- Keeps a newer run from beginning until this transaction ends.
@@ -82,19 +83,181 @@ SELECT * FROM interface WHERE in_scope({scope}::jsonb, node_id) ORDER BY node_id
 -- nodes --
 -- Nodes of a scope, all or one.
 SELECT n.*, s.last_seen_at,
-       coalesce(s.last_seen_at > clock_timestamp() - {seen_within}::interval, false) AS is_seen
+       coalesce(s.last_seen_at > clock_timestamp() - {seen_within}::interval, false) AS is_seen,
+       EXISTS (SELECT FROM health_event e
+               WHERE e.node_id = n.id AND e.kind = 'node_not_seen' AND e.is_condition AND e.ended_at IS NULL
+                 AND e.state = 'acknowledged') AS is_absence_known,
+       ARRAY(SELECT g.name FROM node_group g JOIN node_group_member m ON m.node_group_id = g.id
+             WHERE m.node_id = n.id ORDER BY g.name) AS groups
 FROM node n
 LEFT JOIN node_seen s ON s.node_id = n.id
-WHERE ({node_id}::uuid IS NULL OR n.id = {node_id})
+WHERE ({node_id}::uuid IS NULL OR n.id = {node_id}) AND n.removed_at IS NULL
   AND in_scope({scope}::jsonb, n.id)
 ORDER BY n.name;
 
 -- add_node --
 -- Makes a node, unless its name is taken.
-INSERT INTO node (id, name, token_digest, capacity, node_run, change_no, version)
-VALUES ({node_id}, {name}, {token_digest}, {capacity}, 0, 0, {version})
-ON CONFLICT (name) DO NOTHING
+INSERT INTO node (id, name, capacity, node_run, change_no, version)
+VALUES ({node_id}, {name}, {capacity}, 0, 0, {version})
+ON CONFLICT (name) WHERE removed_at IS NULL DO NOTHING
 RETURNING id;
+
+-- add_node_token --
+-- A token that a node may take up. Those that ended long ago are forgotten.
+WITH forgotten AS (
+    DELETE FROM node_token
+    WHERE node_id = {node_id} AND ended_at < clock_timestamp() - {life}::interval - {grace}::interval
+)
+INSERT INTO node_token (id, node_id, digest, renew_at, expires_at)
+VALUES ({id}, {node_id}, {digest}, clock_timestamp() + {life}::interval / 2, clock_timestamp() + {life})
+ON CONFLICT (digest) DO NOTHING;
+
+-- node_token --
+-- A token by its digest, as it stands.
+SELECT t.id, n.id AS node_id, n.name, t.used_at IS NULL AS is_new, t.ended_by,
+       t.expires_at > clock_timestamp() AS is_fresh,
+       t.expires_at > clock_timestamp() - {grace}::interval AS is_exchanged,
+       coalesce(t.ended_at < clock_timestamp() - {tolerated}::interval, false) AS is_long_ended
+FROM node_token t
+JOIN node n ON n.id = t.node_id
+WHERE t.digest = {digest} AND t.node_id = {node_id};
+
+-- use_node_token --
+-- The first use of a token ends every other of its node.
+WITH used AS (
+    UPDATE node_token SET used_at = clock_timestamp()
+    WHERE id = {id} AND used_at IS NULL AND ended_at IS NULL
+    RETURNING id, node_id
+)
+UPDATE node_token t SET ended_at = clock_timestamp(), ended_by = 'successor'
+FROM used
+WHERE t.node_id = used.node_id AND t.id <> used.id AND t.ended_at IS NULL;
+
+-- node_tokens --
+-- The tokens of a node that are good for anything, newest first.
+SELECT created_at, expires_at, used_at, renew_at <= clock_timestamp() AS is_due
+FROM node_token
+WHERE node_id = {node_id} AND ended_at IS NULL AND expires_at > clock_timestamp() - {grace}::interval
+ORDER BY created_at DESC, id DESC;
+
+-- renew_node_tokens --
+-- The agent of a node is asked for another token when it is heard next.
+UPDATE node_token SET renew_at = clock_timestamp()
+WHERE node_id = {node_id} AND ended_at IS NULL AND renew_at > clock_timestamp();
+
+-- end_node_tokens --
+-- From now on no token of a node is good.
+UPDATE node_token SET ended_at = clock_timestamp(), ended_by = {ended_by}
+WHERE node_id = {node_id} AND ended_at IS NULL
+RETURNING id;
+
+-- fence_node --
+-- Agents of earlier runs are refused from now on.
+UPDATE node SET node_run = node_run + 1, version = {version} WHERE id = {node_id} RETURNING node_run;
+
+-- describe_node --
+-- Where a node is, and what it is for.
+UPDATE node SET name = {name}, location = {location}, tags = {tags}::text[], site_zone = {site_zone}
+WHERE id = {node_id};
+
+-- other_of_name --
+-- Another node of this name.
+SELECT id FROM node WHERE name = {name} AND removed_at IS NULL AND id IS DISTINCT FROM {node_id}::uuid;
+
+-- drain_node --
+-- Whether a node takes on anything new.
+UPDATE node SET is_draining = {is_draining} WHERE id = {node_id};
+
+-- owed_of_node --
+-- Recordings of a node that have not ended, which would be stranded without it.
+SELECT r.name FROM job j JOIN recording r ON r.id = j.recording_id
+WHERE j.node_id = {node_id} AND j.state IN ('queued', 'running')
+ORDER BY r.created_at, r.id;
+
+-- remove_node --
+-- A node is gone: its recordings stay, its name is free, and nobody is to look after it any more.
+WITH gone AS (
+    UPDATE node SET removed_at = clock_timestamp() WHERE id = {node_id} RETURNING id
+), ungrouped AS (
+    DELETE FROM node_group_member m USING gone WHERE m.node_id = gone.id
+), ungranted AS (
+    DELETE FROM access_grant a USING gone WHERE a.node_id = gone.id
+), unwanted AS (
+    UPDATE enrolment_code c SET revoked_at = clock_timestamp()
+    FROM gone WHERE c.rejoins = gone.id AND c.used_at IS NULL AND c.revoked_at IS NULL
+)
+UPDATE health_event e
+SET state = 'resolved', ended_at = CASE WHEN e.is_condition THEN coalesce(e.ended_at, clock_timestamp()) ELSE e.ended_at END
+FROM gone
+WHERE e.node_id = gone.id AND e.recording_id IS NULL AND e.state <> 'resolved'
+RETURNING e.id;
+
+-- acknowledge_node --
+-- Somebody knows what is said of a node itself.
+UPDATE health_event SET state = 'acknowledged'
+WHERE node_id = {node_id} AND recording_id IS NULL AND state = 'open'
+RETURNING id;
+
+-- name_interface --
+-- What people call an input and its channels.
+UPDATE interface SET given_label = {given_label}, channel_labels = {channel_labels}::text[]
+WHERE node_id = {node_id} AND backend = {backend} AND name = {name}
+RETURNING id;
+
+-- enable_interface --
+-- Whether recordings may be started on an input. One that is preferred and not enabled is preferred no more.
+UPDATE interface SET is_enabled = {is_enabled}, is_preferred = is_preferred AND {is_enabled}
+WHERE node_id = {node_id} AND backend = {backend} AND name = {name}
+RETURNING id;
+
+-- node_trend --
+-- How many warnings and critical events there were about a node, hour by hour of the last day, oldest first.
+SELECT h AS hours_ago, count(e.id) FILTER (WHERE e.severity = 'warning') AS warnings,
+       count(e.id) FILTER (WHERE e.severity = 'critical') AS criticals
+FROM generate_series(23, 0, -1) h
+LEFT JOIN health_event e
+    ON e.node_id = {node_id} AND e.severity IN ('warning', 'critical')
+   AND e.happened_at > (SELECT clock_timestamp() - interval '24 hours')
+   AND floor(extract(epoch FROM clock_timestamp() - e.happened_at) / 3600)::integer = h
+GROUP BY h
+ORDER BY h DESC;
+
+-- node_groups --
+-- Every node group with its members, and whether rights hang on it.
+SELECT g.id, g.name, EXISTS (SELECT FROM access_grant a WHERE a.node_group_id = g.id) AS gives_rights,
+       ARRAY(SELECT m.node_id FROM node_group_member m WHERE m.node_group_id = g.id) AS node_ids
+FROM node_group g
+WHERE {group_id}::uuid IS NULL OR g.id = {group_id}
+ORDER BY g.name;
+
+-- lock_node_group --
+-- A node group as it stands, until this transaction ends.
+SELECT id FROM node_group WHERE id = {group_id} FOR NO KEY UPDATE;
+
+-- add_node_group --
+-- Makes a node group, unless its name is taken.
+INSERT INTO node_group (id, name) VALUES ({id}, {name}) ON CONFLICT (name) DO NOTHING RETURNING id;
+
+-- rename_node_group --
+-- Gives it another name, unless that is taken.
+UPDATE node_group SET name = {name}
+WHERE id = {group_id} AND NOT EXISTS (SELECT FROM node_group o WHERE o.name = {name} AND o.id <> {group_id})
+RETURNING id;
+
+-- set_node_group_members --
+-- These nodes and no others, as far as they exist.
+WITH wanted AS (
+    SELECT id FROM node WHERE id = ANY({node_ids}::uuid[]) AND removed_at IS NULL
+), left_out AS (
+    DELETE FROM node_group_member
+    WHERE node_group_id = {group_id} AND NOT node_id = ANY({node_ids}::uuid[])
+)
+INSERT INTO node_group_member (node_group_id, node_id) SELECT {group_id}, id FROM wanted
+ON CONFLICT (node_group_id, node_id) DO NOTHING;
+
+-- remove_node_group --
+-- With its members, which stay nodes.
+DELETE FROM node_group WHERE id = {group_id};
 
 -- begin_run --
 -- The next run of a node; never one that its agent has had already.
@@ -190,20 +353,43 @@ LEFT JOIN LATERAL (
 WHERE n.id = {node_id};
 
 -- add_enrolment_code --
--- Keeps the digest of a code.
-INSERT INTO enrolment_code (id, node_name, digest, created_by, expires_at)
-VALUES ({id}, {node_name}, {digest}, {created_by}, clock_timestamp() + {valid}::interval)
+-- Keeps the digest of a code, and no longer those that were over long ago.
+WITH over AS (DELETE FROM enrolment_code WHERE expires_at < clock_timestamp() - interval '90 days')
+INSERT INTO enrolment_code (id, node_name, rejoins, address_range, digest, created_by, expires_at)
+VALUES ({id}, {node_name}, {rejoins}, {address_range}, {digest}, {created_by}, clock_timestamp() + {valid}::interval)
 RETURNING expires_at;
+
+-- enrolment_code --
+-- A code by its digest, whatever has become of it.
+SELECT id, node_name, rejoins, address_range FROM enrolment_code WHERE id = {id} AND digest = {digest};
 
 -- use_enrolment_code --
 -- Uses a code up, if it is good.
 UPDATE enrolment_code SET used_at = clock_timestamp()
-WHERE id = {id} AND digest = {digest} AND used_at IS NULL AND expires_at > clock_timestamp()
-RETURNING node_name;
+WHERE id = {id} AND digest = {digest} AND used_at IS NULL AND revoked_at IS NULL AND expires_at > clock_timestamp()
+RETURNING id;
 
--- add_boundless_token --
--- Keeps the digest of a token that belongs to nobody.
-INSERT INTO access_token (id, name, digest, created_by) VALUES ({id}, {name}, {digest}, {created_by});
+-- revoke_enrolment_code --
+-- Nobody joins by it any more.
+UPDATE enrolment_code SET revoked_at = clock_timestamp() WHERE id = {id} AND used_at IS NULL AND revoked_at IS NULL
+RETURNING id;
+
+-- enrolment_codes --
+-- One code, or all that can still be used; never their secrets.
+SELECT c.id, c.node_name, coalesce(c.rejoins, c.id) AS node_id, c.rejoins IS NOT NULL AS is_rejoining, c.address_range,
+       c.created_by, c.created_at, c.expires_at, extract(epoch FROM clock_timestamp() - c.created_at)::float8 AS age_seconds,
+       CASE WHEN c.used_at IS NOT NULL AND s.last_seen_at > c.used_at
+                 AND EXISTS (SELECT FROM interface i WHERE i.node_id = s.node_id) THEN 'reported'
+            WHEN c.used_at IS NOT NULL THEN 'joined'
+            WHEN c.revoked_at IS NOT NULL THEN 'revoked'
+            WHEN c.expires_at <= clock_timestamp() THEN 'expired'
+            ELSE 'open' END AS state
+FROM enrolment_code c
+LEFT JOIN node_seen s ON s.node_id = coalesce(c.rejoins, c.id)
+WHERE CASE WHEN {code_id}::uuid IS NULL
+           THEN c.used_at IS NULL AND c.revoked_at IS NULL AND c.expires_at > clock_timestamp()
+           ELSE c.id = {code_id} END
+ORDER BY c.created_at DESC, c.id DESC;
 
 -- add_access_token --
 -- Keeps the digest of a token of a person; of two ends the earlier one counts.
@@ -311,17 +497,18 @@ WITH ended AS (DELETE FROM login_session WHERE user_id = {user_id} RETURNING id)
 SELECT pg_notify('reelkeeper_page', json_build_object('name', 'session', 'id', id, 'data', '')::text) FROM ended;
 
 -- recording_cards --
--- Recordings as their pages show them: one of a scope.
-SELECT * FROM recording_card
-WHERE id = {recording_id} AND in_scope({scope}::jsonb, node_id);
+-- Recordings as their pages show them: one of a scope. Names of nodes are for those who may know these.
+SELECT *, in_scope({nodes}::jsonb, node_id) AS knows_node FROM recording_card
+WHERE id = {recording_id} AND in_scope({scope}::jsonb, node_id, folder);
 
 -- newest_recording_cards --
 -- Recordings as their pages show them: the newest of a scope that match, those from one on, or those behind one.
-SELECT * FROM recording_card
-WHERE in_scope({scope}::jsonb, node_id)
+SELECT *, in_scope({nodes}::jsonb, node_id) AS knows_node FROM recording_card
+WHERE in_scope({scope}::jsonb, node_id, folder)
   AND ({states}::text[] IS NULL OR state = ANY({states}))
   AND ({text}::text IS NULL
-       OR strpos(lower(concat_ws(' ', name, folder, node_name, array_to_string(tags, ' '))), lower({text})) > 0)
+       OR strpos(lower(concat_ws(' ', name, folder, CASE WHEN in_scope({nodes}::jsonb, node_id) THEN node_name END,
+                                 array_to_string(tags, ' '))), lower({text})) > 0)
   AND ({first}::uuid IS NULL OR (created_at, id) <= (SELECT created_at, id FROM recording WHERE id = {first}))
   AND ({before}::uuid IS NULL OR (created_at, id) < (SELECT created_at, id FROM recording WHERE id = {before}))
 ORDER BY created_at DESC, id DESC
@@ -332,18 +519,22 @@ LIMIT {limit};
 SELECT count(*) AS recordings
 FROM (
     SELECT FROM recording_card
-    WHERE in_scope({scope}::jsonb, node_id)
+    WHERE in_scope({scope}::jsonb, node_id, folder)
       AND ({states}::text[] IS NULL OR state = ANY({states}))
       AND ({text}::text IS NULL
-           OR strpos(lower(concat_ws(' ', name, folder, node_name, array_to_string(tags, ' '))), lower({text})) > 0)
+           OR strpos(lower(concat_ws(' ', name, folder, CASE WHEN in_scope({nodes}::jsonb, node_id) THEN node_name END,
+                                     array_to_string(tags, ' '))), lower({text})) > 0)
       AND ({after}::uuid IS NULL OR (created_at, id) > (SELECT created_at, id FROM recording WHERE id = {after}))
     LIMIT {limit}
 ) matching;
 
 -- live_recordings --
 -- What has not ended, with its newest job, the longest running first.
-SELECT r.id, r.name, r.state, r.node_id, n.name AS node_name, i.id AS interface_id,
-       coalesce(i.label, j.interface) AS interface_label, j.settings, j.wish, l.phase,
+SELECT r.id, r.name, r.folder, r.state, r.node_id,
+       CASE WHEN in_scope({nodes}::jsonb, r.node_id) THEN n.name END AS node_name,
+       CASE WHEN in_scope({nodes}::jsonb, r.node_id) THEN i.id END AS interface_id,
+       coalesce(CASE WHEN in_scope({nodes}::jsonb, r.node_id) THEN coalesce(i.given_label, i.label) END, j.interface) AS interface_label,
+       j.settings, j.wish, l.phase,
        extract(epoch FROM l.expires_at - clock_timestamp())::float8 AS lease_seconds,
        extract(epoch FROM clock_timestamp() - j.run_at)::float8 AS waited_seconds,
        floor(1000 * extract(epoch FROM clock_timestamp() - r.started_at))::bigint AS elapsed_ms,
@@ -355,19 +546,19 @@ JOIN LATERAL (SELECT * FROM job WHERE job.recording_id = r.id ORDER BY job.attem
 LEFT JOIN lease l ON l.job_id = j.id
 LEFT JOIN interface i ON i.node_id = j.node_id AND i.backend = j.backend AND i.name = j.interface
 WHERE r.state IN ('queued', 'recording', 'finishing')
-  AND in_scope({scope}::jsonb, r.node_id)
+  AND in_scope({scope}::jsonb, r.node_id, r.folder)
   AND ({node_id}::uuid IS NULL OR r.node_id = {node_id})
 ORDER BY r.created_at, r.id;
 
 -- bar_counts --
 -- What the bar over every page says. Instants are compared as sub-selects, once: then indexes help. A node that was not heard of in time is not said to record.
 SELECT (SELECT count(*) FROM recording r
-        WHERE r.state = 'recording' AND in_scope({scope}::jsonb, r.node_id)
+        WHERE r.state = 'recording' AND in_scope({scope}::jsonb, r.node_id, r.folder)
           AND EXISTS (SELECT FROM job j JOIN lease l ON l.job_id = j.id
                       WHERE j.recording_id = r.id AND l.expires_at > clock_timestamp())) AS running,
-       (SELECT count(DISTINCT c.key) FROM concern c
+       (SELECT count(DISTINCT c.key) FROM concern c LEFT JOIN recording r ON r.id = c.recording_id
         WHERE (c.lasts OR c.at > (SELECT clock_timestamp() - {since}::interval))
-          AND in_scope({scope}::jsonb, c.node_id)) AS attention;
+          AND in_scope({health}::jsonb, c.node_id, r.folder)) AS attention;
 
 -- newest_concerns --
 -- What somebody should look at, one row a recording or fault of a node: the worst that is said of it, and how often.
@@ -377,11 +568,13 @@ WITH recent AS (
            row_number() OVER (PARTITION BY c.key
                               ORDER BY c.is_failed DESC, c.lasts DESC, c.severity = 'critical' DESC, c.at DESC) AS place
     FROM concern c
-    WHERE (c.lasts OR c.at > (SELECT clock_timestamp() - {since}::interval)) AND in_scope({scope}::jsonb, c.node_id)
+    LEFT JOIN recording r ON r.id = c.recording_id
+    WHERE (c.lasts OR c.at > (SELECT clock_timestamp() - {since}::interval))
+      AND in_scope({scope}::jsonb, c.node_id, r.folder)
 ), shown AS (
     SELECT *, count(*) OVER () AS total FROM recent WHERE place = 1 ORDER BY lasts DESC, at DESC, key LIMIT {limit}
 )
-SELECT s.severity, s.message, s.at, s.events, s.total, s.node_id, n.name AS node_name, s.recording_id,
+SELECT s.severity, s.message, s.at, s.events, s.total, s.node_id, n.name AS node_name, r.id AS recording_id,
        r.name AS recording_name, s.is_failed, s.lasts, j.reason, coalesce(j.lost_at, s.at) AS ended_at,
        CASE WHEN s.is_failed AND f.origin = 'salvaged' THEN f.cached_at END AS salvaged_at,
        CASE WHEN s.is_failed AND f.origin = 'salvaged' THEN r.duration_ms END AS salvaged_ms,
@@ -392,8 +585,8 @@ SELECT s.severity, s.message, s.at, s.events, s.total, s.node_id, n.name AS node
                 THEN extract(epoch FROM s.at - r.started_at)::float8
        END AS heard_at_seconds
 FROM shown s
-LEFT JOIN node n ON n.id = s.node_id
-LEFT JOIN recording r ON r.id = s.recording_id
+LEFT JOIN node n ON n.id = s.node_id AND in_scope({nodes}::jsonb, n.id)
+LEFT JOIN recording r ON r.id = s.recording_id AND in_scope({recordings}::jsonb, r.node_id, r.folder)
 LEFT JOIN LATERAL (SELECT reason, lost_at FROM job WHERE s.is_failed AND job.recording_id = r.id
                    ORDER BY job.attempt DESC LIMIT 1) j ON true
 LEFT JOIN cache_file f ON f.recording_id = r.id AND f.is_current
@@ -403,12 +596,13 @@ ORDER BY s.lasts DESC, s.at DESC, s.key;
 -- How the recordings ended that ended within a day.
 SELECT r.state, count(*) AS recordings
 FROM recording r
-WHERE r.ended_at > (SELECT clock_timestamp() - interval '1 day') AND in_scope({scope}::jsonb, r.node_id)
+WHERE r.ended_at > (SELECT clock_timestamp() - interval '1 day') AND in_scope({scope}::jsonb, r.node_id, r.folder)
 GROUP BY r.state;
 
 -- job_card --
 -- One job of a scope, as its page shows it.
-SELECT j.*, r.name AS recording_name, n.name AS node_name, l.phase, l.frames, l.uploaded_bytes, l.start_frame,
+SELECT j.*, r.name AS recording_name, r.folder,
+       CASE WHEN in_scope({nodes}::jsonb, j.node_id) THEN n.name END AS node_name, l.phase, l.frames, l.uploaded_bytes, l.start_frame,
        extract(epoch FROM l.expires_at - clock_timestamp())::float8 AS lease_seconds,
        c.cached_at AS salvaged_at, r.duration_ms AS salvaged_ms
 FROM job j
@@ -416,11 +610,12 @@ JOIN recording r ON r.id = j.recording_id
 JOIN node n ON n.id = j.node_id
 LEFT JOIN lease l ON l.job_id = j.id
 LEFT JOIN cache_file c ON c.recording_id = r.id AND c.is_current AND c.job_id = j.id AND c.origin = 'salvaged'
-WHERE j.id = {job_id} AND in_scope({scope}::jsonb, j.node_id);
+WHERE j.id = {job_id} AND in_scope({scope}::jsonb, j.node_id, r.folder);
 
 -- newest_job_cards --
 -- Jobs as their pages show them: the newest of a scope, or those behind one of them.
-SELECT j.*, r.name AS recording_name, n.name AS node_name, l.phase, l.frames, l.uploaded_bytes, l.start_frame,
+SELECT j.*, r.name AS recording_name, r.folder,
+       CASE WHEN in_scope({nodes}::jsonb, j.node_id) THEN n.name END AS node_name, l.phase, l.frames, l.uploaded_bytes, l.start_frame,
        extract(epoch FROM l.expires_at - clock_timestamp())::float8 AS lease_seconds,
        c.cached_at AS salvaged_at, r.duration_ms AS salvaged_ms
 FROM job j
@@ -428,11 +623,13 @@ JOIN recording r ON r.id = j.recording_id
 JOIN node n ON n.id = j.node_id
 LEFT JOIN lease l ON l.job_id = j.id
 LEFT JOIN cache_file c ON c.recording_id = r.id AND c.is_current AND c.job_id = j.id AND c.origin = 'salvaged'
-WHERE in_scope({scope}::jsonb, j.node_id)
+WHERE in_scope({scope}::jsonb, j.node_id, r.folder)
   AND ({recording_id}::uuid IS NULL OR j.recording_id = {recording_id})
   AND ({node_id}::uuid IS NULL OR j.node_id = {node_id})
   AND ({states}::text[] IS NULL OR j.state = ANY({states}))
-  AND ({text}::text IS NULL OR concat_ws(' ', r.name, n.name, j.interface, j.reason) ILIKE '%' || {text} || '%')
+  AND ({text}::text IS NULL
+       OR concat_ws(' ', r.name, CASE WHEN in_scope({nodes}::jsonb, j.node_id) THEN n.name END, j.interface, j.reason)
+          ILIKE '%' || {text} || '%')
   AND ({before}::uuid IS NULL OR (j.created_at, j.id) < (SELECT created_at, id FROM job WHERE id = {before}))
 ORDER BY j.created_at DESC, j.id DESC
 LIMIT {limit};
@@ -442,19 +639,20 @@ LIMIT {limit};
 SELECT s.state, now.jobs, today.jobs AS of_today
 FROM unnest({states}::text[]) AS s (state),
      LATERAL (SELECT count(*) AS jobs FROM (
-         SELECT FROM job j
-         WHERE j.state = s.state AND in_scope({scope}::jsonb, j.node_id) LIMIT {limit}) found) now,
+         SELECT FROM job j LEFT JOIN recording r ON r.id = j.recording_id
+         WHERE j.state = s.state AND in_scope({scope}::jsonb, j.node_id, r.folder) LIMIT {limit}) found) now,
      LATERAL (SELECT count(*) AS jobs FROM (
-         SELECT FROM job j
+         SELECT FROM job j LEFT JOIN recording r ON r.id = j.recording_id
          WHERE j.state = s.state AND j.ended_at > (SELECT clock_timestamp() - interval '1 day')
-           AND in_scope({scope}::jsonb, j.node_id) LIMIT {limit}) found) today;
+           AND in_scope({scope}::jsonb, j.node_id, r.folder) LIMIT {limit}) found) today;
 
 -- job_history --
 -- What happened to a job, oldest first.
 SELECT e.kind, e.actor, e.epoch, e.at
 FROM job_event e
 JOIN job j ON j.id = e.job_id
-WHERE e.job_id = {job_id} AND in_scope({scope}::jsonb, j.node_id)
+JOIN recording r ON r.id = j.recording_id
+WHERE e.job_id = {job_id} AND in_scope({scope}::jsonb, j.node_id, r.folder)
 ORDER BY e.id;
 
 -- request_digest --
@@ -462,14 +660,24 @@ ORDER BY e.id;
 SELECT request_digest FROM recording WHERE id = {recording_id};
 
 -- busy_recordings --
--- What occupies a node: due or capturing, and not asked to end.
-SELECT r.name
+-- What occupies a node: due or capturing, and not asked to end. Names are for those who may know these.
+SELECT CASE WHEN in_scope({scope}::jsonb, r.node_id, r.folder) THEN r.name END AS name
 FROM job j
 JOIN recording r ON r.id = j.recording_id
 LEFT JOIN lease l ON l.job_id = j.id
 WHERE j.node_id = {node_id} AND j.wish = 'run' AND (j.ends_at IS NULL OR j.ends_at > clock_timestamp())
   AND (j.state = 'queued' AND j.run_at <= clock_timestamp() OR l.phase IN ('starting', 'capturing'))
 ORDER BY r.created_at;
+
+-- busy_counts --
+-- How much occupies each node of a scope, whoever may know of it: see `busy_recordings`.
+SELECT j.node_id, count(*) AS recordings
+FROM job j
+LEFT JOIN lease l ON l.job_id = j.id
+WHERE j.state IN ('queued', 'running') AND j.wish = 'run' AND (j.ends_at IS NULL OR j.ends_at > clock_timestamp())
+  AND (j.state = 'queued' AND j.run_at <= clock_timestamp() OR l.phase IN ('starting', 'capturing'))
+  AND in_scope({scope}::jsonb, j.node_id)
+GROUP BY j.node_id;
 
 -- add_recording --
 -- Makes a recording, unless its id exists.
@@ -547,7 +755,7 @@ WITH seen AS (
     INSERT INTO node_seen (node_id, last_seen_at) VALUES ({node_id}, clock_timestamp())
     ON CONFLICT (node_id) DO UPDATE SET last_seen_at = excluded.last_seen_at
 )
-SELECT node_run, change_no, watched_inputs(id) AS watched, armed_inputs(id) AS armed,
+SELECT node_run, change_no, watched_inputs(id) AS watched, armed_inputs(id) AS armed, token_is_due(id) AS is_token_due,
        set_config('synchronous_commit', 'off', true)
 FROM node WHERE id = {node_id};
 
@@ -557,7 +765,8 @@ SET LOCAL synchronous_commit = on;
 
 -- node_news --
 -- What every heartbeat is answered with and checked against.
-SELECT node_run, change_no, watched_inputs(id) AS watched, armed_inputs(id) AS armed FROM node WHERE id = {node_id};
+SELECT node_run, change_no, watched_inputs(id) AS watched, armed_inputs(id) AS armed, token_is_due(id) AS is_token_due
+FROM node WHERE id = {node_id};
 
 -- renew_leases --
 -- Renews what this run still holds, expired or not, and answers every reported job. Late duplicates take nothing back.
@@ -677,7 +886,7 @@ RETURNING id, recording_id;
 SELECT e.*, e.is_condition AND e.ended_at IS NULL AND r.ended_at IS NULL AS lasts
 FROM health_event e
 LEFT JOIN recording r ON r.id = e.recording_id
-WHERE in_scope({scope}::jsonb, e.node_id)
+WHERE in_scope({scope}::jsonb, e.node_id, r.folder)
   AND ({recording_id}::uuid IS NULL OR e.recording_id = {recording_id})
   AND ({node_id}::uuid IS NULL OR e.node_id = {node_id})
 ORDER BY e.happened_at DESC, e.id DESC
@@ -701,7 +910,7 @@ SELECT n.id, n.name, s.last_seen_at, extract(epoch FROM clock_timestamp() - s.la
 FROM node n
 JOIN node_seen s ON s.node_id = n.id
 LEFT JOIN health_event e ON e.node_id = n.id AND e.kind = {kind} AND e.is_condition AND e.ended_at IS NULL
-WHERE (s.last_seen_at < clock_timestamp() - {node_not_seen}::interval) <> (e.id IS NOT NULL)
+WHERE n.removed_at IS NULL AND (s.last_seen_at < clock_timestamp() - {node_not_seen}::interval) <> (e.id IS NOT NULL)
 ORDER BY n.id;
 
 -- recording_state --
@@ -715,12 +924,12 @@ UPDATE recording SET health = {health} WHERE id = {recording_id};
 -- cache_file --
 -- A cache file of a scope, by its id.
 SELECT c.*, r.node_id FROM cache_file c JOIN recording r ON r.id = c.recording_id
-WHERE c.id = {cache_file_id} AND in_scope({scope}::jsonb, r.node_id);
+WHERE c.id = {cache_file_id} AND in_scope({scope}::jsonb, r.node_id, r.folder);
 
 -- current_cache_file --
 -- The cache file that stands for a recording.
 SELECT c.*, r.node_id FROM cache_file c JOIN recording r ON r.id = c.recording_id
-WHERE c.recording_id = {recording_id} AND c.is_current AND in_scope({scope}::jsonb, r.node_id);
+WHERE c.recording_id = {recording_id} AND c.is_current AND in_scope({scope}::jsonb, r.node_id, r.folder);
 
 -- lock_cache_file --
 -- A cache file as it stands, until this transaction ends.
@@ -805,14 +1014,6 @@ SELECT c.*, r.node_id FROM cache_file c JOIN recording r ON r.id = c.recording_i
 WHERE c.state = 'cached' AND c.sha256 IS NULL
 ORDER BY c.cached_at
 LIMIT {limit};
-
--- hold_sealing_keys --
--- Nobody else adds or forgets a key until this transaction ends.
-SELECT pg_advisory_xact_lock(7233510);
-
--- add_sealing_key --
--- Notes that a key seals from now on.
-INSERT INTO sealing_key (id, proof) VALUES ({id}, {proof}) ON CONFLICT (id) DO NOTHING;
 
 -- hold_sealing_keys --
 -- Nobody else adds or forgets a key until this transaction ends.
@@ -958,46 +1159,6 @@ WHERE NOT EXISTS (
 
 -- audit_entry --
 SELECT * FROM audit_entry WHERE id = {entry_id};
-
--- matching_audit_entries --
--- The newest that match, those before one, none after another.
-SELECT * FROM audit_entry
-WHERE ({before}::bigint IS NULL OR id < {before}::bigint)
-  AND ({up_to}::bigint IS NULL OR id <= {up_to}::bigint)
-  AND ({actor}::text IS NULL OR actor_name = {actor})
-  AND ({action}::text IS NULL OR action = {action})
-  AND ({noun}::text IS NULL OR (action >= {noun} || '.' AND action < {noun} || '/'))
-  AND ({object_kind}::text IS NULL OR object_kind = {object_kind})
-  AND ({object_id}::uuid IS NULL OR object_id = {object_id})
-  AND ({outcome}::text IS NULL OR outcome = {outcome})
-  AND ({address}::text IS NULL OR address = {address})
-  AND ({text}::text IS NULL
-       OR to_tsvector('simple', actor_name || ' ' || coalesce(object_name, '') || ' ' || coalesce(reason, ''))
-          @@ to_tsquery('simple', {text}))
-  AND ({since}::timestamptz IS NULL OR at >= {since})
-  AND ({until}::timestamptz IS NULL OR at < {until})
-ORDER BY id DESC
-LIMIT {limit};
-
--- newer_audit_entries --
--- How many match that came after one; no more than a limit are counted.
-SELECT count(*) AS entries FROM (
-    SELECT FROM audit_entry
-    WHERE id > {than}
-      AND ({actor}::text IS NULL OR actor_name = {actor})
-      AND ({action}::text IS NULL OR action = {action})
-      AND ({noun}::text IS NULL OR (action >= {noun} || '.' AND action < {noun} || '/'))
-      AND ({object_kind}::text IS NULL OR object_kind = {object_kind})
-      AND ({object_id}::uuid IS NULL OR object_id = {object_id})
-      AND ({outcome}::text IS NULL OR outcome = {outcome})
-      AND ({address}::text IS NULL OR address = {address})
-      AND ({text}::text IS NULL
-           OR to_tsvector('simple', actor_name || ' ' || coalesce(object_name, '') || ' ' || coalesce(reason, ''))
-              @@ to_tsquery('simple', {text}))
-      AND ({since}::timestamptz IS NULL OR at >= {since})
-      AND ({until}::timestamptz IS NULL OR at < {until})
-    LIMIT {limit}
-) newer;
 
 -- audit_actions --
 -- Every action that was noted: a jump through the index for each.

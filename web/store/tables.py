@@ -42,8 +42,7 @@ def _to(table: type[Table], *, null: bool = False) -> ForeignKey[Any]:
 
 class Node(Table, tablename="node", db=_DIALECT):
     id = UUID(primary_key=True)
-    name = Text(unique=True)
-    token_digest = Text()
+    name = Text()
     capacity = Integer()
     node_run = Integer()
     change_no = BigInt()
@@ -55,6 +54,23 @@ class Node(Table, tablename="node", db=_DIALECT):
     spools = JSONB()
     disk_seconds_left = BigInt(null=True)
     created_at = Timestamptz()
+    location = Text()
+    tags = Array(base_column=Text())
+    site_zone = Text()
+    is_draining = Boolean()
+    removed_at = Timestamptz(null=True)
+
+
+class NodeToken(Table, tablename="node_token", db=_DIALECT):
+    id = UUID(primary_key=True)
+    node_id = _to(Node)
+    digest = Text(unique=True)
+    created_at = Timestamptz()
+    renew_at = Timestamptz()
+    expires_at = Timestamptz()
+    used_at = Timestamptz(null=True)
+    ended_at = Timestamptz(null=True)
+    ended_by = Text(null=True)
 
 
 class NodeSeen(Table, tablename="node_seen", db=_DIALECT):
@@ -85,6 +101,9 @@ class Interface(Table, tablename="interface", db=_DIALECT):
     is_preferred = Boolean()
     is_present = Boolean()
     preroll_seconds = Integer()
+    given_label = Text(null=True)
+    channel_labels = Array(base_column=Text())
+    is_enabled = Boolean()
 
 
 class Profile(Table, tablename="profile", db=_DIALECT):
@@ -97,6 +116,9 @@ class Profile(Table, tablename="profile", db=_DIALECT):
     size_limit_bytes = BigInt(null=True)
     idle_limit_ms = BigInt(null=True)
     is_default = Boolean()
+    version = Integer()
+    changed_by = Text(null=True)
+    changed_at = Timestamptz(null=True)
 
 
 class UploadPolicy(Table, tablename="upload_policy", db=_DIALECT):
@@ -224,6 +246,9 @@ class EnrolmentCode(Table, tablename="enrolment_code", db=_DIALECT):
     created_at = Timestamptz()
     expires_at = Timestamptz()
     used_at = Timestamptz(null=True)
+    rejoins = _to(Node, null=True)
+    address_range = Text(null=True)
+    revoked_at = Timestamptz(null=True)
 
 
 class WatchedInterface(Table, tablename="watched_interface", db=_DIALECT):
@@ -275,50 +300,6 @@ class AccessToken(Table, tablename="access_token", db=_DIALECT):
     expires_at = Timestamptz(null=True)
     last_used_at = Timestamptz(null=True)
     last_used_from = Text(null=True)
-
-
-class KeptAnswer(Table, tablename="kept_answer", db=_DIALECT):
-    id = UUID(primary_key=True)
-    token_id = _to(AccessToken)
-    key = Text()
-    request_digest = Text()
-    status = Integer(null=True)
-    answer = Bytea(null=True)
-    created_at = Timestamptz()
-
-
-class Webhook(Table, tablename="webhook", db=_DIALECT):
-    id = UUID(primary_key=True)
-    name = Text(unique=True)
-    url = Text()
-    kinds = Array(base_column=Text())
-    secret = Bytea()
-    user_id = _to(UserAccount, null=True)
-    created_by = Text()
-    created_at = Timestamptz()
-    is_enabled = Boolean()
-    trouble = Text(null=True)
-    failing_since = Timestamptz(null=True)
-
-
-class WebhookDelivery(Table, tablename="webhook_delivery", db=_DIALECT):
-    id = BigSerial(primary_key=True)
-    webhook_id = _to(Webhook)
-    message_id = UUID()
-    kind = Text()
-    object_id = UUID()
-    node_id = UUID(null=True)
-    folder = Text(null=True)
-    data = JSONB()
-    happened_at = Timestamptz()
-    state = Text()
-    attempts = Integer()
-    due_at = Timestamptz()
-    first_due_at = Timestamptz()
-    claimed_until = Timestamptz(null=True)
-    last_attempt_at = Timestamptz(null=True)
-    last_status = Integer(null=True)
-    last_error = Text(null=True)
 
 
 class SealingKey(Table, tablename="sealing_key", db=_DIALECT):
@@ -375,12 +356,61 @@ class KnownAddress(Table, tablename="known_address", db=_DIALECT):
     last_at = Timestamptz()
 
 
+class KeptAnswer(Table, tablename="kept_answer", db=_DIALECT):
+    id = UUID(primary_key=True)
+    token_id = _to(AccessToken)
+    key = Text()
+    request_digest = Text()
+    status = Integer(null=True)
+    answer = Bytea(null=True)
+    key_id = _to(SealingKey, null=True)
+    created_at = Timestamptz()
+
+
+class Webhook(Table, tablename="webhook", db=_DIALECT):
+    id = UUID(primary_key=True)
+    name = Text(unique=True)
+    url = Text()
+    kinds = Array(base_column=Text())
+    secret = Bytea()
+    key_id = _to(SealingKey)
+    user_id = _to(UserAccount, null=True)
+    created_by = Text()
+    created_at = Timestamptz()
+    is_enabled = Boolean()
+    trouble = Text(null=True)
+    failing_since = Timestamptz(null=True)
+
+
+class WebhookDelivery(Table, tablename="webhook_delivery", db=_DIALECT):
+    id = BigSerial(primary_key=True)
+    webhook_id = _to(Webhook)
+    message_id = UUID()
+    kind = Text()
+    object_id = UUID()
+    node_id = UUID(null=True)
+    folder = Text(null=True)
+    data = JSONB()
+    happened_at = Timestamptz()
+    state = Text()
+    attempts = Integer()
+    due_at = Timestamptz()
+    first_due_at = Timestamptz()
+    claimed_until = Timestamptz(null=True)
+    last_attempt_at = Timestamptz(null=True)
+    last_status = Integer(null=True)
+    last_error = Text(null=True)
+
+
 class Role(Table, tablename="role", db=_DIALECT):
     id = UUID(primary_key=True)
     name = Text(unique=True)
     description = Text()
     permissions = Array(base_column=Text())
     is_built_in = Boolean()
+    version = Integer()
+    changed_by = Text(null=True)
+    changed_at = Timestamptz(null=True)
 
 
 class UserGroup(Table, tablename="user_group", db=_DIALECT):
@@ -419,8 +449,52 @@ class AccessGrant(Table, tablename="access_grant", db=_DIALECT):
     created_at = Timestamptz()
 
 
+class SetupCode(Table, tablename="setup_code", db=_DIALECT):
+    id = UUID(primary_key=True)
+    digest = Text()
+    created_at = Timestamptz()
+    expires_at = Timestamptz()
+
+
+class Setup(Table, tablename="setup", db=_DIALECT):
+    is_only = Boolean(primary_key=True)
+    user_id = _to(UserAccount)
+    step = Text()
+    node_id = _to(Node, null=True)
+    interface_id = _to(Interface, null=True)
+    recording_id = _to(Recording, null=True)
+    begun_at = Timestamptz()
+    finished_at = Timestamptz(null=True)
+    put_away_at = Timestamptz(null=True)
+
+
+class AuditEntry(Table, tablename="audit_entry", db=_DIALECT):
+    id = BigInt(primary_key=True)
+    at = Timestamptz()
+    actor_kind = Text()
+    actor_id = UUID(null=True)
+    actor_name = Text()
+    action = Text()
+    object_kind = Text(null=True)
+    object_id = UUID(null=True)
+    object_name = Text(null=True)
+    before = JSONB(null=True)
+    after = JSONB(null=True)
+    outcome = Text()
+    reason = Text(null=True)
+    address = Text(null=True)
+    request_id = UUID(null=True)
+
+
+class AuditSeal(Table, tablename="audit_seal", db=_DIALECT):
+    entry_id = BigInt(primary_key=True)
+    number = BigInt(unique=True)
+    hash = Text()
+
+
 ALL_TABLES: tuple[type[Table], ...] = (
     Node,
+    NodeToken,
     NodeSeen,
     RunOfRequest,
     Interface,
@@ -456,5 +530,9 @@ ALL_TABLES: tuple[type[Table], ...] = (
     NodeGroup,
     NodeGroupMember,
     AccessGrant,
+    SetupCode,
+    Setup,
+    AuditEntry,
+    AuditSeal,
 )
 """In an order in which they can be made."""
