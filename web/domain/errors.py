@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from web.domain.rates import Standing
+
 
 class ControllerError(Exception):
     """Something went wrong in the controller."""
@@ -16,6 +18,10 @@ class ControllerError(Exception):
 
 class UnauthorisedError(ControllerError):
     """A valid token is needed; send it as `Authorization: Bearer …`."""
+
+
+class TokenExpiredError(UnauthorisedError):
+    """This node token has run out; exchange it for another by `POST /token`."""
 
 
 class SignInRequiredError(ControllerError):
@@ -53,16 +59,28 @@ class ConflictError(ControllerError):
     """The present state does not allow this."""
 
 
+class LastAdministratorError(ConflictError):
+    """Then nobody would be left who may do everything; make somebody else an administrator first."""
+
+
+class ChangedMeanwhileError(ConflictError):
+    """Somebody else has changed this since you opened it; look at both, then save again."""
+
+
 class CapacityError(ConflictError):
     """The node captures as much at once as it may."""
 
-    def __init__(self, node: str, capacity: int, busy: Sequence[str]) -> None:
-        names = ", ".join(f"“{name}”" for name in busy) or "nothing"
+    def __init__(self, node: str, capacity: int, busy: Sequence[str | None]) -> None:
+        """None stands for what the reader may not know of."""
+        known = [name for name in busy if name is not None]
+        others = len(busy) - len(known)
+        hidden = [f"{others} that you cannot see"] if others else []
+        names = ", ".join([*(f"“{name}”" for name in known), *hidden]) or "nothing"
         super().__init__(
             f"{node} is busy: it records {names}, and may record {capacity} at once. "
             "Stop one of these or raise the node's capacity.",
             capacity=capacity,
-            busy=list(busy),
+            busy=known,
         )
 
 
@@ -136,6 +154,29 @@ class InvalidError(ControllerError):
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message, **({} if field is None else {"field": field}))
         self.field = field
+
+
+class KeyReusedError(InvalidError):
+    """This idempotency key came with another request; take a new one."""
+
+    def __init__(self) -> None:
+        super().__init__(type(self).__doc__ or "", field="Idempotency-Key")
+
+
+class UnsupportedBodyError(ControllerError):
+    """The body has to be JSON, and its Content-Type application/json."""
+
+
+class TooManyRequestsError(ControllerError):
+    """Too many requests."""
+
+    def __init__(self, standing: Standing) -> None:
+        super().__init__(
+            f"Too many requests: {standing.rate.number} in {standing.rate.seconds:g} s are allowed. "
+            f"Ask again in {standing.wait_seconds} s.",
+            limit=standing.rate.name,
+        )
+        self.standing = standing
 
 
 class TooLargeError(ControllerError):

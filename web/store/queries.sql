@@ -14,14 +14,16 @@ SELECT node_run FROM node WHERE id = {node_id} FOR SHARE;
 
 -- lock_job --
 -- A job as it stands, until this transaction ends.
-SELECT id, recording_id, node_id, state, wish, epoch, reason FROM job WHERE id = {job_id} FOR NO KEY UPDATE;
+SELECT id, recording_id, node_id, state, wish, epoch, reason, is_wanted_again(job) AS is_wanted_again
+FROM job WHERE id = {job_id} FOR NO KEY UPDATE;
 
 -- hold_job --
 -- The current run of the caller's node and a job as it stands, with its lease, until this transaction ends.
 WITH caller AS MATERIALIZED (
     SELECT node_run FROM node WHERE id = {node_id} FOR SHARE
 ), held AS MATERIALIZED (
-    SELECT j.id, j.recording_id, j.node_id, j.state, j.wish, j.epoch, j.reason, caller.node_run AS current_run
+    SELECT j.id, j.recording_id, j.node_id, j.state, j.wish, j.epoch, j.reason, is_wanted_again(j) AS is_wanted_again,
+           caller.node_run AS current_run
     FROM caller
     CROSS JOIN job j
     WHERE j.id = {job_id}
@@ -426,6 +428,24 @@ UPDATE access_token SET last_used_at = clock_timestamp(), last_used_from = {addr
 -- A token that is revoked.
 DELETE FROM access_token WHERE id = {id};
 
+-- forget_kept_answers --
+-- Of a token, those that are too old to be asked for again.
+DELETE FROM kept_answer WHERE token_id = {token_id} AND created_at < clock_timestamp() - {valid}::interval;
+
+-- claim_kept_answer --
+-- Begins the one request of a key. Waits for the transaction of another one.
+INSERT INTO kept_answer (id, token_id, key, request_digest) VALUES ({id}, {token_id}, {key}, {request_digest})
+ON CONFLICT (token_id, key) DO NOTHING
+RETURNING id;
+
+-- keep_answer --
+-- What it was answered.
+UPDATE kept_answer SET status = {status}, answer = {answer} WHERE id = {id};
+
+-- kept_answer --
+-- What a key was used for.
+SELECT id, request_digest, status, answer FROM kept_answer WHERE token_id = {token_id} AND key = {key};
+
 -- add_first_account --
 -- Makes the first account, also when two are at it, which may do everything.
 WITH made AS (
@@ -454,8 +474,8 @@ DELETE FROM sign_in_code WHERE id = {id} AND digest = {digest} AND expires_at > 
 -- add_login_session --
 -- Begins a session, and forgets those of its user that have run out.
 WITH over AS (DELETE FROM login_session WHERE user_id = {user_id} AND expires_at < clock_timestamp())
-INSERT INTO login_session (id, user_id, digest, is_by_link, expires_at)
-VALUES ({id}, {user_id}, {digest}, {is_by_link}, clock_timestamp() + {valid}::interval);
+INSERT INTO login_session (id, user_id, digest, is_by_link, address, browser, expires_at)
+VALUES ({id}, {user_id}, {digest}, {is_by_link}, {address}, {browser}, clock_timestamp() + {valid}::interval);
 
 -- login_session --
 -- A session that is going on and its user. That it was used is noted once a minute.
@@ -463,7 +483,7 @@ WITH found AS (
     SELECT s.id, s.last_seen_at, s.is_by_link, s.user_id, u.name, u.password_hash IS NOT NULL AS has_password, u.created_at,
            (SELECT jsonb_agg(to_jsonb(g)) FROM held_grant g WHERE g.user_id = u.id) AS grants
     FROM login_session s JOIN user_account u ON u.id = s.user_id
-    WHERE s.id = {id} AND s.digest = {digest} AND s.expires_at > clock_timestamp()
+    WHERE s.id = {id} AND s.digest = {digest} AND s.expires_at > clock_timestamp() AND u.disabled_at IS NULL
       AND s.last_seen_at > clock_timestamp() - {idle}::interval
 ), seen AS (
     UPDATE login_session s SET last_seen_at = clock_timestamp()
@@ -953,7 +973,7 @@ UPDATE cache_file SET epoch = {epoch}, origin = {origin} WHERE id = {cache_file_
 -- append_standing --
 -- All that decides whether bytes may be appended, in one read.
 SELECT c.*, j.node_id, n.node_run AS current_run, j.state AS job_state, j.epoch AS job_epoch, j.wish AS job_wish,
-       j.reason AS job_reason
+       j.reason AS job_reason, is_wanted_again(j) AS is_wanted_again
 FROM cache_file c
 JOIN job j ON j.id = c.job_id
 JOIN node n ON n.id = j.node_id
@@ -1008,6 +1028,12 @@ WHERE id = {recording_id}
 UPDATE cache_file SET state = 'damaged' WHERE id = {cache_file_id} AND state = 'cached'
 RETURNING recording_id, job_id;
 
+-- soften_health_events --
+-- What a finding said of a recording is mended: it is over, and no worse than a warning.
+UPDATE health_event SET state = 'resolved', severity = 'warning', message = {message}
+WHERE recording_id = {recording_id} AND kind = {kind} AND severity = 'critical'
+RETURNING id;
+
 -- cached_without_checksum --
 -- Sealed files that were not read back yet.
 SELECT c.*, r.node_id FROM cache_file c JOIN recording r ON r.id = c.recording_id
@@ -1015,9 +1041,165 @@ WHERE c.state = 'cached' AND c.sha256 IS NULL
 ORDER BY c.cached_at
 LIMIT {limit};
 
+-- take_try --
+-- Counts a try, unless it comes too early; those that count no longer go.
+WITH over AS (
+    DELETE FROM sign_in_try
+    WHERE key IN (SELECT key FROM sign_in_try WHERE last_at < clock_timestamp() - 2 * {forget}::interval
+                  ORDER BY last_at LIMIT 20 FOR UPDATE SKIP LOCKED)
+      AND key <> {key}
+)
+INSERT INTO sign_in_try AS t (key, failures, last_at, free_at)
+VALUES ({key}, 1, clock_timestamp(), clock_timestamp() + {first_pause}::float8 * interval '1 second')
+ON CONFLICT (key) DO UPDATE SET
+    failures = CASE WHEN t.last_at < clock_timestamp() - {forget}::interval THEN 1 ELSE t.failures + 1 END,
+    last_at = clock_timestamp(),
+    free_at = clock_timestamp() + CASE
+        WHEN t.last_at < clock_timestamp() - {forget}::interval THEN {first_pause}::float8
+        WHEN t.failures + 1 < {free}::int THEN 0
+        ELSE least({first_seconds}::float8 * 2.0 ^ least(t.failures + 1 - {free}::int, 30), {longest_seconds}::float8)
+    END * interval '1 second'
+WHERE t.free_at <= clock_timestamp()
+RETURNING key;
+
+-- wait_of_try --
+-- How long until the next try.
+SELECT greatest(extract(epoch FROM free_at - clock_timestamp()), 0) AS seconds FROM sign_in_try WHERE key = {key};
+
+-- give_back_tries --
+-- Takes one try back.
+UPDATE sign_in_try SET failures = greatest(failures - 1, 0), free_at = clock_timestamp()
+WHERE key = ANY({keys}::text[]);
+
+-- know_address --
+-- Notes from where somebody signs in, and keeps the newest twenty.
+WITH older AS (
+    DELETE FROM known_address
+    WHERE id IN (SELECT id FROM known_address WHERE user_id = {user_id} AND address <> {address}
+                 ORDER BY last_at DESC OFFSET 19)
+)
+INSERT INTO known_address (user_id, address) VALUES ({user_id}, {address})
+ON CONFLICT (user_id, address) DO UPDATE SET last_at = clock_timestamp();
+
+-- hold_account --
+-- An account as it is, and stays until this transaction ends: no password is changed and nobody disabled meanwhile.
+SELECT u.id, u.name, u.password_hash, u.created_at, u.disabled_at IS NOT NULL AS is_disabled,
+       EXISTS (SELECT FROM second_factor f WHERE f.user_id = u.id AND f.is_confirmed) AS has_second_factor
+FROM user_account u
+WHERE u.id = {user_id}
+FOR NO KEY UPDATE OF u;
+
+-- add_half_sign_in --
+-- Somebody whose password was right and whose second factor is awaited. Those that ran out go.
+WITH over AS (DELETE FROM half_sign_in WHERE expires_at < clock_timestamp())
+INSERT INTO half_sign_in (id, user_id, digest, expires_at)
+VALUES ({id}, {user_id}, {digest}, clock_timestamp() + {valid}::interval);
+
+-- half_sign_in --
+-- One whose second factor is still awaited.
+SELECT h.id, h.user_id, u.name
+FROM half_sign_in h JOIN user_account u ON u.id = h.user_id
+WHERE h.id = {id} AND h.digest = {digest} AND h.expires_at > clock_timestamp() AND u.disabled_at IS NULL;
+
+-- end_half_sign_in --
+-- Whether it was still there: it ends once.
+DELETE FROM half_sign_in WHERE id = {id} AND digest = {digest} AND expires_at > clock_timestamp() RETURNING id;
+
+-- keep_second_factor --
+-- A new secret, to be confirmed by a first code. One that is confirmed already stays.
+INSERT INTO second_factor AS f (id, user_id, secret) VALUES ({id}, {user_id}, {secret})
+ON CONFLICT (user_id) DO UPDATE SET id = excluded.id, secret = excluded.secret, last_step = 0,
+                                    created_at = clock_timestamp()
+WHERE NOT f.is_confirmed
+RETURNING id;
+
+-- take_step --
+-- Takes the code of these 30 seconds, once; a first one confirms the secret.
+UPDATE second_factor SET last_step = {step}, is_confirmed = true
+WHERE id = {id} AND last_step < {step}
+RETURNING id;
+
+-- spend_recovery_code --
+-- Uses one up.
+DELETE FROM recovery_code WHERE user_id = {user_id} AND digest = {digest} RETURNING id;
+
+-- keep_recovery_codes --
+-- Digests of new ones; the old ones are worth nothing any more.
+WITH old AS (DELETE FROM recovery_code WHERE user_id = {user_id})
+INSERT INTO recovery_code (id, user_id, digest)
+SELECT id, {user_id}, digest FROM unnest({ids}::uuid[], {digests}::text[]) AS new (id, digest);
+
+-- sessions_of --
+-- Sessions that are going on, the one used last first.
+SELECT id, address, browser, created_at, last_seen_at, is_by_link
+FROM login_session
+WHERE user_id = {user_id} AND expires_at > clock_timestamp() AND last_seen_at > clock_timestamp() - {idle}::interval
+ORDER BY last_seen_at DESC, id;
+
+-- end_sessions --
+-- Ends sessions of somebody: one, or all but one.
+WITH ended AS (
+    DELETE FROM login_session
+    WHERE user_id = {user_id} AND ({only}::uuid IS NULL OR id = {only}) AND ({but}::uuid IS NULL OR id <> {but})
+    RETURNING id
+), told AS (
+    SELECT id, pg_notify('reelkeeper_page', json_build_object('name', 'session', 'id', id, 'data', '')::text) FROM ended
+)
+SELECT id FROM told;
+
+-- people --
+-- Everybody with an account, or one, or one group.
+SELECT u.id, u.name, u.created_at, u.disabled_at, u.password_hash IS NOT NULL AS has_password,
+       u.issuer, u.subject,
+       EXISTS (SELECT FROM second_factor f WHERE f.user_id = u.id AND f.is_confirmed) AS has_second_factor,
+       (SELECT i.expires_at FROM invitation i WHERE i.user_id = u.id AND i.expires_at > clock_timestamp()) AS invited_until,
+       (SELECT max(s.last_seen_at) FROM login_session s WHERE s.user_id = u.id) AS last_seen_at,
+       ARRAY(SELECT g.name FROM user_group_member m JOIN user_group g ON g.id = m.user_group_id
+             WHERE m.user_id = u.id ORDER BY lower(g.name)) AS groups
+FROM user_account u
+WHERE ({user_id}::uuid IS NULL OR u.id = {user_id})
+ORDER BY lower(u.name), u.id;
+
+-- add_account --
+-- A new account, unless somebody is called so.
+INSERT INTO user_account (id, name, issuer, subject)
+SELECT {id}, {name}, {issuer}::text, {subject}::text
+WHERE NOT EXISTS (SELECT FROM user_account WHERE lower(name) = lower({name}))
+ON CONFLICT DO NOTHING
+RETURNING id;
+
+-- keep_invitation --
+-- The one link of somebody; one that was made before is worth nothing any more.
+INSERT INTO invitation (id, user_id, digest, created_by, expires_at)
+VALUES ({id}, {user_id}, {digest}, {created_by}, clock_timestamp() + {valid}::interval)
+ON CONFLICT (user_id) DO UPDATE SET id = excluded.id, digest = excluded.digest, created_by = excluded.created_by,
+                                    created_at = clock_timestamp(), expires_at = excluded.expires_at
+RETURNING expires_at;
+
+-- invitation --
+-- A link that can still be used.
+SELECT i.id, i.user_id, u.name, u.password_hash IS NOT NULL AS has_password
+FROM invitation i JOIN user_account u ON u.id = i.user_id
+WHERE i.id = {id} AND i.digest = {digest} AND i.expires_at > clock_timestamp() AND u.disabled_at IS NULL;
+
+-- spend_invitation --
+-- Uses it up.
+DELETE FROM invitation WHERE id = {id} AND digest = {digest} AND expires_at > clock_timestamp() RETURNING user_id;
+
+-- set_disabled --
+-- Whether that is new.
+UPDATE user_account SET disabled_at = CASE WHEN {is_disabled}::bool THEN clock_timestamp() END
+WHERE id = {user_id} AND (disabled_at IS NOT NULL) <> {is_disabled}::bool
+RETURNING id;
+
+-- end_entries --
+-- Links and half-finished sign-ins of somebody are worth nothing any more.
+WITH links AS (DELETE FROM invitation WHERE user_id = {user_id})
+DELETE FROM half_sign_in WHERE user_id = {user_id};
+
 -- hold_sealing_keys --
 -- Nobody else adds or forgets a key until this transaction ends.
-SELECT pg_advisory_xact_lock(7233510);
+SELECT pg_advisory_xact_lock(7233520);
 
 -- add_sealing_key --
 -- Notes that a key seals from now on.
@@ -1175,6 +1357,9 @@ SELECT * FROM audit_entry ORDER BY id LIMIT 1;
 
 -- newest_audit_entry --
 SELECT id FROM audit_entry ORDER BY id DESC LIMIT 1;
+
+-- audit_entries_between --
+SELECT count(*) AS entries FROM audit_entry WHERE id > {after} AND id <= {up_to};
 
 -- audited_object --
 -- What something is called, whoever asks.
