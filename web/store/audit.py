@@ -73,17 +73,30 @@ async def newest_id(session: Session) -> int:
     return 0 if row is None else int(row["id"])
 
 
+async def count_behind(session: Session, *, after: int, up_to: int) -> int:
+    """How many entries have these ids, `after` outside."""
+    row = await session.row("audit_entries_between", after=after, up_to=up_to)
+    return 0 if row is None else int(row["entries"])
+
+
 async def name_of(session: Session, kind: str, object_id: UUID) -> str | None:
     """What a recording, node, job or interface is called, whoever asks; None when there is none."""
     row = await session.row("audited_object", kind=kind, id=object_id)
     return None if row is None else str(row["name"])
 
 
-async def transactions(session: Session) -> tuple[int, int, int]:
-    """The newest entry there is, the oldest transaction that is under way, and the number that the next one gets."""
-    row = await session.row("audit_horizon")
+async def oldest_transaction(session: Session) -> int:
+    """No transaction with a smaller number is under way any more."""
+    row = await session.row("oldest_transaction")
     assert row is not None
-    return row["newest"], row["oldest_running"], row["next"]
+    return int(row["number"])
+
+
+async def own_transaction(session: Session) -> int:
+    """The number of this transaction, larger than every one that was given before."""
+    row = await session.row("own_transaction")
+    assert row is not None
+    return int(row["number"])
 
 
 async def last_seal(session: Session) -> Seal | None:

@@ -511,7 +511,6 @@ LIMIT {limit};
 WITH ended AS (DELETE FROM login_session WHERE id = {id} AND digest = {digest} RETURNING id)
 SELECT pg_notify('reelkeeper_page', json_build_object('name', 'session', 'id', id, 'data', '')::text) FROM ended;
 
--- end_login_sessions --
 -- Ends every session of a user.
 WITH ended AS (DELETE FROM login_session WHERE user_id = {user_id} RETURNING id)
 SELECT pg_notify('reelkeeper_page', json_build_object('name', 'session', 'id', id, 'data', '')::text) FROM ended;
@@ -1081,6 +1080,13 @@ WITH older AS (
 INSERT INTO known_address (user_id, address) VALUES ({user_id}, {address})
 ON CONFLICT (user_id, address) DO UPDATE SET last_at = clock_timestamp();
 
+-- account --
+-- An account as it is.
+SELECT u.id, u.name, u.password_hash, u.created_at, u.disabled_at IS NOT NULL AS is_disabled,
+       EXISTS (SELECT FROM second_factor f WHERE f.user_id = u.id AND f.is_confirmed) AS has_second_factor
+FROM user_account u
+WHERE u.id = {user_id};
+
 -- hold_account --
 -- An account as it is, and stays until this transaction ends: no password is changed and nobody disabled meanwhile.
 SELECT u.id, u.name, u.password_hash, u.created_at, u.disabled_at IS NOT NULL AS is_disabled,
@@ -1097,7 +1103,7 @@ VALUES ({id}, {user_id}, {digest}, clock_timestamp() + {valid}::interval);
 
 -- half_sign_in --
 -- One whose second factor is still awaited.
-SELECT h.id, h.user_id, u.name
+SELECT h.user_id, u.name, u.password_hash IS NOT NULL AS has_password, u.created_at
 FROM half_sign_in h JOIN user_account u ON u.id = h.user_id
 WHERE h.id = {id} AND h.digest = {digest} AND h.expires_at > clock_timestamp() AND u.disabled_at IS NULL;
 
@@ -1368,11 +1374,12 @@ UNION ALL SELECT name FROM node WHERE id = {id} AND {kind} = 'node'
 UNION ALL SELECT label FROM interface WHERE id = {id} AND {kind} = 'interface'
 UNION ALL SELECT r.name FROM job j JOIN recording r ON r.id = j.recording_id WHERE j.id = {id} AND {kind} = 'job';
 
--- audit_horizon --
--- All of one instant: the newest entry, the oldest transaction under way, the number of the next one.
-SELECT coalesce((SELECT max(id) FROM audit_entry), 0) AS newest,
-       pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest_running,
-       pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next;
+-- oldest_transaction --
+-- All with smaller numbers have ended.
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS number;
+
+-- own_transaction --
+SELECT pg_current_xact_id()::text::bigint AS number;
 
 -- last_audit_seal --
 SELECT entry_id, number, hash FROM audit_seal ORDER BY number DESC LIMIT 1;
