@@ -334,6 +334,9 @@ class PartSeal(Message):
     body_sha256: Sha256
     """Of everything after the head."""
 
+    state: Literal["receiving", "sealed", "verified", "damaged"] | None = None
+    """`verified`: what was stored at the seal was read back and is right; `damaged`: it is not, and is wanted once more
+    in another cache file. None: an older controller does not tell."""
 
 class ClockPairReport(Message):
     """In frames of the recording; may lie before its start."""
@@ -405,6 +408,9 @@ class FinishRequest(Message):
     outcome: Literal["failed", "cancelled"]
     reason: Annotated[str, Field(pattern=r"^[a-z_]+$", max_length=60)]
     message: Annotated[str, Field(min_length=1, max_length=1000)]
+    is_verified: bool | None = None
+    """Whether what is stored was read back already; until then the node keeps what it sent, and asks by opening the
+    cache file again. None: an older controller does not tell."""
     """In words, ending with what the operator can do."""
 
 

@@ -367,3 +367,43 @@ async def test_checksum_is_kept_once_and_a_damaged_file_is_no_longer_cached(db: 
     recording = await _recording(db, job.recording_id)
     assert (recording.cache_state, recording.health) == (CacheState.DAMAGED, Health.CRITICAL)
     await room.heartbeat(job, phase=Phase.UPLOADING)
+
+
+async def test_content_that_was_damaged_here_is_replaced_by_its_node_after_the_end(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    job = await room.claimed()
+    damaged = await room.open_file(job)
+    await recordings.stop_recording(db, job.recording_id, by=SOMEBODY)
+    await room.seal(job, damaged, room.sealing(job, gaps=[GapReport(start_frame=10, frames=480, cause="xrun")]))
+    with pytest.raises(JobEndedError):
+        await room.open_file(job)
+    await cache_files.mark_damaged(db, damaged.id, "The stored audio is not what the node had sealed.")
+
+    again = await room.open_file(job)
+    await room.append(job, again)
+    await owner.execute("UPDATE job SET ended_at = ended_at - interval '1 hour'")
+    assert await cache_files.abandoned(db) == []
+    await room.seal(job, again)
+
+    recording = await _recording(db, job.recording_id)
+    assert (recording.state, recording.cache_file_id) == (RecordingState.COMPLETED, again.id)
+    assert (recording.cache_state, recording.health) == (CacheState.CACHED, Health.WARNING)
+    kept = await cache_file_store.get(db, damaged.id, scope=EVERYTHING)
+    assert kept.state is CacheState.DAMAGED
+    events = await health_events.latest(db, scope=EVERYTHING, recording_id=job.recording_id)
+    assert sorted(event.kind for event in events) == ["cache_file_damaged", "gap"]
+    with pytest.raises(JobEndedError):
+        await room.open_file(job)
+
+
+async def test_damaged_content_is_taken_again_only_from_who_delivered_it(db: Database) -> None:
+    room = await make_room(db)
+    job = await room.claimed()
+    cache_file = await room.open_file(job)
+    await room.seal(job, cache_file)
+    await cache_files.mark_damaged(db, cache_file.id, "The stored audio is not what the node had sealed.")
+    other = await make_room(db, "Library")
+    with pytest.raises(NotYoursError):
+        await other.open_file(job)
+    with pytest.raises(EpochSupersededError):
+        await room.open_file(job.model_copy(update={"epoch": job.epoch + 1}))

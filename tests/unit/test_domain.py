@@ -40,7 +40,7 @@ from web.domain.errors import (
     NotYoursError,
 )
 from web.domain.health import findings_in, health_of_end
-from web.domain.leases import HeldJob, is_salvage, recording_state_in, require_own, require_run, rises
+from web.domain.leases import Delivery, HeldJob, delivery_of, recording_state_in, require_own, require_run, rises
 from web.domain.recordings import StartRecording, tidy_folder
 from web.domain.states import Health, JobState, Severity
 from web.store.queries import read_queries
@@ -136,28 +136,34 @@ class TestLeases:
         assert not any(rises(wish, wish) for wish in order)
 
     def test_current_epoch_of_a_running_job_delivers_its_result(self) -> None:
-        assert not is_salvage(_JOB, epoch=2, origin=Origin.NORMAL)
+        assert delivery_of(_JOB, epoch=2, origin=Origin.NORMAL) is Delivery.RESULT
 
     @pytest.mark.parametrize("epoch", [0, 1, 3])
     def test_any_other_epoch_is_superseded(self, epoch: int) -> None:
         with pytest.raises(EpochSupersededError):
-            is_salvage(_JOB, epoch=epoch, origin=Origin.NORMAL)
+            delivery_of(_JOB, epoch=epoch, origin=Origin.NORMAL)
 
     @pytest.mark.parametrize("state", [JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED])
     def test_after_the_end_there_is_no_result(self, state: JobState) -> None:
         with pytest.raises(JobEndedError):
-            is_salvage(replace(_JOB, state=state), epoch=2, origin=Origin.NORMAL)
+            delivery_of(replace(_JOB, state=state), epoch=2, origin=Origin.NORMAL)
 
     def test_a_failed_job_takes_salvage_of_epochs_it_has_had(self) -> None:
         failed = replace(_JOB, state=JobState.FAILED)
-        assert is_salvage(failed, epoch=1, origin=Origin.SALVAGED)
+        assert delivery_of(failed, epoch=1, origin=Origin.SALVAGED) is Delivery.SALVAGE
         for epoch in (0, 3):
             with pytest.raises(EpochSupersededError):
-                is_salvage(failed, epoch=epoch, origin=Origin.SALVAGED)
+                delivery_of(failed, epoch=epoch, origin=Origin.SALVAGED)
+
+    def test_content_that_was_damaged_here_is_taken_once_more_after_the_end(self) -> None:
+        damaged = replace(_JOB, state=JobState.COMPLETED, is_wanted_again=True)
+        assert delivery_of(damaged, epoch=2, origin=Origin.NORMAL) is Delivery.REPLACEMENT
+        with pytest.raises(EpochSupersededError):
+            delivery_of(damaged, epoch=1, origin=Origin.NORMAL)
 
     def test_content_is_not_wanted_once_it_is_to_be_cancelled(self) -> None:
         with pytest.raises(ConflictError):
-            is_salvage(replace(_JOB, wish=Wish.CANCEL), epoch=2, origin=Origin.NORMAL)
+            delivery_of(replace(_JOB, wish=Wish.CANCEL), epoch=2, origin=Origin.NORMAL)
 
     def test_only_the_current_run_and_the_own_node_may_speak(self) -> None:
         require_run(3, 3)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Literal
 from uuid import UUID
 
@@ -29,6 +30,8 @@ class HeldJob:
     wish: Wish
     epoch: int
     reason: str | None
+    is_wanted_again: bool = False
+    """What it delivered was damaged here, and nothing else stands for its recording."""
 
     @property
     def was_asked_to_end(self) -> bool:
@@ -61,6 +64,16 @@ class UnclaimedJob:
     is_node_seen: bool
     window: Literal["none", "open", "over"]
     """Of its plan, if it has one; while it is open the job can be taken late."""
+
+
+class Delivery(Enum):
+    """As what content of a job is taken."""
+
+    RESULT = "result"
+    SALVAGE = "salvage"
+    """Late, of a job that failed."""
+    REPLACEMENT = "replacement"
+    """In place of what was damaged here after its seal."""
 
 
 def rises(wish: Wish, to: Wish) -> bool:
@@ -99,16 +112,18 @@ def require_live(job: HeldJob, *, epoch: int) -> None:
         raise JobEndedError(job.id, job.state, job.reason)
 
 
-def is_salvage(job: HeldJob, *, epoch: int, origin: Origin) -> bool:
-    """Whether content of this job is taken as salvage (True) or as its result (False).
+def delivery_of(job: HeldJob, *, epoch: int, origin: Origin) -> Delivery:
+    """As what content is taken that a node offers for this job.
 
-    Salvage is late content of a job that failed, from a node that held it once. Raises as require_live when it is
-    neither, and ConflictError when somebody asked for the end without delivering.
+    Salvage comes from a node that held the job once. Raises as require_live when content is none of these, and
+    ConflictError when somebody asked for the end without delivering.
     """
     is_wanted = job.wish is not Wish.CANCEL
     if origin is Origin.SALVAGED and job.state is JobState.FAILED and is_wanted and 1 <= epoch <= job.epoch:
-        return True
+        return Delivery.SALVAGE
+    if job.is_wanted_again and epoch == job.epoch:
+        return Delivery.REPLACEMENT
     require_live(job, epoch=epoch)
     if not is_wanted:
         raise ConflictError("This recording is to be cancelled; its content is not wanted.")
-    return False
+    return Delivery.RESULT

@@ -30,15 +30,19 @@ async def _draw(db: Database, waveforms: Waveforms, cache_file: CacheFile) -> No
 
 async def _finalise(db: Database, stored: StoredContent, cache_file: CacheFile) -> None:
     assert cache_file.parts is not None
-    try:
-        reading = await stored.read(cache_file.id, "audio")
-    except FileNotFoundError:
-        await cache_files.mark_damaged(db, cache_file.id, "The stored file is missing from the controller's cache.")
-        return
-    except OSError as fault:
-        _log.error("stored file cannot be read", cache_file=str(cache_file.id), reason=str(fault))
-        return
-    if reading.found == cache_file.parts["audio"]:
-        await cache_files.set_checksum(db, cache_file.id, reading.sha256)
-    else:
-        await cache_files.mark_damaged(db, cache_file.id, "The stored file is not what the node had sealed.")
+    readings = {}
+    for part, sealed in cache_file.parts.items():
+        try:
+            readings[part] = await stored.read(cache_file.id, part)
+        except FileNotFoundError:
+            await cache_files.mark_damaged(
+                db, cache_file.id, f"The stored {part} is missing from the controller's cache."
+            )
+            return
+        except OSError as fault:
+            _log.error("stored file cannot be read", cache_file=str(cache_file.id), part=part, reason=str(fault))
+            return
+        if readings[part].found != sealed:
+            await cache_files.mark_damaged(db, cache_file.id, f"The stored {part} is not what the node had sealed.")
+            return
+    await cache_files.set_checksum(db, cache_file.id, readings["audio"].sha256)

@@ -9,15 +9,22 @@ from web.domain.cache_files import CacheFile, VerifiedParts, duration_ms, first_
 from web.domain.endings import CUT_SHORT, Ending, mark_of, was_planned
 from web.domain.errors import ConflictError, InvalidError, NotFoundError
 from web.domain.health import Finding, findings_in
-from web.domain.leases import HeldJob, is_salvage, require_own, require_run
+from web.domain.leases import Delivery, HeldJob, delivery_of, require_own, require_run
 from web.domain.states import CacheState, Health, JobState, Severity
 from web.services.endings import end_without_content, health_at_end
 from web.store import cache_files, health_events, jobs, recordings
 from web.store.database import Database, Session
 
+_DAMAGED = "cache_file_damaged"
+_SENT_AGAIN = (
+    "What the controller had stored was not what the node had sealed. The node has sent it once more, and that stands "
+    "for the recording now. Check the disk and the memory of the controller."
+)
+
 
 async def open_cache_file(db: Database, request: CacheFileRequest, *, node: NodeActor) -> CacheFile:
-    """Make the cache file of this id, or find it again. With an old epoch, or after a failed end, only as `salvaged`.
+    """Make the cache file of this id, or find it again. With an old epoch, or after a failed end, only as `salvaged`;
+    after a completed one only in place of content that was damaged here.
 
     Raises NotFoundError, NotYoursError, NodeRunSupersededError, EpochSupersededError, JobEndedError, and ConflictError
     when the id is used for something else or the recording is to be cancelled.
@@ -29,12 +36,11 @@ async def open_cache_file(db: Database, request: CacheFileRequest, *, node: Node
         existing = await cache_files.lock(session, request.id)
         if existing is not None and (existing.job_id, existing.codec) != (request.job_id, request.codec):
             raise ConflictError(f"The id {request.id} is used for another cache file; take a new one.")
-        if existing is not None and existing.state is CacheState.CACHED:
+        if existing is not None and existing.state is not CacheState.RECEIVING:
             return existing
-        is_salvage(job, epoch=request.epoch, origin=request.origin)
+        delivery_of(job, epoch=request.epoch, origin=request.origin)
         if existing is None:
             return await cache_files.add(session, request, recording_id=job.recording_id)
-        _require_growing(existing)
         return await cache_files.reopen(session, existing.id, epoch=request.epoch, origin=request.origin)
 
 
@@ -46,7 +52,7 @@ async def require_append(db: Database, cache_file_id: UUID, *, epoch: int, node_
     cache_file, job, current_run = await cache_files.with_standing(db, cache_file_id)
     require_own(job, node.node_id)
     require_run(node_run, current_run)
-    is_salvage(job, epoch=epoch, origin=cache_file.origin)
+    delivery_of(job, epoch=epoch, origin=cache_file.origin)
     _require_growing(cache_file)
     return cache_file
 
@@ -71,23 +77,26 @@ async def seal(
         if cache_file is None or cache_file.job_id != job.id:
             raise NotFoundError("cache file", cache_file_id)
         if cache_file.state is CacheState.CACHED and cache_file.parts == verified:
-            return SealAnswer(recording_id=job.recording_id, cache_state="cached")
-        salvaged = is_salvage(job, epoch=request.epoch, origin=request.origin)
+            return _sealed(cache_file)
+        delivery = delivery_of(job, epoch=request.epoch, origin=request.origin)
         _require_growing(cache_file)
         if retry is not None and retry.state is JobState.RUNNING:
             raise ConflictError("A later attempt at this recording is under way and delivers what the node holds.")
         _require_enough(request, await jobs.minimum_bytes(session, job.id))
         await cache_files.seal(session, cache_file, request, verified)
-        for finding in findings_in(request.facts, request.origin):
-            await health_events.add(session, finding, node_id=job.node_id, job_id=job.id)
-        if salvaged:
+        if delivery is Delivery.REPLACEMENT:
+            await _replace(session, job, request, node)
+        else:
+            for finding in findings_in(request.facts, request.origin):
+                await health_events.add(session, finding, node_id=job.node_id, job_id=job.id)
+        if delivery is Delivery.RESULT:
+            await _complete(session, job, request, node)
+        elif delivery is Delivery.SALVAGE:
             await _salvage(session, job, cache_file, request, node)
             if retry is not None and retry.state is JobState.QUEUED:
                 await _end_needless(session, retry, node)
-        else:
-            await _complete(session, job, request, node)
         await cache_files.queue_uploads(session, cache_file)
-    return SealAnswer(recording_id=job.recording_id, cache_state="cached")
+    return _sealed(cache_file)
 
 
 async def set_checksum(db: Database, cache_file_id: UUID, sha256: str) -> None:
@@ -114,7 +123,7 @@ async def mark_damaged(db: Database, cache_file_id: UUID, message: str) -> None:
             return
         recording_id, job_id = found
         cache_file = await cache_files.get(session, cache_file_id, scope=EVERYTHING)
-        finding = Finding("cache_file_damaged", Severity.CRITICAL, message)
+        finding = Finding(_DAMAGED, Severity.CRITICAL, message)
         await health_events.add(session, finding, node_id=cache_file.node_id, job_id=job_id)
         await recordings.set_health(session, recording_id, Health.CRITICAL)
         await recordings.tell(session, recording_id)
@@ -136,6 +145,12 @@ async def forget_abandoned(db: Database, cache_file_id: UUID) -> None:
         recording_id = await cache_files.forget(session, cache_file_id)
         if recording_id is not None:
             await recordings.tell(session, recording_id)
+
+
+def _sealed(cache_file: CacheFile) -> SealAnswer:
+    return SealAnswer(
+        recording_id=cache_file.recording_id, cache_state="cached", is_verified=cache_file.sha256 is not None
+    )
 
 
 async def _later_attempt(session: Session, job: HeldJob) -> HeldJob | None:
@@ -169,10 +184,21 @@ async def _complete(session: Session, job: HeldJob, request: SealRequest, node: 
     await jobs.end(session, job.id, ending, epoch=job.epoch, actor=node.name)
 
 
+async def _replace(session: Session, job: HeldJob, request: SealRequest, node: NodeActor) -> None:
+    """The recording has ended long ago, and well again: what was found of its content then is known already."""
+    await jobs.add_event(session, job.id, epoch=request.epoch, kind="delivered_again", actor=node.name)
+    await health_events.soften(session, _DAMAGED, _SENT_AGAIN, recording_id=job.recording_id)
+    was_asked = job.was_asked_to_end or was_planned(request.facts.end_reason)
+    health = await health_at_end(session, job.recording_id, JobState.COMPLETED, was_asked=was_asked)
+    await recordings.set_health(session, job.recording_id, health)
+    await recordings.tell(session, job.recording_id)
+
+
 async def _salvage(
     session: Session, job: HeldJob, cache_file: CacheFile, request: SealRequest, node: NodeActor
 ) -> None:
     await jobs.add_event(session, job.id, epoch=request.epoch, kind="salvaged", actor=node.name)
+    await health_events.soften(session, _DAMAGED, _SENT_AGAIN, recording_id=job.recording_id)
     await recordings.salvage(
         session, cache_file.id, duration_ms=duration_ms(request.facts), started_at=first_frame_at(request.facts)
     )

@@ -46,7 +46,10 @@ class StoredContent:
                 await self._work(lambda: os.close(file))
 
     async def read(self, cache_file_id: UUID, part: PartName) -> Reading:
-        """Reads the stored part once, from its first byte to its last. Raises OSError."""
+        """Reads the stored part once, from its first byte to its last, from the disk rather than from memory.
+
+        Raises OSError.
+        """
         head_bytes = HEAD_BYTES_OF[part]
         whole, head, body = Digest(), Digest(), Digest()
 
@@ -60,6 +63,7 @@ class StoredContent:
                 start += len(block)
 
         async with self.opened(cache_file_id, part) as stored:
+            await self._work(lambda: os.posix_fadvise(stored.file, 0, 0, os.POSIX_FADV_DONTNEED))
             for start in range(0, stored.length_bytes, _HASH_BYTES):
                 stop = min(start + _HASH_BYTES, stored.length_bytes)
                 await self._work(lambda start=start, stop=stop: add(stored.file, start, stop))  # type: ignore[misc]

@@ -49,6 +49,7 @@ async def with_standing(session: Session, cache_file_id: UUID) -> tuple[CacheFil
         wish=Wish(row["job_wish"]),
         epoch=row["job_epoch"],
         reason=row["job_reason"],
+        is_wanted_again=row["is_wanted_again"],
     )
     return _cache_file(row), job, row["current_run"]
 

@@ -42,6 +42,12 @@ async def end(session: Session, kind: str, *, node_id: UUID | None) -> None:
         await session.rows("tell_health_event", id=row["id"])
 
 
+async def soften(session: Session, kind: str, message: str, *, recording_id: UUID) -> None:
+    """What was critical of a recording is mended: `message` says how, and a warning is left."""
+    for row in await session.rows("soften_health_events", kind=kind, message=message, recording_id=recording_id):
+        await session.rows("tell_health_event", id=row["id"])
+
+
 async def is_told(session: Session, kind: str) -> bool:
     """Whether a condition of the controller itself lasts."""
     return await session.row("lasting_condition", kind=kind) is not None

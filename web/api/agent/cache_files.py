@@ -3,6 +3,7 @@
 import re
 from contextlib import aclosing
 from http import HTTPStatus
+from typing import Literal
 from uuid import UUID
 
 from starlette.requests import Request
@@ -20,6 +21,7 @@ from protocol.messages import (
 )
 from web.api.endpoints import NO_STORE, Call
 from web.domain.access import NodeActor, Scope
+from web.domain.cache_files import CacheFile
 from web.domain.errors import InvalidError
 from web.domain.states import CacheState
 from web.services import cache_files
@@ -34,7 +36,8 @@ _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/\*")
 async def begin(call: Call, node: NodeActor, body: CacheFileRequest) -> CacheFileAnswer:
     """Begin a cache file, or hear how far it got."""
     cache_file = await cache_files.open_cache_file(call.controller.db, body, node=node)
-    return CacheFileAnswer(id=cache_file.id, offsets=await call.controller.content.offsets(cache_file.id))
+    offsets = await call.controller.content.offsets(cache_file.id)
+    return CacheFileAnswer(id=cache_file.id, offsets=offsets, state=_told(cache_file))
 
 
 async def progress(call: Call, node: NodeActor, cache_file_id: UUID, part: PartName) -> Response:
@@ -74,6 +77,18 @@ async def seal(call: Call, node: NodeActor, cache_file_id: UUID, body: SealReque
 
 def _only(node: NodeActor) -> Scope:
     return Scope(nodes=frozenset({node.node_id}))
+
+
+def _told(cache_file: CacheFile) -> Literal["receiving", "sealed", "verified", "damaged"]:
+    """As a node has to know it; what was removed here had been proved before."""
+    match cache_file.state:
+        case CacheState.RECEIVING:
+            return "receiving"
+        case CacheState.CACHED if cache_file.sha256 is None:
+            return "sealed"
+        case CacheState.DAMAGED:
+            return "damaged"
+    return "verified"
 
 
 def _at(offset: int) -> Response:
