@@ -24,7 +24,7 @@ from protocol.messages import (
 from protocol.timeouts import Timeouts
 from web.domain.access import NodeActor, system
 from web.domain.recordings import StartRecording
-from web.services import jobs, nodes, recordings
+from web.services import jobs, joining, nodes, recordings
 from web.store.database import Database
 from web.store.embedded import EmbeddedPostgres
 from web.store.migrate import migrate
@@ -112,8 +112,8 @@ def _pool(url: str) -> asyncpg.Pool:
 
 
 async def _agent(db: Database, name: str) -> NodeActor:
-    code = await nodes.create_enrolment_code(db, name, by=BENCH)
-    answer = await nodes.enrol(db, EnrolRequest(code=code.code, version="1"))
+    code = await joining.create_enrolment_code(db, name, by=BENCH)
+    answer = await joining.enrol(db, EnrolRequest(code=code.code, version="1"))
     node = NodeActor(answer.node_id, name)
     await nodes.begin_run(db, RunRequest(previous_run=0, version="1"), node=node)
     capture = CaptureFormat(channels=2, sample_rate_hz=48_000, sample_type="s16")

@@ -176,7 +176,15 @@ class EnrolRequest(Message):
 class EnrolAnswer(Message):
     node_id: UUID
     name: Name
-    token: str
+    token: str = Field(repr=False)
+    node_run: Annotated[int, Field(ge=0)] = 0
+    """The last run of a node that joins again; agents of earlier ones are refused from now on."""
+
+
+class TokenRequest(Message):
+    """The next token of a node, which its agent made and keeps; the same digest again is the same token."""
+
+    digest: Sha256
 
 
 class ArmedInterface(Message):
@@ -289,6 +297,8 @@ class HeartbeatAnswer(Message):
     """As in `WakeAnswer`."""
     armed: list[ArmedInterface] = Field(default_factory=list)
     """As in `RunAnswer`. A change of it raises the node's `change_no`."""
+    rotate_token: bool = False
+    """Another token is to be made and told by `POST /token`."""
 
 
 # ---- content ----
@@ -324,6 +334,9 @@ class PartOffsets(Message):
 class CacheFileAnswer(Message):
     id: UUID
     offsets: PartOffsets
+    state: Literal["receiving", "sealed", "verified", "damaged"] | None = None
+    """`verified`: what was stored at the seal was read back and is right; `damaged`: it is not, and is wanted once more
+    in another cache file. None: an older controller does not tell."""
 
 
 class PartSeal(Message):
@@ -334,9 +347,6 @@ class PartSeal(Message):
     body_sha256: Sha256
     """Of everything after the head."""
 
-    state: Literal["receiving", "sealed", "verified", "damaged"] | None = None
-    """`verified`: what was stored at the seal was read back and is right; `damaged`: it is not, and is wanted once more
-    in another cache file. None: an older controller does not tell."""
 
 class ClockPairReport(Message):
     """In frames of the recording; may lie before its start."""
@@ -398,6 +408,9 @@ class SealRequest(Message):
 class SealAnswer(Message):
     recording_id: UUID
     cache_state: Literal["cached"]
+    is_verified: bool | None = None
+    """Whether what is stored was read back already; until then the node keeps what it sent, and asks by opening the
+    cache file again. None: an older controller does not tell."""
 
 
 class FinishRequest(Message):
@@ -408,9 +421,6 @@ class FinishRequest(Message):
     outcome: Literal["failed", "cancelled"]
     reason: Annotated[str, Field(pattern=r"^[a-z_]+$", max_length=60)]
     message: Annotated[str, Field(min_length=1, max_length=1000)]
-    is_verified: bool | None = None
-    """Whether what is stored was read back already; until then the node keeps what it sent, and asks by opening the
-    cache file again. None: an older controller does not tell."""
     """In words, ending with what the operator can do."""
 
 
@@ -476,6 +486,7 @@ ProblemCode = Literal[
     "not_found",
     "not_yours",
     "unauthorised",
+    "token_expired",
     "forbidden",
     "invalid",
     "conflict",
@@ -483,4 +494,5 @@ ProblemCode = Literal[
     "unavailable",
 ]
 """What `Problem.code` may say to an agent. 409: `*_superseded`, `job_ended`, `conflict` and `wrong_offset`
-(which has the true `offset`); 422: `digest_mismatch` and `invalid`."""
+(which has the true `offset`); 401: `unauthorised`, and `token_expired` of a token that
+`POST /token` still exchanges for another; 422: `digest_mismatch` and `invalid`."""

@@ -40,6 +40,8 @@ class Timeouts:
     upload_pause: float = _seconds(0.25, "new content is looked for so often")
     meter_period: float = _seconds(0.1, "levels of watched interfaces are read and sent so often")
     meter_watch: float = _seconds(30.0, "an interface stays watched; pages say that they look each third of this")
+    request_head: float = _seconds(10.0, "a client that has connected, or begun a request, sends its head within")
+    request_rest: float = _seconds(10.0, "a client that was answered may go on sending the body so long")
     page_ping: float = _seconds(15.0, "a sign of life on the event stream of a page")
     page_stuck: float = _seconds(10.0, "a page that takes nothing for so long is cut off")
     page_session: float = _seconds(30.0, "an open page asks so often whether its session goes on")
@@ -50,6 +52,14 @@ class Timeouts:
     renderer_stalled: float = _seconds(
         30.0, "a renderer whose file did not grow for so long, while its take did, is ended"
     )
+
+    node_token: float = _seconds(
+        86_400.0, "the token of a node is good so long; its agent is asked for another at half"
+    )
+    node_token_grace: float = _seconds(
+        30 * 86_400.0, "a token that ran out can still be exchanged for another: an agent that was away comes back"
+    )
+    enrolment_code: float = _seconds(900.0, "a code with which a node joins is good so long")
 
     # the controller's own
     rescue_period: float = _seconds(5.0, "lost jobs are looked for so often")
@@ -95,6 +105,7 @@ RELATIONS: tuple[tuple[str, str], ...] = (
     ("node_not_seen >= 3 * heartbeat", "two lost heartbeats are no absence"),
     ("presence + node_not_seen < 60", "a page tells of an absence within a minute"),
     ("wake_held < 60", "proxies close what is silent for a minute"),
+    ("request_head > http_connect + 5", "a client on a slow line gets its head through"),
     ("page_ping < 60", "the same for pages"),
     ("upload_stall >= 60", "proxies may keep bytes so long"),
     ("page_stuck < page_ping + page_session", "a stuck page does not outlive its session by much"),
@@ -106,6 +117,11 @@ RELATIONS: tuple[tuple[str, str], ...] = (
     ("grace_starting + lease + rescue_period + 2 <= 37", "a job is ended in time before it captures (I1)"),
     ("grace_capturing + lease + rescue_period + 2 <= 157", "and while it captures (I1)"),
     ("grace_uploading > upload_stall + retry_longest", "an upload that stalls and resumes is not given up"),
+    (
+        "node_token / 2 > 10 * (wake_held + retry_longest)",
+        "an agent has many tries to exchange its token before it runs out",
+    ),
+    ("node_token_grace > node_token", "a node that was away for days comes back"),
     ("orphan_capture > lease + grace_capturing + rescue_period", "a capture outlives its job"),
     ("agent_stop + owner_drain + flush < demo_stop", "the demo stops the agent, then its owners"),
     ("controller_stop < demo_stop", "and the controller beside them"),
@@ -127,6 +143,9 @@ def as_markdown() -> str:
 def _printed(seconds: float) -> str:
     if seconds and seconds < 1:
         return f"{seconds * 1000:g} ms"
+    for unit, length in (("d", 86_400), ("h", 3_600)):
+        if seconds > length and seconds % length == 0:
+            return f"{seconds / length:g} {unit}"
     return f"{seconds / 60:g} min" if seconds >= 120 and seconds % 60 == 0 else f"{seconds:g} s"
 
 

@@ -2,13 +2,14 @@
 
 from http import HTTPStatus
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from protocol.ids import new_id
 from protocol.messages import OFFSET_HEADER, Problem
 from web.domain.errors import (
     CapacityError,
@@ -19,6 +20,7 @@ from web.domain.errors import (
     ForbiddenError,
     InvalidError,
     JobEndedError,
+    KeyReusedError,
     LinkSpentError,
     NodeFullError,
     NodeRunSupersededError,
@@ -28,16 +30,22 @@ from web.domain.errors import (
     NotYoursError,
     RangeNotSatisfiableError,
     SignInRequiredError,
+    TokenExpiredError,
     TooLargeError,
+    TooManyRequestsError,
     UnauthorisedError,
     UnavailableError,
+    UnsupportedBodyError,
     WrongOffsetError,
 )
+from web.domain.rates import Standing
+from web.sources import source_of
 
 _log = structlog.get_logger()
 
 _TABLE: dict[type[ControllerError], tuple[HTTPStatus, str]] = {
     UnauthorisedError: (HTTPStatus.UNAUTHORIZED, "unauthorised"),
+    TokenExpiredError: (HTTPStatus.UNAUTHORIZED, "token_expired"),
     SignInRequiredError: (HTTPStatus.UNAUTHORIZED, "sign_in_required"),
     LinkSpentError: (HTTPStatus.GONE, "link_spent"),
     ForbiddenError: (HTTPStatus.FORBIDDEN, "forbidden"),
@@ -55,6 +63,9 @@ _TABLE: dict[type[ControllerError], tuple[HTTPStatus, str]] = {
     TooLargeError: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large"),
     DigestMismatchError: (HTTPStatus.UNPROCESSABLE_ENTITY, "digest_mismatch"),
     InvalidError: (HTTPStatus.UNPROCESSABLE_ENTITY, "invalid"),
+    KeyReusedError: (HTTPStatus.UNPROCESSABLE_ENTITY, "key_reused"),
+    UnsupportedBodyError: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_body"),
+    TooManyRequestsError: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests"),
     UnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
     NoSpaceError: (HTTPStatus.INSUFFICIENT_STORAGE, "no_space"),
 }
@@ -72,6 +83,11 @@ def status_and_code(fault: type[ControllerError]) -> tuple[HTTPStatus, str]:
         if kind in _TABLE:
             return _TABLE[kind]
     return HTTPStatus.INTERNAL_SERVER_ERROR, "internal"
+
+
+def fault_id_of(request: Request) -> UUID:
+    """What an unforeseen fault is called towards people and in the log: the id of its request."""
+    return source_of(request).request_id or new_id()
 
 
 async def problem_response(request: Request, fault: Exception) -> Response:
@@ -97,6 +113,8 @@ def _headers(status: HTTPStatus, fault: ControllerError) -> dict[str, str]:
     match fault:
         case UnauthorisedError():
             headers["WWW-Authenticate"] = "Bearer"
+        case TooManyRequestsError():
+            headers |= {"Retry-After": str(fault.standing.wait_seconds), **rate_headers(fault.standing)}
         case WrongOffsetError():
             headers[OFFSET_HEADER] = str(fault.offset)
         case RangeNotSatisfiableError():
@@ -104,8 +122,17 @@ def _headers(status: HTTPStatus, fault: ControllerError) -> dict[str, str]:
     return headers
 
 
+def rate_headers(standing: Standing) -> dict[str, str]:
+    """As the IETF's draft of RateLimit header fields has them."""
+    rate = standing.rate
+    return {
+        "RateLimit-Policy": f'"{rate.name}";q={rate.number};w={rate.seconds:g}',
+        "RateLimit": f'"{rate.name}";r={standing.remaining};t={standing.wait_seconds}',
+    }
+
+
 def _unforeseen(request: Request, fault: Exception) -> Response:
-    fault_id: UUID = uuid4()
+    fault_id = fault_id_of(request)
     _log.error("unforeseen fault", id=str(fault_id), method=request.method, path=request.url.path, exc_info=fault)
     return _problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -10,7 +10,7 @@ from protocol.messages import InterfaceRef
 from web.domain.access import system
 from web.domain.errors import ControllerError, DatabaseUnavailableError, NotFoundError
 from web.domain.nodes import Node
-from web.services import accounts, keys, nodes, tokens
+from web.services import accounts, joining, keys, nodes, tokens
 from web.settings import ControllerSettings
 from web.store import nodes as stored_nodes
 from web.store.database import Database
@@ -52,7 +52,7 @@ async def first_page(settings: ControllerSettings) -> str:
 async def create_enrolment_code(settings: ControllerSettings, name: str) -> str:
     """A one-time code for a new node. Raises ConflictError when the name is taken."""
     async with _running_database(settings) as db:
-        return (await nodes.create_enrolment_code(db, name, by=_BY)).code
+        return (await joining.create_enrolment_code(db, name, by=_BY)).code
 
 
 async def wait_for_report(settings: ControllerSettings, name: str, known: datetime | None) -> None:

@@ -192,6 +192,7 @@ SECTIONS: dict[str, tuple[Rule, ...]] = {
     ),
     "Agents": (
         _post(f"{_AGENT}/enrol", _OPEN),
+        _post(f"{_AGENT}/token", _NODE),
         _post(f"{_AGENT}/run", _NODE),
         Rule("PUT", f"{_AGENT}/inventory", _NODE),
         _get(f"{_AGENT}/wake", _NODE),

@@ -34,7 +34,7 @@ from tests import profiles
 from web.domain.access import NodeActor, system
 from web.domain.cache_files import CacheFile, VerifiedPart, VerifiedParts, seals_in
 from web.domain.recordings import Recording, StartRecording
-from web.services import cache_files, jobs, nodes, recordings
+from web.services import cache_files, jobs, joining, nodes, recordings
 from web.store.database import Database
 
 SOMEBODY = system("test")
@@ -168,9 +168,9 @@ def stored(request: SealRequest) -> VerifiedParts:
 
 async def make_room(db: Database, name: str = "Town hall", capacity: int = 3) -> Room:
     """A node that has joined, told what it has, and prefers its counter."""
-    code = await nodes.create_enrolment_code(db, name, by=SOMEBODY)
-    answer = await nodes.enrol(db, EnrolRequest(code=code.code, version="1.0"))
-    room = Room(db, await nodes.authenticate_node(db, answer.token), answer.token)
+    code = await joining.create_enrolment_code(db, name, by=SOMEBODY)
+    answer = await joining.enrol(db, EnrolRequest(code=code.code, version="1.0"))
+    room = Room(db, await joining.authenticate_node(db, answer.token), answer.token)
     room.node_run = (await nodes.begin_run(db, RunRequest(previous_run=0, version="1.0"), node=room.node)).node_run
     await nodes.update_inventory(db, inventory(room.node_run), node=room.node)
     await nodes.prefer_interface(db, answer.node_id, COUNTER, by=SOMEBODY)

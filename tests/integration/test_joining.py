@@ -8,7 +8,7 @@ from protocol.messages import CaptureFormat, EnrolRequest
 from tests.integration.room import COUNTER, SOMEBODY, WIDE, inventory, make_room
 from web.domain.access import EVERYTHING, Actor, Permission, Scope, everywhere, within
 from web.domain.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnauthorisedError
-from web.services import nodes, tokens
+from web.services import joining, nodes, tokens
 from web.store import nodes as node_store
 from web.store.database import Database
 
@@ -16,48 +16,48 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_code_makes_one_node(db: Database) -> None:
-    code = await nodes.create_enrolment_code(db, "Court", by=SOMEBODY)
+    code = await joining.create_enrolment_code(db, "Court", by=SOMEBODY)
     request = EnrolRequest(code=code.code, version="1.0")
-    answer = await nodes.enrol(db, request)
+    answer = await joining.enrol(db, request)
     assert answer.name == "Court"
-    assert (await nodes.authenticate_node(db, answer.token)).node_id == answer.node_id
+    assert (await joining.authenticate_node(db, answer.token)).node_id == answer.node_id
     with pytest.raises(UnauthorisedError):
-        await nodes.enrol(db, request)
+        await joining.enrol(db, request)
 
 
 async def test_a_lost_answer_is_given_again_to_who_keeps_the_secret_and_to_nobody_else(db: Database) -> None:
-    code = (await nodes.create_enrolment_code(db, "Court", by=SOMEBODY)).code
+    code = (await joining.create_enrolment_code(db, "Court", by=SOMEBODY)).code
     request = EnrolRequest(code=code, version="1.0", secret="ab" * 32)
-    answer = await nodes.enrol(db, request)
-    assert await nodes.enrol(db, request) == answer
-    assert (await nodes.authenticate_node(db, answer.token)).node_id == answer.node_id
+    answer = await joining.enrol(db, request)
+    assert await joining.enrol(db, request) == answer
+    assert (await joining.authenticate_node(db, answer.token)).node_id == answer.node_id
     for secret in (None, "cd" * 32):
         with pytest.raises(UnauthorisedError):
-            await nodes.enrol(db, EnrolRequest(code=code, version="1.0", secret=secret))
+            await joining.enrol(db, EnrolRequest(code=code, version="1.0", secret=secret))
     with pytest.raises(UnauthorisedError):
-        await nodes.enrol(db, EnrolRequest(code=code + "x", version="1.0", secret="ab" * 32))
+        await joining.enrol(db, EnrolRequest(code=code + "x", version="1.0", secret="ab" * 32))
 
 
 async def test_a_code_that_is_too_old_makes_none(db: Database, owner: Any) -> None:
-    code = await nodes.create_enrolment_code(db, "Court", by=SOMEBODY)
+    code = await joining.create_enrolment_code(db, "Court", by=SOMEBODY)
     await owner.execute("UPDATE enrolment_code SET expires_at = clock_timestamp()")
     with pytest.raises(UnauthorisedError):
-        await nodes.enrol(db, EnrolRequest(code=code.code, version="1.0"))
+        await joining.enrol(db, EnrolRequest(code=code.code, version="1.0"))
 
 
 async def test_a_name_is_given_once(db: Database) -> None:
-    first, second = [await nodes.create_enrolment_code(db, "Court", by=SOMEBODY) for _ in range(2)]
-    await nodes.enrol(db, EnrolRequest(code=first.code, version="1.0"))
+    first, second = [await joining.create_enrolment_code(db, "Court", by=SOMEBODY) for _ in range(2)]
+    await joining.enrol(db, EnrolRequest(code=first.code, version="1.0"))
     with pytest.raises(ConflictError):
-        await nodes.enrol(db, EnrolRequest(code=second.code, version="1.0"))
+        await joining.enrol(db, EnrolRequest(code=second.code, version="1.0"))
     with pytest.raises(ConflictError):
-        await nodes.create_enrolment_code(db, "Court", by=SOMEBODY)
+        await joining.create_enrolment_code(db, "Court", by=SOMEBODY)
 
 
 @pytest.mark.parametrize("token", ["", "rkn_", "rkn_00_x", "rkn_00000000000070008000000000000000_guess", "rku_1_x"])
 async def test_a_token_that_was_never_given_is_refused(db: Database, token: str) -> None:
     with pytest.raises(UnauthorisedError):
-        await nodes.authenticate_node(db, token)
+        await joining.authenticate_node(db, token)
     with pytest.raises(UnauthorisedError):
         await tokens.authenticate(db, token)
 
@@ -66,7 +66,7 @@ async def test_a_changed_secret_is_refused(db: Database) -> None:
     room = await make_room(db)
     token = await tokens.create_token(db, "script", by=SOMEBODY)
     with pytest.raises(UnauthorisedError):
-        await nodes.authenticate_node(db, room.token + "x")
+        await joining.authenticate_node(db, room.token + "x")
     with pytest.raises(UnauthorisedError):
         await tokens.authenticate(db, token[:-1])
 
@@ -120,7 +120,7 @@ async def test_settings_of_nodes_need_the_permission_and_the_scope(db: Database)
     with pytest.raises(NotFoundError):
         await nodes.set_capacity(db, here.node.node_id, 9, by=clerk)
     with pytest.raises(ForbiddenError):
-        await nodes.create_enrolment_code(db, "More", by=viewer)
+        await joining.create_enrolment_code(db, "More", by=viewer)
     with pytest.raises(ForbiddenError):
         await tokens.create_token(db, "more", by=viewer)
     found = await node_store.by_name(db, scope=clerk.nodes, seen_within=30)

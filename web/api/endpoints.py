@@ -1,21 +1,21 @@
 """An endpoint is a function whose signature is its declaration.
 
 Parameters are filled by name: `call` the request and the controller, `by` the Actor of a user's token, `node` the
-NodeActor of a node's token, `body` and `query` a Pydantic model each, every other a part of the path. A function that
-takes neither `by` nor `node` is open to all. It gives a model, None (204), or a response of its own; what kinds of body
-that may have stands in `media`. Routes and the OpenAPI document are both read from here.
+NodeActor of a node's token, `held` that token itself, also when it has run out, `body` and `query` a Pydantic model
+each, every other a part of the path. A function that takes none of `by`, `node` and `held` is open to all. It gives a
+model, None (204), or a response of its own; what kinds of body that may have stands in `media`. Routes and the OpenAPI
+document are both read from here.
 """
 
-import asyncio
+import hashlib
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from http import HTTPStatus
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -23,15 +23,26 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from web.domain.errors import InvalidError, NotFoundError, TooLargeError, UnauthorisedError, UnavailableError
-from web.errors import problem_response
-from web.services import nodes, tokens
+from web.bodies import read_body
+from web.domain.access import Actor
+from web.domain.errors import (
+    InvalidError,
+    NotFoundError,
+    TooManyRequestsError,
+    UnauthorisedError,
+    UnsupportedBodyError,
+)
+from web.errors import problem_response, rate_headers
+from web.services import joining, tokens
 from web.services.controller import Controller
+from web.services.kept_answers import KEY_LIMIT, Answered, once
+from web.sources import source_of
 
 BODY_LIMIT_BYTES = 1024 * 1024
-SLOWEST_BYTES_PER_SECOND = 8 * 1024
-"""A body may take longer than a short one by its length at this rate: the facts of months pass a slow line too."""
 NO_STORE = {"Cache-Control": "no-store"}
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+REPEATED_HEADER = "Idempotency-Replayed"
+"""Of an answer that was given before."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,8 @@ class Call:
     request: Request
     received_at: float
     """Seconds of a clock of this process: which of two requests came first."""
+    body: bytes = b""
+    """As it came, where it was read as a whole."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,7 @@ class Endpoint:
 
     @property
     def path_parameters(self) -> Mapping[str, Any]:
-        known = {"call", "by", "node", "body", "query"}
+        known = {"call", "by", "node", "held", "body", "query"}
         return {name: kind for name, kind in self.parameters.items() if name not in known}
 
     @cached_property
@@ -89,7 +102,12 @@ class Endpoint:
     @property
     def is_guarded(self) -> bool:
         """Whether a token is needed."""
-        return "by" in self.parameters or "node" in self.parameters
+        return not {"by", "node", "held"}.isdisjoint(self.parameters)
+
+    @property
+    def keeps_answer(self) -> bool:
+        """Whether it makes something, and a request that has a key of its client makes it once."""
+        return "by" in self.parameters and self.method == "POST" and self.status == HTTPStatus.CREATED
 
     @property
     def all_problems(self) -> list[HTTPStatus]:
@@ -100,6 +118,8 @@ class Endpoint:
             HTTPStatus.NOT_FOUND: bool(self.path_parameters),
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body" in self.parameters,
             HTTPStatus.UNPROCESSABLE_ENTITY: "body" in self.parameters or "query" in self.parameters,
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "by" in self.parameters and "body" in self.parameters,
+            HTTPStatus.TOO_MANY_REQUESTS: "by" in self.parameters,
             HTTPStatus.SERVICE_UNAVAILABLE: True,
         }
         return sorted({*self.problems, *(status for status, does in follows.items() if does)})
@@ -115,26 +135,51 @@ class Endpoint:
     async def _answer(self, request: Request) -> Response:
         call = Call(request.app.state.controller, request, time.monotonic())
         try:
-            return self._respond(await self.act(**await self._arguments(call)))
+            response = await self._done(call, await self._arguments(call))
         except ClientDisconnect:
             return Response(status_code=HTTPStatus.BAD_REQUEST)
         except Exception as fault:
-            return await problem_response(request, fault)
+            response = await problem_response(request, fault)
+        if hasattr(request.state, "rate"):
+            response.headers.update(rate_headers(request.state.rate))
+        return response
+
+    async def _done(self, call: Call, arguments: dict[str, Any]) -> Response:
+        key = call.request.headers.get(IDEMPOTENCY_HEADER) if self.keeps_answer else None
+        if key is None:
+            return self._respond(await self.act(**arguments))
+
+        async def act(controller: Controller) -> Answered:
+            response = self._respond(await self.act(**arguments, call=replace(call, controller=controller)))
+            return Answered(response.status_code, bytes(response.body))
+
+        by, request = arguments["by"], call.request
+        _require_good_key(key)
+        del arguments["call"]
+        digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + call.body).hexdigest()
+        answered = await once(call.controller, by.id, key, request_digest=digest, act=act)
+        headers = {**NO_STORE, REPEATED_HEADER: "true"} if answered.is_repeated else NO_STORE
+        return Response(answered.body, answered.status, headers=headers, media_type="application/json")
 
     async def _arguments(self, call: Call) -> dict[str, Any]:
         """Who asks comes first, so that nobody else's body is read."""
         controller, request = call.controller, call.request
         values: dict[str, Any] = {}
         if "by" in self.parameters:
-            values["by"] = await tokens.authenticate(controller.db, _bearer(request))
+            values["by"] = await _token_of(call)
         if "node" in self.parameters:
-            values["node"] = await nodes.authenticate_node(controller.db, _bearer(request))
+            values["node"] = await joining.authenticate_node(controller.db, _bearer(request), source=source_of(request))
+        if "held" in self.parameters:
+            values["held"] = await joining.hold_token(controller.db, _bearer(request), source=source_of(request))
         for name, kind in self.path_parameters.items():
             values[name] = _path_value(name, kind, request.path_params[name])
         if "query" in self.parameters:
-            values["query"] = _checked(lambda: self.parameters["query"].model_validate(dict(request.query_params)))
+            values["query"] = _checked(lambda: _query_in(request, self.parameters["query"]))
         if "body" in self.parameters:
-            text = await _read_body(request, self.body_limit_bytes, controller.timeouts.http_total)
+            text = await read_body(request, self.body_limit_bytes, controller.timeouts.http_total)
+            if "by" in self.parameters:
+                _require_json(request)
+            call = replace(call, body=text)
             values["body"] = _checked(lambda: self.parameters["body"].model_validate_json(text))
         if "call" in self.parameters:
             values["call"] = call
@@ -161,6 +206,44 @@ def is_nothing(kind: Any) -> bool:
     return kind is NoneType
 
 
+async def _token_of(call: Call) -> Actor:
+    """Who asks, unless that is too often. Raises UnauthorisedError, TooManyRequestsError."""
+    controller, request, source = call.controller, call.request, source_of(call.request)
+    controller.api_rates.admit(source.address)
+    try:
+        by = await tokens.authenticate(controller.db, _bearer(request), source)
+    except UnauthorisedError:
+        controller.api_rates.failed(source.address)
+        raise
+    request.state.rate = controller.api_rates.count(by.id)
+    if not request.state.rate.is_allowed:
+        raise TooManyRequestsError(request.state.rate)
+    return by
+
+
+def _query_in(request: Request, model: type[BaseModel]) -> BaseModel:
+    """A key that is a list may be repeated; of any other a second one is a fault."""
+    given: dict[str, Any] = {}
+    for name in request.query_params:
+        texts = request.query_params.getlist(name)
+        field = model.model_fields.get(name)
+        is_list = field is not None and get_origin(field.annotation) is list
+        given[name] = texts if is_list or len(texts) > 1 else texts[0]
+    return model.model_validate(given)
+
+
+def _require_json(request: Request) -> None:
+    """Raises UnsupportedBodyError for what is told to be something else."""
+    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedBodyError
+
+
+def _require_good_key(key: str) -> None:
+    if not 1 <= len(key) <= KEY_LIMIT or not (key.isascii() and key.isprintable()):
+        raise InvalidError(f"A key has 1 to {KEY_LIMIT} plain characters.", field=IDEMPOTENCY_HEADER)
+
+
 def _bearer(request: Request) -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
@@ -173,20 +256,6 @@ def _path_value(name: str, kind: Any, value: Any) -> Any:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as fault:
         raise NotFoundError(name, value) from fault
-
-
-async def _read_body(request: Request, limit_bytes: int, limit_seconds: float) -> bytes:
-    body, began = bytearray(), asyncio.get_running_loop().time()
-    try:
-        async with asyncio.timeout(limit_seconds) as limit, aclosing(request.stream()) as blocks:
-            async for block in blocks:
-                body += block
-                if len(body) > limit_bytes:
-                    raise TooLargeError(f"The body may have at most {limit_bytes} bytes.")
-                limit.reschedule(began + limit_seconds + len(body) / SLOWEST_BYTES_PER_SECOND)
-    except TimeoutError as stalled:
-        raise UnavailableError(f"The body arrived too slowly; send it within {limit_seconds:g} s.") from stalled
-    return bytes(body)
 
 
 def _checked(read: Callable[[], BaseModel]) -> BaseModel:

@@ -1,16 +1,29 @@
 """Nodes and their interfaces as values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from protocol.messages import CaptureFormat, InterfaceRef, SpoolReport
+from web.domain.errors import InvalidError
 
 PREROLL_LIMIT_SECONDS = 3600
 """No interface keeps more than this before a start."""
 MINIMUM_BYTES = 128
 """The least audio of a recording when neither profile nor node says another."""
 MINIMUM_BYTES_LIMIT = 1_000_000_000
+
+
+NAME_LENGTH_LIMIT = 200
+
+
+def checked_name(text: str) -> str:
+    """A name as it is kept. Raises InvalidError."""
+    name = " ".join(text.split())
+    if not 1 <= len(name) <= NAME_LENGTH_LIMIT or not name.isprintable():
+        raise InvalidError(f"Give a name of 1 to {NAME_LENGTH_LIMIT} characters.", field="name")
+    return name
 
 
 @dataclass(frozen=True)
@@ -30,6 +43,16 @@ class Node:
     """Less audio than this is no recording; None takes the default. A profile's own goes first."""
     spools: list[SpoolReport]
     """The folders it writes to, in the order in which they are filled; empty until it has told."""
+    location: str
+    tags: list[str]
+    site_zone: str
+    """The IANA zone of where it stands; empty when nobody said."""
+    is_draining: bool
+    """It takes on nothing new; what runs there ends as it was planned."""
+    is_absence_known: bool
+    """Somebody acknowledged that it is away."""
+    groups: list[str]
+    """The names of the node groups that it is in."""
     disk_seconds_left: int | None
     """Until they are full at the rate that it measured; None when nothing fills them, or it does not know."""
     last_seen_at: datetime | None
@@ -52,7 +75,12 @@ class Interface:
     id: UUID
     node_id: UUID
     ref: InterfaceRef
-    label: str
+    device_label: str
+    """As the device calls itself."""
+    given_label: str | None
+    """As people call it; stays when the device is gone."""
+    channel_labels: list[str]
+    """By channel from the first on; those that are empty or missing have no name."""
     max_channels: int
     sample_rates_hz: list[int]
     sample_types: list[str]
@@ -62,12 +90,28 @@ class Interface:
     is_preferred: bool
     is_present: bool
     """Whether the last inventory listed it."""
+    is_enabled: bool
+    """Whether a recording may be started on it."""
     preroll_seconds: int
     """It keeps so much before anybody starts a recording; 0: nothing is captured then."""
 
     @property
+    def label(self) -> str:
+        return self.given_label or self.device_label
+
+    @property
     def is_armed(self) -> bool:
-        return self.preroll_seconds > 0
+        return self.preroll_seconds > 0 and self.is_enabled
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a recording can be started on it now."""
+        return self.is_present and self.is_enabled
+
+    def channel_name(self, channel: int) -> str:
+        """What people call a channel, which is counted from 0; else its number as they count."""
+        label = self.channel_labels[channel] if channel < len(self.channel_labels) else ""
+        return label or str(channel + 1)
 
     @property
     def capture(self) -> CaptureFormat:
@@ -76,8 +120,60 @@ class Interface:
 
 
 @dataclass(frozen=True)
+class HourOfHealth:
+    """What was said of a node in an hour."""
+
+    hours_ago: int
+    warnings: int
+    criticals: int
+
+
+@dataclass(frozen=True)
 class EnrolmentCode:
-    code: str
+    id: UUID
+    code: str = field(repr=False)
     """Shown once; only its digest is kept."""
     node_name: str
     expires_at: datetime
+
+
+class CodeState(StrEnum):
+    """How far a code is."""
+
+    OPEN = "open"
+    JOINED = "joined"
+    """An agent joined by it, and has not reported yet."""
+    REPORTED = "reported"
+    """The node has told what it has."""
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True)
+class CodeStanding:
+    """An enrolment code without its secret."""
+
+    id: UUID
+    node_name: str
+    node_id: UUID
+    """The node that it makes, or that joins again by it."""
+    is_rejoining: bool
+    address_range: str | None
+    """None: it works from anywhere."""
+    created_by: str
+    created_at: datetime
+    expires_at: datetime
+    age_seconds: float
+    state: CodeState
+
+
+@dataclass(frozen=True)
+class NodeToken:
+    """A token that a node holds, or is about to take up."""
+
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None
+    """First; None while its agent has not taken it up."""
+    is_due: bool
+    """Whether the agent is asked for another."""

@@ -6,13 +6,15 @@ and scope are checked before any effect. All raise errors of web.domain.errors; 
 Reads that need no rule are in web.store, one module a noun, and take `scope=`.
 
 recordings  start_recording stop_recording cancel_recording
-nodes       create_enrolment_code enrol authenticate_node begin_run update_inventory set_capacity
-            set_capture_format prefer_interface arm_interface set_minimum_bytes
+joining     create_enrolment_code create_rejoin_code open_codes code_standing revoke_code enrol authenticate_node
+            rotate_token tokens_of ask_for_rotation revoke_tokens
+nodes       begin_run update_inventory set_capacity set_capture_format prefer_interface arm_interface
+            set_minimum_bytes
 jobs        claim_next heartbeat finish_job record_events change_no_of
 cache_files open_cache_file require_append seal set_checksum keep_preview mark_damaged cached_without_checksum abandoned
             forget_abandoned
 profiles    all_profiles protect
-tokens      create_token authenticate
+tokens      create_token make own all_tokens current revoke authenticate
 
 Bytes have one object each for a whole controller, and know nothing of actors: cache_content.CacheContent takes them in,
 stored_content.StoredContent reads them back, listening.Listening follows them, waveforms.Waveforms draws them.

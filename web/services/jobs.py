@@ -63,7 +63,9 @@ async def _beat(db: Database, request: HeartbeatRequest, node: NodeActor) -> Hea
         )
         for renewal in renewals
     ]
-    return HeartbeatAnswer(jobs=standings, change_no=news.change_no, watched=news.watched, armed=news.armed)
+    return HeartbeatAnswer(
+        jobs=standings, change_no=news.change_no, watched=news.watched, armed=news.armed, rotate_token=news.is_token_due
+    )
 
 
 async def finish_job(db: Database, job_id: UUID, request: FinishRequest, *, node: NodeActor) -> None:

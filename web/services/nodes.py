@@ -1,89 +1,22 @@
-"""Nodes join, start, and say what they have; people set what they may do."""
+"""Nodes start and say what they have; people set what they may do."""
 
-import hmac
 from uuid import UUID
 
-from protocol.ids import made_token, new_id, new_token, token_digest, token_id
 from protocol.messages import (
     CaptureFormat,
-    EnrolAnswer,
-    EnrolRequest,
     InterfaceRef,
     Inventory,
     RunAnswer,
     RunRequest,
 )
 from web.domain.access import Actor, NodeActor, Permission
-from web.domain.errors import ConflictError, InvalidError, NotFoundError, UnauthorisedError
+from web.domain.errors import InvalidError, NotFoundError
 from web.domain.health import Finding
 from web.domain.leases import require_run
-from web.domain.nodes import MINIMUM_BYTES_LIMIT, PREROLL_LIMIT_SECONDS, EnrolmentCode, Interface
+from web.domain.nodes import MINIMUM_BYTES_LIMIT, PREROLL_LIMIT_SECONDS, Interface
 from web.domain.states import Severity
-from web.store import health_events, jobs, nodes, secrets
+from web.store import health_events, jobs, nodes
 from web.store.database import Database, Session
-
-_CODE_SECONDS = 900.0
-_FIRST_CAPACITY = 4
-
-
-async def create_enrolment_code(db: Database, name: str, *, by: Actor) -> EnrolmentCode:
-    """A code that makes one node of this name within 15 minutes. Raises ConflictError when the name is taken."""
-    by.require_everywhere(Permission.NODE_CREATE)
-    code_id = new_id()
-    code = new_token("code", code_id)
-    async with db.transaction() as session:
-        if await nodes.is_name_taken(session, name):
-            raise _name_is_taken(name)
-        expires_at = await secrets.add_enrolment_code(
-            session, code_id, name, digest=token_digest(code), created_by=by.name, valid_seconds=_CODE_SECONDS
-        )
-    return EnrolmentCode(code, name, expires_at)
-
-
-async def enrol(db: Database, request: EnrolRequest) -> EnrolAnswer:
-    """Use up a code and make its node, which takes over the id of the code. The same secret gets the same answer again.
-
-    Raises UnauthorisedError for a code unknown, used or too old, ConflictError when the name was taken meanwhile.
-    """
-    node_id = token_id("code", request.code)
-    if node_id is None:
-        raise _bad_code()
-    if request.secret is None:
-        token = new_token("node", node_id)
-    else:
-        token = made_token("node", node_id, code=request.code, secret=request.secret)
-    async with db.transaction() as session:
-        name = await secrets.use_enrolment_code(session, node_id, digest=token_digest(request.code))
-        if name is None:
-            return EnrolAnswer(node_id=node_id, name=await _name_by_token(session, node_id, token), token=token)
-        if not await nodes.add(
-            session,
-            node_id,
-            name,
-            token_digest=token_digest(token),
-            capacity=_FIRST_CAPACITY,
-            version=request.version,
-        ):
-            raise _name_is_taken(name)
-        await nodes.tell(session, node_id)
-    return EnrolAnswer(node_id=node_id, name=name, token=token)
-
-
-async def authenticate_node(db: Database, token: str) -> NodeActor:
-    """Raises UnauthorisedError."""
-    node_id = token_id("node", token)
-    found = None if node_id is None else await nodes.name_and_token_digest(db, node_id)
-    if node_id is None or found is None or not hmac.compare_digest(found[1], token_digest(token)):
-        raise UnauthorisedError("This node token is not valid; enrol the node again.")
-    return NodeActor(node_id, found[0])
-
-
-async def _name_by_token(session: Session, node_id: UUID, token: str) -> str:
-    """The node that this code made, for the agent that holds its token. Raises UnauthorisedError for any other."""
-    found = await nodes.name_and_token_digest(session, node_id)
-    if found is None or not hmac.compare_digest(found[1], token_digest(token)):
-        raise _bad_code()
-    return found[0]
 
 
 async def begin_run(db: Database, request: RunRequest, *, node: NodeActor) -> RunAnswer:
@@ -216,11 +149,3 @@ def _unknown_run(node_run: int) -> Finding:
         f"Run {node_run} of this node is unknown to the agent that has just started: an answer was lost, or a copy of "
         "the node's folder runs elsewhere. If it does, end it there.",
     )
-
-
-def _bad_code() -> UnauthorisedError:
-    return UnauthorisedError("This enrolment code is unknown, used or too old; make a new one.")
-
-
-def _name_is_taken(name: str) -> ConflictError:
-    return ConflictError(f"There is a node “{name}” already; choose another name.")

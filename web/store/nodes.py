@@ -15,7 +15,7 @@ from protocol.messages import (
 )
 from web.domain.access import Scope
 from web.domain.errors import NotFoundError
-from web.domain.nodes import Interface, Node
+from web.domain.nodes import HourOfHealth, Interface, Node
 from web.store import tables
 from web.store.database import Row, Session
 
@@ -29,6 +29,11 @@ class LockedNode:
     capacity: int
     node_run: int
     change_no: int
+    is_draining: bool
+
+    @property
+    def node_id(self) -> UUID:
+        return self.id
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class NodeNews:
     """Interfaces that somebody looks at."""
     armed: list[ArmedInterface]
     """Interfaces that are captured before anybody starts a recording."""
+    is_token_due: bool
+    """Whether the agent is to ask for another token."""
 
 
 @dataclass(frozen=True)
@@ -133,23 +140,56 @@ async def see(session: Session, node_id: UUID) -> None:
     await session.rows("see_node", node_id=node_id)
 
 
-async def add(session: Session, node_id: UUID, name: str, *, token_digest: str, capacity: int, version: str) -> bool:
+async def add(session: Session, node_id: UUID, name: str, *, capacity: int, version: str) -> bool:
     """False when the name is taken."""
-    row = await session.row(
-        "add_node", node_id=node_id, name=name, token_digest=token_digest, capacity=capacity, version=version
-    )
+    row = await session.row("add_node", node_id=node_id, name=name, capacity=capacity, version=version)
     return row is not None
 
 
-async def is_name_taken(session: Session, name: str) -> bool:
-    return bool(await session.run(tables.Node.select(tables.Node.id).where(tables.Node.name == name)))
+async def is_name_taken(session: Session, name: str, *, but_by: UUID | None = None) -> bool:
+    return await session.row("other_of_name", name=name, node_id=but_by) is not None
 
 
-async def name_and_token_digest(session: Session, node_id: UUID) -> tuple[str, str] | None:
-    table = tables.Node
-    for row in await session.run(table.select(table.name, table.token_digest).where(table.id == node_id)):
-        return row["name"], row["token_digest"]
-    return None
+async def fence(session: Session, node_id: UUID, *, version: str) -> int:
+    """Begin a run that no agent has: those of earlier ones are refused."""
+    row = await session.row("fence_node", node_id=node_id, version=version)
+    if row is None:
+        raise NotFoundError("node", node_id)
+    return int(row["node_run"])
+
+
+async def describe(
+    session: Session, node_id: UUID, *, name: str, location: str, tags: list[str], site_zone: str
+) -> None:
+    await session.rows("describe_node", node_id=node_id, name=name, location=location, tags=tags, site_zone=site_zone)
+
+
+async def drain(session: Session, node_id: UUID, *, is_draining: bool) -> None:
+    await session.rows("drain_node", node_id=node_id, is_draining=is_draining)
+
+
+async def owed(session: Session, node_id: UUID) -> list[str]:
+    """The names of its recordings that have not ended."""
+    return [row["name"] for row in await session.rows("owed_of_node", node_id=node_id)]
+
+
+async def remove(session: Session, node_id: UUID) -> None:
+    """From all lists; its recordings stay, and pages hear that nothing is to be looked after here any more."""
+    for row in await session.rows("remove_node", node_id=node_id):
+        await session.rows("tell_health_event", id=row["id"])
+
+
+async def acknowledge(session: Session, node_id: UUID) -> int:
+    """What is said of the node itself is known; how much that was."""
+    rows = await session.rows("acknowledge_node", node_id=node_id)
+    for row in rows:
+        await session.rows("tell_health_event", id=row["id"])
+    return len(rows)
+
+
+async def trend(session: Session, node_id: UUID) -> list[HourOfHealth]:
+    """The last 24 hours, oldest first."""
+    return [HourOfHealth(**row) for row in await session.rows("node_trend", node_id=node_id)]
 
 
 async def begin_run(session: Session, node_id: UUID, *, previous_run: int, version: str) -> int:
@@ -217,6 +257,29 @@ async def set_capture(session: Session, node_id: UUID, ref: InterfaceRef, captur
     )
 
 
+async def name_interface(
+    session: Session, node_id: UUID, ref: InterfaceRef, *, given_label: str | None, channel_labels: list[str]
+) -> bool:
+    """False when the node has no such interface."""
+    row = await session.row(
+        "name_interface",
+        node_id=node_id,
+        backend=ref.backend,
+        name=ref.name,
+        given_label=given_label,
+        channel_labels=channel_labels,
+    )
+    return row is not None
+
+
+async def enable(session: Session, node_id: UUID, ref: InterfaceRef, *, is_enabled: bool) -> bool:
+    """False when the node has no such interface."""
+    row = await session.row(
+        "enable_interface", node_id=node_id, backend=ref.backend, name=ref.name, is_enabled=is_enabled
+    )
+    return row is not None
+
+
 async def prefer(session: Session, node_id: UUID, ref: InterfaceRef) -> bool:
     """False when the node has no such interface."""
     await session.rows("prefer_no_interface", node_id=node_id)
@@ -256,11 +319,12 @@ def _news(row: Row | None, node_id: UUID) -> NodeNews:
         row["change_no"],
         [InterfaceRef(**ref) for ref in row["watched"]],
         [ArmedInterface(**armed) for armed in row["armed"]],
+        row["is_token_due"],
     )
 
 
 def _node(row: Row) -> Node:
-    values = {name: value for name, value in row.items() if name != "token_digest"}
+    values = {name: value for name, value in row.items() if name != "removed_at"}
     return Node(**{**values, "spools": [SpoolReport.model_validate(spool) for spool in row["spools"]]})
 
 
@@ -270,7 +334,9 @@ def _interface(row: Row) -> Interface:
         id=row["id"],
         node_id=row["node_id"],
         ref=InterfaceRef(backend=row["backend"], name=row["name"]),
-        label=row["label"],
+        device_label=row["label"],
+        given_label=row["given_label"],
+        channel_labels=row["channel_labels"],
         max_channels=row["max_channels"],
         sample_rates_hz=row["sample_rates_hz"],
         sample_types=row["sample_types"],
@@ -278,5 +344,6 @@ def _interface(row: Row) -> Interface:
         chosen_capture=None if chosen is None else CaptureFormat(**chosen),
         is_preferred=row["is_preferred"],
         is_present=row["is_present"],
+        is_enabled=row["is_enabled"],
         preroll_seconds=row["preroll_seconds"],
     )

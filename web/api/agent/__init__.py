@@ -10,7 +10,8 @@ _STORED = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.INSUFFICIENT_STORAGE)
 _PART = "/cache-files/{cache_file_id}/{part}"
 
 ENDPOINTS = [
-    Endpoint("POST", "/enrol", nodes.enrol, problems=(HTTPStatus.UNAUTHORIZED,)),
+    Endpoint("POST", "/enrol", nodes.enrol, problems=(HTTPStatus.UNAUTHORIZED, HTTPStatus.CONFLICT)),
+    Endpoint("POST", "/token", nodes.token),
     Endpoint("POST", "/run", nodes.run, problems=(HTTPStatus.CONFLICT,)),
     Endpoint("PUT", "/inventory", nodes.inventory, problems=(HTTPStatus.CONFLICT,)),
     Endpoint("GET", "/wake", nodes.wake),

@@ -13,11 +13,14 @@ from protocol.messages import (
     LevelsRequest,
     RunAnswer,
     RunRequest,
+    TokenRequest,
     WakeAnswer,
 )
 from web.api.endpoints import Call
 from web.domain.access import NodeActor
-from web.services import jobs, nodes
+from web.services import jobs, joining, nodes
+from web.services.joining import HeldToken
+from web.sources import source_of
 
 
 class WakeQuery(BaseModel):
@@ -26,8 +29,13 @@ class WakeQuery(BaseModel):
 
 
 async def enrol(call: Call, body: EnrolRequest) -> EnrolAnswer:
-    """Make a node out of a one-time code."""
-    return await nodes.enrol(call.controller.db, body)
+    """Make a node out of a one-time code, or let it join again."""
+    return await joining.enrol(call.controller.db, body, source=source_of(call.request))
+
+
+async def token(call: Call, held: HeldToken, body: TokenRequest) -> None:
+    """Take up another token; the one of this request is good until the other is used."""
+    await joining.rotate_token(call.controller.db, held, body)
 
 
 async def run(call: Call, node: NodeActor, body: RunRequest) -> RunAnswer:

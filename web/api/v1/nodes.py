@@ -15,7 +15,7 @@ from web.api.v1.models import (
     NodeSettings,
 )
 from web.domain.access import Actor, Permission
-from web.services import nodes
+from web.services import joining, nodes
 from web.store import nodes as stored_nodes
 
 
@@ -76,5 +76,5 @@ async def change_interface(call: Call, by: Actor, node_id: UUID, body: Interface
 
 async def create_enrolment_code(call: Call, by: Actor, body: EnrolmentCodeRequest) -> EnrolmentCodeAnswer:
     """Make a one-time code with which an agent joins as a node."""
-    code = await nodes.create_enrolment_code(call.controller.db, body.name, by=by)
+    code = await joining.create_enrolment_code(call.controller.db, body.name, by=by)
     return EnrolmentCodeAnswer.model_validate(code)
