@@ -22,6 +22,7 @@ from web.domain.errors import (
     JobEndedError,
     KeyReusedError,
     LinkSpentError,
+    NodeDrainingError,
     NodeFullError,
     NodeRunSupersededError,
     NoSpaceError,
@@ -30,6 +31,7 @@ from web.domain.errors import (
     NotYoursError,
     RangeNotSatisfiableError,
     SignInRequiredError,
+    SlowDownError,
     TokenExpiredError,
     TooLargeError,
     TooManyRequestsError,
@@ -54,12 +56,14 @@ _TABLE: dict[type[ControllerError], tuple[HTTPStatus, str]] = {
     ConflictError: (HTTPStatus.CONFLICT, "conflict"),
     CapacityError: (HTTPStatus.CONFLICT, "node_busy"),
     NodeFullError: (HTTPStatus.CONFLICT, "no_space"),
+    NodeDrainingError: (HTTPStatus.CONFLICT, "node_draining"),
     NotCachedError: (HTTPStatus.CONFLICT, "not_cached"),
     EpochSupersededError: (HTTPStatus.CONFLICT, "epoch_superseded"),
     NodeRunSupersededError: (HTTPStatus.CONFLICT, "node_run_superseded"),
     JobEndedError: (HTTPStatus.CONFLICT, "job_ended"),
     WrongOffsetError: (HTTPStatus.CONFLICT, "wrong_offset"),
     RangeNotSatisfiableError: (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "range_not_satisfiable"),
+    SlowDownError: (HTTPStatus.TOO_MANY_REQUESTS, "slow_down"),
     TooLargeError: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large"),
     DigestMismatchError: (HTTPStatus.UNPROCESSABLE_ENTITY, "digest_mismatch"),
     InvalidError: (HTTPStatus.UNPROCESSABLE_ENTITY, "invalid"),
@@ -115,6 +119,8 @@ def _headers(status: HTTPStatus, fault: ControllerError) -> dict[str, str]:
             headers["WWW-Authenticate"] = "Bearer"
         case TooManyRequestsError():
             headers |= {"Retry-After": str(fault.standing.wait_seconds), **rate_headers(fault.standing)}
+        case SlowDownError():
+            headers["Retry-After"] = str(fault.seconds)
         case WrongOffsetError():
             headers[OFFSET_HEADER] = str(fault.offset)
         case RangeNotSatisfiableError():

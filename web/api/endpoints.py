@@ -135,7 +135,7 @@ class Endpoint:
     async def _answer(self, request: Request) -> Response:
         call = Call(request.app.state.controller, request, time.monotonic())
         try:
-            response = await self._done(call, await self._arguments(call))
+            response = await self._done(request, await self._arguments(call))
         except ClientDisconnect:
             return Response(status_code=HTTPStatus.BAD_REQUEST)
         except Exception as fault:
@@ -144,20 +144,20 @@ class Endpoint:
             response.headers.update(rate_headers(request.state.rate))
         return response
 
-    async def _done(self, call: Call, arguments: dict[str, Any]) -> Response:
-        key = call.request.headers.get(IDEMPOTENCY_HEADER) if self.keeps_answer else None
+    async def _done(self, request: Request, arguments: dict[str, Any]) -> Response:
+        key = request.headers.get(IDEMPOTENCY_HEADER) if self.keeps_answer else None
         if key is None:
             return self._respond(await self.act(**arguments))
+        _require_good_key(key)
+        call: Call = arguments["call"]
 
         async def act(controller: Controller) -> Answered:
-            response = self._respond(await self.act(**arguments, call=replace(call, controller=controller)))
+            with_controller = {**arguments, "call": replace(call, controller=controller)}
+            response = self._respond(await self.act(**with_controller))
             return Answered(response.status_code, bytes(response.body))
 
-        by, request = arguments["by"], call.request
-        _require_good_key(key)
-        del arguments["call"]
         digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + call.body).hexdigest()
-        answered = await once(call.controller, by.id, key, request_digest=digest, act=act)
+        answered = await once(call.controller, arguments["by"].id, key, request_digest=digest, act=act)
         headers = {**NO_STORE, REPEATED_HEADER: "true"} if answered.is_repeated else NO_STORE
         return Response(answered.body, answered.status, headers=headers, media_type="application/json")
 

@@ -1,6 +1,7 @@
 """Every fault of the controller, one class a meaning. The docstring is the message when nobody gave another."""
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Any
 from uuid import UUID
 
@@ -96,6 +97,16 @@ class NodeFullError(ConflictError):
         )
 
 
+class NodeDrainingError(ConflictError):
+    """The node takes on nothing new."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(
+            f"{node} drains: it ends what it records and takes on nothing new. End that on the node's page, or choose "
+            "another node."
+        )
+
+
 class EpochSupersededError(ConflictError):
     """The lease on this job went to somebody else; keep the audio and offer it as salvage."""
 
@@ -185,6 +196,15 @@ class TooLargeError(ControllerError):
 
 class NoSpaceError(ControllerError):
     """The cache store has reached its reserve; make room or give it a larger disk."""
+
+
+class SlowDownError(ControllerError):
+    """Too many tries; wait a little."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = max(1, ceil(seconds))
+        wait = f"{self.seconds} seconds" if self.seconds > 1 else "a second"
+        super().__init__(f"Too many tries; wait {wait}, then try again.", retry_after_seconds=self.seconds)
 
 
 class UnavailableError(ControllerError):

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from protocol.timeouts import Timeouts
+from web.services.api_rates import ApiRates
 from web.services.cache_content import CacheContent
 from web.services.keys import Keys
 from web.services.listening import Listening
@@ -29,6 +30,7 @@ class Controller:
     keys: Keys
     timeouts: Timeouts
     passwords: Passwords = field(default_factory=Passwords)
+    api_rates: ApiRates = field(default_factory=ApiRates)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once: whoever waits answers now."""
     sealed: asyncio.Event = field(default_factory=asyncio.Event)

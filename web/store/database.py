@@ -94,6 +94,15 @@ class Database:
             yield _Connection(connection, self._queries)
 
     @asynccontextmanager
+    async def as_one(self) -> AsyncIterator[Database]:
+        """All that is done with this database until the end of the block is one transaction, on one connection.
+
+        Transactions within are parts of it that are undone alone. Nothing but queries may be awaited inside.
+        """
+        async with self._connection() as connection, connection.transaction():
+            yield _OneTransaction(self, connection)
+
+    @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
         if self._pool is None:
             raise DatabaseUnavailableError("it is closed")
@@ -108,6 +117,20 @@ class Database:
             raise InvalidError(f"A value cannot be stored: {error}.") from error
         except _UNAVAILABLE as error:
             raise DatabaseUnavailableError(str(error) or type(error).__name__) from error
+
+
+class _OneTransaction(Database):
+    """A database as one transaction of another sees it."""
+
+    def __init__(self, outer: Database, connection: Any) -> None:
+        self.url = outer.url
+        self.timeouts = outer.timeouts
+        self._queries = outer._queries
+        self._outer = connection
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        yield self._outer
 
 
 async def _speak_json(connection: Any) -> None:

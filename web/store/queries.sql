@@ -446,6 +446,45 @@ UPDATE kept_answer SET status = {status}, answer = {answer} WHERE id = {id};
 -- What a key was used for.
 SELECT id, request_digest, status, answer FROM kept_answer WHERE token_id = {token_id} AND key = {key};
 
+-- add_boundless_token --
+-- Keeps the digest of a token that belongs to nobody.
+INSERT INTO access_token (id, name, digest, created_by) VALUES ({id}, {name}, {digest}, {created_by});
+
+-- add_access_token --
+-- Keeps the digest of a token of a person; of two ends the earlier one counts.
+INSERT INTO access_token (id, name, digest, user_id, permissions, node_ids, folders, expires_at, created_by)
+VALUES ({id}, {name}, {digest}, {user_id}, {permissions}, {node_ids}, {folders},
+        least(clock_timestamp() + {valid}::interval, {not_after}::timestamptz), {created_by});
+
+-- access_tokens --
+-- One token, or the newest of one owner or of all, or those behind one.
+SELECT t.*, u.name AS owner_name, coalesce(t.expires_at <= clock_timestamp(), false) AS is_expired
+FROM access_token t
+LEFT JOIN user_account u ON u.id = t.user_id
+WHERE ({token_id}::uuid IS NULL OR t.id = {token_id})
+  AND ({user_id}::uuid IS NULL OR t.user_id = {user_id})
+  AND ({before}::uuid IS NULL OR t.id < {before})
+ORDER BY t.id DESC
+LIMIT {limit};
+
+-- presented_token --
+-- A token that somebody shows, with what its owner holds now.
+SELECT t.*, u.name AS owner_name, coalesce(t.expires_at <= clock_timestamp(), false) AS is_expired,
+       u.disabled_at IS NOT NULL AS is_owner_disabled,
+       t.last_used_at IS NULL OR t.last_used_at < clock_timestamp() - interval '1 minute' AS is_use_old,
+       (SELECT jsonb_agg(to_jsonb(g)) FROM held_grant g WHERE g.user_id = t.user_id) AS grants
+FROM access_token t
+LEFT JOIN user_account u ON u.id = t.user_id
+WHERE t.id = {id};
+
+-- note_token_use --
+-- When and from where a token was used, to the minute.
+UPDATE access_token SET last_used_at = clock_timestamp(), last_used_from = {address} WHERE id = {id};
+
+-- remove_access_token --
+-- A token that is revoked.
+DELETE FROM access_token WHERE id = {id};
+
 -- add_first_account --
 -- Makes the first account, also when two are at it, which may do everything.
 WITH made AS (
@@ -508,8 +547,10 @@ LIMIT {limit};
 
 -- end_login_session --
 -- Ends a session; controllers that stream to it hear of it.
-WITH ended AS (DELETE FROM login_session WHERE id = {id} AND digest = {digest} RETURNING id)
-SELECT pg_notify('reelkeeper_page', json_build_object('name', 'session', 'id', id, 'data', '')::text) FROM ended;
+WITH ended AS (DELETE FROM login_session WHERE id = {id} AND digest = {digest} RETURNING id, user_id)
+SELECT u.id AS user_id, u.name, u.password_hash IS NOT NULL AS has_password, u.created_at,
+       pg_notify('reelkeeper_page', json_build_object('name', 'session', 'id', ended.id, 'data', '')::text)
+FROM ended JOIN user_account u ON u.id = ended.user_id;
 
 -- Ends every session of a user.
 WITH ended AS (DELETE FROM login_session WHERE user_id = {user_id} RETURNING id)
@@ -1327,11 +1368,14 @@ DELETE FROM user_group_member WHERE user_group_id = {group_id} AND user_id = {us
 SELECT pg_advisory_xact_lock({key})::text;
 
 -- add_audit_entry --
--- Id and instant come with it.
+-- Id and instant come with it, and the names of recordings and nodes unless they are given.
 INSERT INTO audit_entry (actor_kind, actor_id, actor_name, action, object_kind, object_id, object_name, before, after,
                          outcome, reason, address, request_id)
-VALUES ({actor_kind}, {actor_id}, {actor_name}, {action}, {object_kind}, {object_id}, {object_name}, {before}::jsonb,
-        {after}::jsonb, {outcome}, {reason}, {address}, {request_id});
+VALUES ({actor_kind}, {actor_id}, {actor_name}, {action}, {object_kind}::text, {object_id}::uuid,
+        coalesce({object_name},
+                 (SELECT name FROM recording WHERE id = {object_id}::uuid AND {object_kind}::text = 'recording'),
+                 (SELECT name FROM node WHERE id = {object_id}::uuid AND {object_kind}::text = 'node')),
+        {before}::jsonb, {after}::jsonb, {outcome}, {reason}, {address}, {request_id});
 
 -- add_audit_entry_once --
 -- Unless the same actor did the same to the same object a short while ago.

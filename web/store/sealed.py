@@ -26,7 +26,11 @@ class SealedColumn:
         return getattr(self.of, name)
 
 
-COLUMNS = (SealedColumn(tables.SecondFactor, "secret"),)
+COLUMNS = (
+    SealedColumn(tables.SecondFactor, "secret"),
+    SealedColumn(tables.Webhook, "secret"),
+    SealedColumn(tables.KeptAnswer, "answer"),
+)
 """All of them: what is not named here cannot be opened once its key is dropped. The database refuses to drop that."""
 
 

@@ -21,6 +21,8 @@ CREATE TABLE kept_answer (
     status integer,
     -- Sealed: some answers hold a secret that is shown once.
     answer bytea,
+    key_id uuid GENERATED ALWAYS AS (encode(substring(answer FROM 2 FOR 16), 'hex')::uuid) STORED
+        REFERENCES sealing_key,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE (token_id, key)
 );
@@ -33,6 +35,8 @@ CREATE TABLE webhook (
     -- Of events, each whole or as a noun: `recording.failed`, `health.*`.
     kinds text[] NOT NULL,
     secret bytea NOT NULL,
+    key_id uuid NOT NULL GENERATED ALWAYS AS (encode(substring(secret FROM 2 FOR 16), 'hex')::uuid) STORED
+        REFERENCES sealing_key,
     -- It hears of what this person may read; NULL is the controller's own machine.
     user_id uuid REFERENCES user_account ON DELETE CASCADE,
     created_by text NOT NULL,
