@@ -78,7 +78,7 @@ async def test_a_recording_whose_lease_ran_out_is_not_called_running(db: Databas
     assert not lost.is_running
     assert lost.lease_seconds is not None
     assert -60 < lost.lease_seconds <= -42
-    assert standing.verdict(await standing.node_cards(db, by=SOMEBODY), 0).kind == "bad"
+    assert standing.verdict(await standing.node_cards(db, by=SOMEBODY), [lost], 0).kind == "bad"
 
 
 async def test_bar_counts_what_captures(db: Database, room: Room) -> None:

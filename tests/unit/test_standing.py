@@ -1,5 +1,6 @@
 """What the dashboard says in words, and how long a disk lasts."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,6 +39,7 @@ def live(**changes: Any) -> LiveRecording:
         **{
             "id": new_id(),
             "name": "Council",
+            "folder": "",
             "state": RecordingState.RECORDING,
             "node_id": new_id(),
             "node_name": "Hall 1",
@@ -94,7 +96,7 @@ def card(
         is_present=True,
         preroll_seconds=preroll_seconds,
     )
-    return NodeCard(node, [interface], list(recordings))
+    return NodeCard(node, [interface], list(recordings), occupied=0)
 
 
 QUEUED = {"state": RecordingState.QUEUED, "phase": None, "lease_seconds": None, "elapsed_ms": None}
@@ -132,13 +134,14 @@ QUEUED = {"state": RecordingState.QUEUED, "phase": None, "lease_seconds": None, 
 def test_verdict_counts_what_should_record_against_what_does(
     recordings: list[dict[str, Any]], attention: int, kind: str, headline: str
 ) -> None:
-    found = verdict([card(*(live(**changes) for changes in recordings))], attention)
+    found = verdict([card()], [live(**changes) for changes in recordings], attention)
     assert (found.kind, found.headline) == (kind, headline)
 
 
 def test_verdict_names_each_reason() -> None:
-    cards = [card(live(lease_seconds=-1.0)), card(live(**QUEUED, waited_seconds=30.0)), card(is_seen=False)]
-    assert verdict(cards, 1).details == [
+    cards = [card(), card(), card(is_seen=False)]
+    recordings = [live(lease_seconds=-1.0), live(**QUEUED, waited_seconds=30.0)]
+    assert verdict(cards, recordings, 1).details == [
         "1 has lost contact with its node.",
         "1 has not been taken by its node yet.",
         "1 thing needs attention.",
@@ -147,7 +150,18 @@ def test_verdict_names_each_reason() -> None:
 
 
 def test_a_node_that_is_not_seen_turns_the_verdict_although_nothing_records() -> None:
-    assert verdict([card(is_seen=False)], 0).kind == "warn"
+    assert verdict([card(is_seen=False)], [], 0).kind == "warn"
+
+
+def test_a_verdict_says_nothing_of_what_the_reader_may_not_know() -> None:
+    assert verdict([], [], None).details == []
+
+
+def test_a_node_is_full_of_what_the_viewer_cannot_see_too() -> None:
+    seen = card(live(), live())
+    assert (seen.others, seen.is_full) == (0, False)
+    hidden = replace(seen, occupied=4)
+    assert (hidden.others, hidden.is_full) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,11 @@ class Job:
     id: UUID
     recording_id: UUID
     recording_name: str
+    folder: str
+    """Of the recording."""
     node_id: UUID
-    node_name: str
+    node_name: str | None
+    """None for who may not know of the node."""
     attempt: int
     settings: JobSettings
     state: JobState

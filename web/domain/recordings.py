@@ -136,7 +136,8 @@ class Recording:
     """As a path; empty is the top of the library."""
     tags: list[str]
     node_id: UUID
-    node_name: str
+    node_name: str | None
+    """None for who may not know of the node."""
     interface: InterfaceRef
     profile_id: UUID
     state: RecordingState

@@ -19,11 +19,13 @@ class LiveRecording:
 
     id: UUID
     name: str
+    folder: str
     state: RecordingState
     node_id: UUID
-    node_name: str
+    node_name: str | None
+    """None for who may not know of the node."""
     interface_id: UUID | None
-    """None once the node's interface is forgotten."""
+    """None for those too, and once the node's interface is forgotten."""
     interface_label: str
     settings: JobSettings
     wish: Wish
@@ -75,12 +77,24 @@ class NodeCard:
     node: Node
     interfaces: list[Interface]
     live: list[LiveRecording]
-    """The recordings of this node that have not ended."""
+    """The recordings of this node that have not ended, as far as the viewer may know of them."""
+    occupied: int
+    """How many count in its capacity, of all."""
 
     @property
     def busy(self) -> list[LiveRecording]:
-        """Those that count in its capacity."""
+        """Those that count in its capacity and may be known of."""
         return [recording for recording in self.live if recording.occupies_node]
+
+    @property
+    def others(self) -> int:
+        """How many more count in it."""
+        return max(0, self.occupied - len(self.busy))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more may start on it now."""
+        return len(self.busy) + self.others >= self.node.capacity
 
     @property
     def present(self) -> list[Interface]:
@@ -141,7 +155,9 @@ class Concern:
     node_id: UUID | None
     """None is the controller itself, which has no name."""
     node_name: str | None
+    """None also for who may not know of the node."""
     recording_id: UUID | None
+    """None also for who may not know of the recording."""
     recording_name: str | None
     is_failed: bool
     """Whether the recording itself failed; the next four are of such."""

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from web.domain.access import Permission
 from web.domain.errors import UnavailableError
-from web.domain.standing import NodeCard
+from web.domain.standing import LiveRecording, NodeCard
 from web.pages.page import controller_of
 from web.rendering import render
 from web.services import standing
@@ -25,13 +25,17 @@ async def show(request: Request) -> Response:
     """A panel that cannot be read says so alone."""
     db = _db(request)
     cards = await _read("nodes", standing.node_cards(db, by=request.user))
+    live = await _read("live recordings", standing.live_recordings(db, by=request.user))
     concerns = await _read("concerns", standing.concerns(db, by=request.user))
+    said = None
+    if cards is not None and live is not None and concerns is not None:
+        said = standing.verdict(cards, live, _attention(request, concerns.total))
     context = {
         "here": "dashboard.show",
         "cards": cards,
-        **_now(cards or []),
+        **_now(cards or [], live),
         "concerns": concerns,
-        "verdict": None if cards is None or concerns is None else standing.verdict(cards, concerns.total),
+        "verdict": said,
         "last_day": await _read("last day", stored_standing.last_day(db, scope=request.user.recordings)),
     }
     return render(request, "pages/dashboard/show.html", context)
@@ -45,13 +49,17 @@ async def bar(request: Request) -> Response:
 async def verdict(request: Request) -> Response:
     db = _db(request)
     counts = await standing.bar(db, by=request.user)
-    found = standing.verdict(await standing.node_cards(db, by=request.user), counts.attention)
+    cards = await standing.node_cards(db, by=request.user)
+    live = await standing.live_recordings(db, by=request.user)
+    found = standing.verdict(cards, live, _attention(request, counts.attention))
     return render(request, "partials/_verdict.html", {"verdict": found})
 
 
 async def recording_now(request: Request) -> Response:
-    cards = await standing.node_cards(_db(request), by=request.user)
-    return render(request, "partials/_recording_now.html", _now(cards))
+    db = _db(request)
+    cards = await standing.node_cards(db, by=request.user)
+    live = await standing.live_recordings(db, by=request.user)
+    return render(request, "partials/_recording_now.html", _now(cards, live))
 
 
 async def attention(request: Request) -> Response:
@@ -79,11 +87,13 @@ async def _read(panel: str, reading: Awaitable[_Panel]) -> _Panel | None:
         return None
 
 
-def _now(cards: Sequence[NodeCard]) -> dict[str, Any]:
-    return {
-        "live": [recording for card in cards for recording in card.live],
-        "space": {card.node.id: card.seconds_left for card in cards},
-    }
+def _now(cards: Sequence[NodeCard], live: Sequence[LiveRecording] | None) -> dict[str, Any]:
+    return {"live": live, "space": {card.node.id: card.seconds_left for card in cards}}
+
+
+def _attention(request: Request, total: int) -> int | None:
+    """None for who may not know what is wrong."""
+    return total if request.user.may(Permission.HEALTH_READ) else None
 
 
 def _db(request: Request) -> Database:

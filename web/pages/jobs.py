@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from protocol.messages import Mp3Encoding, Phase
 from protocol.timeouts import Timeouts
-from web.domain.access import Permission
+from web.domain.access import Actor, Permission
 from web.domain.jobs import Job
 from web.domain.states import JobState
 from web.pages.page import controller_of
@@ -34,7 +34,14 @@ async def index(request: Request) -> Response:
     states, node_id = choices(request, "state", JobState), identifier(request, "node")
     text, before = request.query_params.get("q", "").strip(), identifier(request, "before")
     found = await job_cards.latest(
-        db, scope=scope, limit=_PER_PAGE + 1, before=before, node_id=node_id, states=states, text=text
+        db,
+        scope=scope,
+        nodes=request.user.nodes,
+        limit=_PER_PAGE + 1,
+        before=before,
+        node_id=node_id,
+        states=states,
+        text=text,
     )
     context = {
         "here": "jobs.index",
@@ -46,7 +53,7 @@ async def index(request: Request) -> Response:
         "states": states,
         "text": text,
         "node_id": node_id,
-        "nodes": await nodes.by_name(db, scope=scope, seen_within=db.timeouts.node_not_seen),
+        "nodes": await nodes.by_name(db, scope=request.user.nodes, seen_within=db.timeouts.node_not_seen),
         "query": query_string(request),
         "before": before,
         "is_filtered": bool(states or text or node_id or before),
@@ -105,6 +112,7 @@ def grace_in(timeouts: Timeouts) -> Grace:
 
 async def _job(request: Request) -> Job:
     job_id: UUID = request.path_params["job_id"]
-    job = await job_cards.get(controller_of(request).db, job_id, scope=request.user.recordings)
-    request.user.require(Permission.RECORDING_READ, of=job)
+    by: Actor = request.user
+    job = await job_cards.get(controller_of(request).db, job_id, scope=by.recordings, nodes=by.nodes)
+    by.require(Permission.RECORDING_READ, of=job)
     return job

@@ -125,11 +125,11 @@ async def _card(request: Request) -> NodeCard:
 
 async def _work(request: Request) -> dict[str, Any]:
     request.user.require(Permission.NODE_READ)
-    db, scope, node_id = controller_of(request).db, request.user.nodes, _id(request)
+    db, by, node_id = controller_of(request).db, request.user, _id(request)
     return {
         "node_id": node_id,
-        "jobs": await job_cards.latest(db, scope=scope, node_id=node_id, limit=_ROWS),
-        "events": await health_events.latest(db, scope=scope, node_id=node_id, limit=_ROWS),
+        "jobs": await job_cards.latest(db, scope=by.recordings, nodes=by.nodes, node_id=node_id, limit=_ROWS),
+        "events": await health_events.latest(db, scope=by.scope(Permission.HEALTH_READ), node_id=node_id, limit=_ROWS),
     }
 
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from protocol.messages import RecordingFacts, Wish
-from web.domain.access import Permission
+from web.domain.access import Actor, Permission
 from web.domain.cache_files import CacheFile
 from web.domain.errors import NotCachedError, UnavailableError
 from web.domain.jobs import Job
@@ -68,17 +68,25 @@ class Chip:
 
 async def index(request: Request) -> Response:
     request.user.require(Permission.RECORDING_READ)
-    db, scope, asked = controller_of(request).db, request.user.recordings, _listing(request)
+    db, by, asked = controller_of(request).db, request.user, _listing(request)
     found = await stored_recordings.latest(
         db,
-        scope=scope,
+        scope=by.recordings,
+        nodes=by.nodes,
         limit=asked.per + 1,
         first=asked.first,
         before=asked.before,
         states=asked.states,
         text=asked.text,
     )
-    count = await stored_recordings.count(db, scope=scope, limit=_COUNT_LIMIT + 1, states=asked.states, text=asked.text)
+    count = await stored_recordings.count(
+        db,
+        scope=by.recordings,
+        nodes=by.nodes,
+        limit=_COUNT_LIMIT + 1,
+        states=asked.states,
+        text=asked.text,
+    )
     shown = found[: asked.per]
     context = {
         "here": "recordings.index",
@@ -111,6 +119,7 @@ async def news(request: Request) -> Response:
     count = await stored_recordings.count(
         controller_of(request).db,
         scope=request.user.recordings,
+        nodes=request.user.nodes,
         limit=_COUNT_LIMIT,
         after=after,
         states=asked.states,
@@ -349,8 +358,11 @@ async def _ask(request: Request, act: str) -> Response:
 
 
 async def _recording(request: Request) -> Recording:
-    recording = await stored_recordings.get(controller_of(request).db, _id(request), scope=request.user.recordings)
-    request.user.require(Permission.RECORDING_READ, of=recording)
+    by: Actor = request.user
+    recording = await stored_recordings.get(
+        controller_of(request).db, _id(request), scope=by.recordings, nodes=by.nodes
+    )
+    by.require(Permission.RECORDING_READ, of=recording)
     return recording
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 from uuid import UUID
 
 from web.domain.access import Actor, Permission
-from web.domain.standing import STARTS_WITHIN_SECONDS, BarCounts, Concerns, NodeCard
+from web.domain.standing import STARTS_WITHIN_SECONDS, BarCounts, Concerns, LiveRecording, NodeCard
 from web.store import nodes as stored_nodes
 from web.store import standing
 from web.store.database import Database
@@ -27,22 +27,40 @@ class Verdict:
 
 async def bar(db: Database, *, by: Actor) -> BarCounts:
     """What the bar over every page says."""
-    return await standing.bar_counts(db, scope=by.recordings, since_seconds=CONCERN_SECONDS)
+    return await standing.bar_counts(
+        db, scope=by.recordings, health=by.scope(Permission.HEALTH_READ), since_seconds=CONCERN_SECONDS
+    )
 
 
 async def concerns(db: Database, *, by: Actor) -> Concerns:
     """The newest few, and how many there are."""
     return await standing.newest_concerns(
-        db, scope=by.scope(Permission.HEALTH_READ), since_seconds=CONCERN_SECONDS, limit=_CONCERNS_SHOWN
+        db,
+        scope=by.scope(Permission.HEALTH_READ),
+        recordings=by.recordings,
+        nodes=by.nodes,
+        since_seconds=CONCERN_SECONDS,
+        limit=_CONCERNS_SHOWN,
     )
+
+
+async def live_recordings(db: Database, *, by: Actor) -> list[LiveRecording]:
+    """All of the scope that have not ended, also on nodes that the actor may not know of."""
+    return await standing.live_recordings(db, scope=by.recordings, nodes=by.nodes)
 
 
 async def node_cards(db: Database, *, by: Actor) -> list[NodeCard]:
     """All nodes of the scope, in the order of their names."""
     interfaces = await stored_nodes.interfaces_by_node(db, scope=by.nodes)
-    live = await standing.live_recordings(db, scope=by.recordings)
+    live = await live_recordings(db, by=by)
+    occupied = await standing.busy_counts(db, scope=by.nodes)
     return [
-        NodeCard(node, interfaces.get(node.id, []), [one for one in live if one.node_id == node.id])
+        NodeCard(
+            node,
+            interfaces.get(node.id, []),
+            [one for one in live if one.node_id == node.id],
+            occupied.get(node.id, 0),
+        )
         for node in await stored_nodes.by_name(db, scope=by.nodes, seen_within=db.timeouts.node_not_seen)
     ]
 
@@ -52,13 +70,13 @@ async def node_card(db: Database, node_id: UUID, *, by: Actor) -> NodeCard:
     return NodeCard(
         await stored_nodes.get(db, node_id, scope=by.nodes, seen_within=db.timeouts.node_not_seen),
         await stored_nodes.interfaces_of(db, node_id, scope=by.nodes),
-        await standing.live_recordings(db, scope=by.recordings, node_id=node_id),
+        await standing.live_recordings(db, scope=by.recordings, nodes=by.nodes, node_id=node_id),
+        (await standing.busy_counts(db, scope=by.nodes)).get(node_id, 0),
     )
 
 
-def verdict(cards: Sequence[NodeCard], attention: int) -> Verdict:
-    """`attention` counts what needs somebody."""
-    live = [recording for card in cards for recording in card.live]
+def verdict(cards: Sequence[NodeCard], live: Sequence[LiveRecording], attention: int | None) -> Verdict:
+    """`attention` counts what needs somebody; None when that is not for the reader."""
     expected = [recording for recording in live if recording.is_due and not recording.is_finishing]
     running = [recording for recording in expected if recording.is_running]
     lost = sum(recording.is_out_of_contact for recording in expected)
@@ -72,7 +90,7 @@ def verdict(cards: Sequence[NodeCard], attention: int) -> Verdict:
         details=[
             *([f"{_of(lost)} lost contact with {_its(lost)} node."] if lost else []),
             *([f"{_of(late)} not been taken by {_its(late)} node yet."] if late else []),
-            _attention(attention),
+            *([] if attention is None else [_attention(attention)]),
             *([_nodes(len(cards), unseen)] if cards else []),
         ],
     )

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from protocol.messages import JobSettings, Phase, Wish
-from web.domain.access import Scope
+from web.domain.access import NOTHING, Scope
 from web.domain.errors import NotFoundError
 from web.domain.jobs import Job, JobCount, JobEvent
 from web.domain.states import JobState
 from web.store.database import Row, Session
 
 
-async def get(session: Session, job_id: UUID, *, scope: Scope) -> Job:
-    """Raises NotFoundError, also for one outside the scope."""
-    row = await session.row("job_card", job_id=job_id, scope=scope.sql)
+async def get(session: Session, job_id: UUID, *, scope: Scope, nodes: Scope = NOTHING) -> Job:
+    """`nodes` are those whose names may be told. Raises NotFoundError, also for one outside the scope."""
+    row = await session.row("job_card", job_id=job_id, scope=scope.sql, nodes=nodes.sql)
     if row is None:
         raise NotFoundError("job", job_id)
     return _job(row)
@@ -23,6 +23,7 @@ async def latest(
     session: Session,
     *,
     scope: Scope,
+    nodes: Scope = NOTHING,
     limit: int = 50,
     before: UUID | None = None,
     recording_id: UUID | None = None,
@@ -32,11 +33,13 @@ async def latest(
 ) -> list[Job]:
     """Newest first; those behind the job `before`, of this recording and node, in these states, if they are named.
 
-    `text` is looked for in the names of recording, node and interface, and in the reason.
+    `nodes` are those whose names may be told. `text` is looked for in the names of recording, interface and such a
+    node, and in the reason.
     """
     rows = await session.rows(
         "newest_job_cards",
         scope=scope.sql,
+        nodes=nodes.sql,
         limit=limit,
         before=before,
         recording_id=recording_id,
@@ -68,6 +71,7 @@ def _job(row: Row) -> Job:
         id=row["id"],
         recording_id=row["recording_id"],
         recording_name=row["recording_name"],
+        folder=row["folder"],
         node_id=row["node_id"],
         node_name=row["node_name"],
         attempt=row["attempt"],

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from protocol.messages import ClaimedJob, ClaimRequest, JobReport, JobSettings, Phase, Wish
 from protocol.timeouts import Timeouts
+from web.domain.access import Scope
 from web.domain.endings import Ending
 from web.domain.errors import NotFoundError
 from web.domain.jobs import LEAVES_NOTHING, LastAttempt
@@ -34,9 +35,9 @@ class Renewal:
     """Captured so far."""
 
 
-async def busy_recordings(session: Session, node_id: UUID) -> list[str]:
-    """The names of what is due or capturing on this node and was not asked to end."""
-    return [row["name"] for row in await session.rows("busy_recordings", node_id=node_id)]
+async def busy_recordings(session: Session, node_id: UUID, *, scope: Scope) -> list[str | None]:
+    """What is due or capturing on this node and was not asked to end, by name; None for what is out of the scope."""
+    return [row["name"] for row in await session.rows("busy_recordings", node_id=node_id, scope=scope.sql)]
 
 
 async def is_over(session: Session, instant: datetime) -> bool:

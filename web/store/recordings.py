@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from protocol.messages import InterfaceRef, Wish
-from web.domain.access import Scope
+from web.domain.access import NOTHING, Scope
 from web.domain.errors import NotFoundError
 from web.domain.previews import packed, unpacked
 from web.domain.recordings import Recording, StartRecording
@@ -13,9 +13,9 @@ from web.domain.states import CacheState, Health, Mark, RecordingState, Severity
 from web.store.database import Row, Session
 
 
-async def get(session: Session, recording_id: UUID, *, scope: Scope) -> Recording:
-    """Raises NotFoundError, also for one outside the scope."""
-    row = await session.row("recording_cards", recording_id=recording_id, scope=scope.sql)
+async def get(session: Session, recording_id: UUID, *, scope: Scope, nodes: Scope = NOTHING) -> Recording:
+    """`nodes` are those whose names may be told. Raises NotFoundError, also for one outside the scope."""
+    row = await session.row("recording_cards", recording_id=recording_id, scope=scope.sql, nodes=nodes.sql)
     if row is None:
         raise NotFoundError("recording", recording_id)
     return _recording(row)
@@ -25,6 +25,7 @@ async def latest(
     session: Session,
     *,
     scope: Scope,
+    nodes: Scope = NOTHING,
     limit: int = 50,
     first: UUID | None = None,
     before: UUID | None = None,
@@ -33,11 +34,12 @@ async def latest(
 ) -> list[Recording]:
     """Newest first; from the recording `first` on, behind `before`, in these states, if they are named.
 
-    `text` is looked for in name, folder, tags and the name of the node, in any case.
+    `nodes` are those whose names may be told. `text` is looked for in name, folder, tags and such a name, in any case.
     """
     rows = await session.rows(
         "newest_recording_cards",
         scope=scope.sql,
+        nodes=nodes.sql,
         limit=limit,
         first=first,
         before=before,
@@ -51,6 +53,7 @@ async def count(
     session: Session,
     *,
     scope: Scope,
+    nodes: Scope = NOTHING,
     limit: int,
     after: UUID | None = None,
     states: Sequence[RecordingState] = (),
@@ -60,6 +63,7 @@ async def count(
     rows = await session.rows(
         "matching_recordings",
         scope=scope.sql,
+        nodes=nodes.sql,
         limit=limit,
         after=after,
         states=list(states) or None,
@@ -149,7 +153,7 @@ def _recording(row: Row) -> Recording:
         folder=row["folder"],
         tags=row["tags"],
         node_id=row["node_id"],
-        node_name=row["node_name"],
+        node_name=row["node_name"] if row["knows_node"] else None,
         interface=InterfaceRef(backend=row["backend"], name=row["interface"]),
         profile_id=row["profile_id"],
         state=RecordingState(row["state"]),

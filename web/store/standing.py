@@ -4,27 +4,53 @@ from datetime import timedelta
 from uuid import UUID
 
 from protocol.messages import JobSettings, Phase, Wish
-from web.domain.access import Scope
+from web.domain.access import NOTHING, Scope
 from web.domain.standing import BarCounts, Concern, Concerns, LastDay, LiveRecording
 from web.domain.states import RecordingState, Severity
 from web.store.database import Row, Session
 
 
-async def live_recordings(session: Session, *, scope: Scope, node_id: UUID | None = None) -> list[LiveRecording]:
-    """What has not ended, the longest running first; of one node when it is given."""
-    rows = await session.rows("live_recordings", scope=scope.sql, node_id=node_id)
+async def live_recordings(
+    session: Session, *, scope: Scope, nodes: Scope = NOTHING, node_id: UUID | None = None
+) -> list[LiveRecording]:
+    """What has not ended, the longest running first; of one node when it is given.
+
+    `nodes` are those whose names may be told.
+    """
+    rows = await session.rows("live_recordings", scope=scope.sql, nodes=nodes.sql, node_id=node_id)
     return [_live_recording(row) for row in rows]
 
 
-async def bar_counts(session: Session, *, scope: Scope, since_seconds: float) -> BarCounts:
-    """Concerns count when they came up within `since_seconds`."""
-    row = await session.row("bar_counts", scope=scope.sql, since=timedelta(seconds=since_seconds))
+async def busy_counts(session: Session, *, scope: Scope) -> dict[UUID, int]:
+    """How much occupies each node of the scope, whatever it is; none for one that does nothing."""
+    return {row["node_id"]: row["recordings"] for row in await session.rows("busy_counts", scope=scope.sql)}
+
+
+async def bar_counts(session: Session, *, scope: Scope, health: Scope, since_seconds: float) -> BarCounts:
+    """Recordings of the scope; concerns of the scope `health` that came up within `since_seconds`."""
+    since = timedelta(seconds=since_seconds)
+    row = await session.row("bar_counts", scope=scope.sql, health=health.sql, since=since)
     return BarCounts(0, 0) if row is None else BarCounts(**row)
 
 
-async def newest_concerns(session: Session, *, scope: Scope, since_seconds: float, limit: int) -> Concerns:
-    """Newest first."""
-    rows = await session.rows("newest_concerns", scope=scope.sql, since=timedelta(seconds=since_seconds), limit=limit)
+async def newest_concerns(
+    session: Session,
+    *,
+    scope: Scope,
+    recordings: Scope = NOTHING,
+    nodes: Scope = NOTHING,
+    since_seconds: float,
+    limit: int,
+) -> Concerns:
+    """Newest first; with the names of such recordings and nodes."""
+    rows = await session.rows(
+        "newest_concerns",
+        scope=scope.sql,
+        recordings=recordings.sql,
+        nodes=nodes.sql,
+        since=timedelta(seconds=since_seconds),
+        limit=limit,
+    )
     return Concerns(rows[0]["total"] if rows else 0, [_concern(row) for row in rows])
 
 

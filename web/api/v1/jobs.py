@@ -14,6 +14,7 @@ async def index(call: Call, by: Actor, query: JobsQuery) -> JobPage:
     found = await job_cards.latest(
         call.controller.db,
         scope=by.recordings,
+        nodes=by.nodes,
         limit=query.limit + 1,
         before=query.before,
         recording_id=query.recording_id,
@@ -25,6 +26,6 @@ async def index(call: Call, by: Actor, query: JobsQuery) -> JobPage:
 
 async def show(call: Call, by: Actor, job_id: UUID) -> JobAnswer:
     """Show a job."""
-    job = await job_cards.get(call.controller.db, job_id, scope=by.recordings)
+    job = await job_cards.get(call.controller.db, job_id, scope=by.recordings, nodes=by.nodes)
     by.require(Permission.RECORDING_READ, of=job)
     return JobAnswer.model_validate(job)

@@ -46,7 +46,8 @@ class RecordingAnswer(Answer):
     """As a path, `Court/2026`; empty is the top of the library."""
     tags: list[str]
     node_id: UUID
-    node_name: str
+    node_name: str | None
+    """Null for who may not know of the node."""
     interface: InterfaceRef
     profile_id: UUID
     state: RecordingState

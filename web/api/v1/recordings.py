@@ -31,6 +31,7 @@ async def index(call: Call, by: Actor, query: RecordingsQuery) -> RecordingPage:
     found = await stored_recordings.latest(
         call.controller.db,
         scope=by.recordings,
+        nodes=by.nodes,
         limit=query.limit + 1,
         before=query.before,
         states=[] if query.state is None else [query.state],
@@ -46,7 +47,8 @@ async def start(call: Call, by: Actor, body: StartRecording) -> RecordingAnswer:
 
 async def show(call: Call, by: Actor, recording_id: UUID) -> RecordingDetailAnswer:
     """Show a recording and the file that stands for it."""
-    recording = await stored_recordings.get(call.controller.db, recording_id, scope=by.recordings)
+    db = call.controller.db
+    recording = await stored_recordings.get(db, recording_id, scope=by.recordings, nodes=by.nodes)
     by.require(Permission.RECORDING_READ, of=recording)
     cache_file = await stored_cache_files.current_of(call.controller.db, recording_id, scope=by.recordings)
     summary = RecordingAnswer.model_validate(recording)
