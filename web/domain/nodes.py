@@ -1,9 +1,11 @@
 """Nodes and their interfaces as values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
+from zoneinfo import available_timezones
 
 from protocol.messages import CaptureFormat, InterfaceRef, SpoolReport
 from web.domain.errors import InvalidError
@@ -16,6 +18,9 @@ MINIMUM_BYTES_LIMIT = 1_000_000_000
 
 
 NAME_LENGTH_LIMIT = 200
+LABEL_LENGTH_LIMIT = 100
+CHANNELS_LIMIT = 64
+TAGS_LIMIT = 20
 
 
 def checked_name(text: str) -> str:
@@ -24,6 +29,46 @@ def checked_name(text: str) -> str:
     if not 1 <= len(name) <= NAME_LENGTH_LIMIT or not name.isprintable():
         raise InvalidError(f"Give a name of 1 to {NAME_LENGTH_LIMIT} characters.", field="name")
     return name
+
+
+def checked_label(text: str, field: str) -> str:
+    """A label as it is kept; empty is none. Raises InvalidError."""
+    label = " ".join(text.split())
+    if len(label) > LABEL_LENGTH_LIMIT or not label.isprintable():
+        raise InvalidError(f"Give at most {LABEL_LENGTH_LIMIT} characters.", field=field)
+    return label
+
+
+def checked_channel_labels(texts: Sequence[str]) -> list[str]:
+    """Without empty ones at the end. Raises InvalidError."""
+    labels = [checked_label(text, "channel_labels") for text in texts]
+    if len(labels) > CHANNELS_LIMIT:
+        raise InvalidError(f"An input has at most {CHANNELS_LIMIT} channels.", field="channel_labels")
+    while labels and not labels[-1]:
+        labels.pop()
+    return labels
+
+
+@dataclass(frozen=True)
+class Description:
+    """What people say of a node."""
+
+    name: str
+    location: str
+    tags: tuple[str, ...]
+    site_zone: str
+    """The IANA zone of where it stands; empty is not said."""
+
+
+def checked_description(said: Description) -> Description:
+    """As it is kept. Raises InvalidError."""
+    tags = tuple(dict.fromkeys(tag for one in said.tags if (tag := checked_label(one, "tags"))))
+    if len(tags) > TAGS_LIMIT:
+        raise InvalidError(f"Give at most {TAGS_LIMIT} tags.", field="tags")
+    zone = said.site_zone.strip()
+    if zone and zone not in available_timezones():
+        raise InvalidError("Give a time zone as Europe/Berlin, or none.", field="site_zone")
+    return Description(checked_name(said.name), checked_label(said.location, "location"), tags, zone)
 
 
 @dataclass(frozen=True)

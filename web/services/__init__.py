@@ -9,7 +9,9 @@ recordings  start_recording stop_recording cancel_recording
 joining     create_enrolment_code create_rejoin_code open_codes code_standing revoke_code enrol authenticate_node
             rotate_token tokens_of ask_for_rotation revoke_tokens
 nodes       begin_run update_inventory set_capacity set_capture_format prefer_interface arm_interface
-            set_minimum_bytes
+            set_minimum_bytes describe name_interface enable_interface
+node_life   drain end_drain remove acknowledge
+node_groups all_groups create change remove
 jobs        claim_next heartbeat finish_job record_events change_no_of
 cache_files open_cache_file require_append seal set_checksum keep_preview mark_damaged cached_without_checksum abandoned
             forget_abandoned

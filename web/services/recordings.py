@@ -7,13 +7,15 @@ from protocol.fit import misfit
 from protocol.ids import new_id
 from protocol.messages import JobSettings, Wish
 from web.domain.access import Actor, Permission
+from web.domain.audit import Object
 from web.domain.channels import channel_map
-from web.domain.errors import CapacityError, ConflictError, InvalidError, NodeFullError
+from web.domain.errors import CapacityError, ConflictError, InvalidError, NodeDrainingError, NodeFullError
 from web.domain.leases import rises
 from web.domain.nodes import MINIMUM_BYTES, Interface, Node
 from web.domain.profiles import Profile
 from web.domain.recordings import Recording, StartRecording
 from web.domain.states import JobState
+from web.services import audit
 from web.services.endings import end_without_content
 from web.store import jobs, nodes, profiles, recordings
 from web.store.database import Database, Session
@@ -28,13 +30,13 @@ async def start_recording(db: Database, request: StartRecording, *, by: Actor) -
 
     Raises NotFoundError (node, profile or interface not known to the actor), InvalidError (no preferred interface,
     channels beyond the capture format, what does not fit the profile, an input that is not connected, a window that is
-    over), CapacityError when the node is busy, NodeFullError when it can write nowhere, ConflictError when the id was
-    used for another request.
+    over), CapacityError when the node is busy, NodeDrainingError when it takes on nothing new, NodeFullError when it
+    can write nowhere, ConflictError when the id was used for another request.
     """
     by.require(Permission.RECORDING_CREATE)
     async with db.transaction() as session:
         if await _is_known(session, request):
-            return await recordings.get(session, request.id, scope=by.recordings)
+            return await recordings.get(session, request.id, scope=by.recordings, nodes=by.nodes)
         node = await nodes.get(session, request.node_id, scope=by.nodes, seen_within=db.timeouts.node_not_seen)
         by.require(Permission.RECORDING_CREATE, node)
         profile = await profiles.get(session, request.profile_id)
@@ -42,9 +44,10 @@ async def start_recording(db: Database, request: StartRecording, *, by: Actor) -
         await _check(session, request, node)
         locked = await nodes.lock(session, node.id)
         if not await _is_known(session, request):
-            await require_capacity(session, locked, request.starts_at)
+            require_takes_on(locked)
+            await require_capacity(session, locked, request.starts_at, by=by)
             await _make(session, request, settings, profile.id, by)
-        return await recordings.get(session, request.id, scope=by.recordings)
+        return await recordings.get(session, request.id, scope=by.recordings, nodes=by.nodes)
 
 
 async def stop_recording(db: Database, recording_id: UUID, *, by: Actor) -> Recording:
@@ -57,11 +60,17 @@ async def cancel_recording(db: Database, recording_id: UUID, *, by: Actor) -> Re
     return await _wish(db, recording_id, Wish.CANCEL, by)
 
 
-async def require_capacity(session: Session, node: LockedNode, starts_at: datetime | None) -> None:
+def require_takes_on(node: LockedNode) -> None:
+    """Raises NodeDrainingError."""
+    if node.is_draining:
+        raise NodeDrainingError(node.name)
+
+
+async def require_capacity(session: Session, node: LockedNode, starts_at: datetime | None, *, by: Actor) -> None:
     """Raises CapacityError when a start at this instant, or now, is one too many. Later ones are not counted yet."""
     if starts_at is not None and not await jobs.is_over(session, starts_at):
         return
-    busy = await jobs.busy_recordings(session, node.id)
+    busy = await jobs.busy_recordings(session, node.id, scope=by.recordings)
     if len(busy) >= node.capacity:
         raise CapacityError(node.name, node.capacity, busy)
 
@@ -84,6 +93,11 @@ async def _interface(session: Session, request: StartRecording, node_name: str, 
         lacking = f"{node_name} has no input “{request.interface.name}”; it has: {names}."
     if found is None:
         raise InvalidError(lacking, field="interface")
+    if not found.is_enabled:
+        raise InvalidError(
+            f"“{found.label}” of {node_name} is switched off; switch it on on the node's page, or choose another.",
+            field="interface",
+        )
     if not found.is_present and request.starts_at is None:
         raise InvalidError(
             f"“{found.ref.name}” is not connected to {node_name} now; connect it or choose another.", field="interface"
@@ -153,6 +167,9 @@ async def _make(session: Session, request: StartRecording, settings: JobSettings
     await jobs.tell(session, job_id)
     await nodes.raise_change_no(session, request.node_id)
     await recordings.tell(session, request.id)
+    of = Object("recording", request.id, request.name)
+    after = request.model_dump(mode="json", exclude={"id", "name"}, exclude_defaults=True)
+    await audit.note(session, by, "recording.start", of, after=after | {"interface": settings.interface.name})
 
 
 async def _wish(db: Database, recording_id: UUID, wish: Wish, by: Actor) -> Recording:
@@ -167,6 +184,8 @@ async def _wish(db: Database, recording_id: UUID, wish: Wish, by: Actor) -> Reco
         job = await jobs.lock(session, job_id)
         if not job.state.is_terminal and rises(job.wish, wish):
             await jobs.raise_wish(session, job_id, wish)
+            of = Object("recording", recording_id)
+            await audit.note(session, by, f"recording.{wish}", of, before={"wish": job.wish}, after={"wish": wish})
             await jobs.add_event(session, job_id, epoch=job.epoch, kind=f"{wish}_wished", actor=by.name)
             if job.state is JobState.QUEUED:
                 await end_without_content(
@@ -178,9 +197,9 @@ async def _wish(db: Database, recording_id: UUID, wish: Wish, by: Actor) -> Reco
                     reason="ended_before_start",
                     message="It was ended before the node had taken it, so nothing was captured.",
                     was_asked=True,
-                    actor=by.name,
+                    by=by,
                 )
             await nodes.raise_change_no(session, node_id)
             await jobs.tell(session, job_id)
             await recordings.tell(session, recording_id)
-        return await recordings.get(session, recording_id, scope=by.recordings)
+        return await recordings.get(session, recording_id, scope=by.recordings, nodes=by.nodes)

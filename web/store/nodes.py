@@ -15,7 +15,7 @@ from protocol.messages import (
 )
 from web.domain.access import Scope
 from web.domain.errors import NotFoundError
-from web.domain.nodes import HourOfHealth, Interface, Node
+from web.domain.nodes import Description, HourOfHealth, Interface, Node
 from web.store import tables
 from web.store.database import Row, Session
 
@@ -158,10 +158,25 @@ async def fence(session: Session, node_id: UUID, *, version: str) -> int:
     return int(row["node_run"])
 
 
-async def describe(
-    session: Session, node_id: UUID, *, name: str, location: str, tags: list[str], site_zone: str
-) -> None:
-    await session.rows("describe_node", node_id=node_id, name=name, location=location, tags=tags, site_zone=site_zone)
+async def description(session: Session, node_id: UUID) -> Description:
+    """Raises NotFoundError."""
+    table = tables.Node
+    for row in await session.run(
+        table.select(table.name, table.location, table.tags, table.site_zone).where(table.id == node_id)
+    ):
+        return Description(row["name"], row["location"], tuple(row["tags"]), row["site_zone"])
+    raise NotFoundError("node", node_id)
+
+
+async def describe(session: Session, node_id: UUID, to: Description) -> None:
+    await session.rows(
+        "describe_node",
+        node_id=node_id,
+        name=to.name,
+        location=to.location,
+        tags=list(to.tags),
+        site_zone=to.site_zone,
+    )
 
 
 async def drain(session: Session, node_id: UUID, *, is_draining: bool) -> None:
