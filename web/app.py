@@ -22,6 +22,7 @@ from web.cache.folder import CacheFolder
 from web.domain.errors import ControllerError, UnavailableError
 from web.errors import problem_response
 from web.headers import SafeHeaders
+from web.hosts import KnownHosts
 from web.origin import SameOrigin
 from web.pages import PAGES
 from web.pages.page import fault_page
@@ -39,6 +40,7 @@ from web.services.meters import Meters
 from web.services.stored_content import StoredContent
 from web.services.waveforms import Waveforms
 from web.settings import ControllerSettings
+from web.sources import Sources
 from web.store.database import Database
 from web.store.notifications import Notifications
 
@@ -73,7 +75,12 @@ def create_app(settings: ControllerSettings, database_url: str) -> Starlette:
             *(endpoint.route(AGENT_API) for endpoint in agent.ENDPOINTS),
             *(endpoint.route(JSON_API) for endpoint in v1.ENDPOINTS),
         ],
-        middleware=[Middleware(SafeHeaders), Middleware(SameOrigin)],
+        middleware=[
+            Middleware(Sources, settings.trusted_proxies),
+            Middleware(SafeHeaders),
+            Middleware(KnownHosts, settings.known_hosts),
+            Middleware(SameOrigin),
+        ],
         exception_handlers={
             ControllerError: _faulty,
             HTTPException: _faulty,

@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl
 from pydantic import ValidationError
 from starlette.requests import Request
 
-from web.domain.errors import InvalidError, TooLargeError
+from web.bodies import read_body
+from web.domain.errors import InvalidError
 
 FORM_LIMIT_BYTES = 64 * 1024
 _FIELDS_LIMIT = 1000
@@ -36,14 +37,10 @@ class Form:
 
 
 async def read_form(request: Request) -> Form:
-    """Raises TooLargeError, and InvalidError for a body that is no form."""
+    """Raises TooLargeError, UnavailableError for one that comes too slowly, InvalidError for what is no form."""
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         raise InvalidError("This is no form; use the page.")
-    body = bytearray()
-    async for block in request.stream():
-        body += block
-        if len(body) > FORM_LIMIT_BYTES:
-            raise TooLargeError(f"A form may have at most {FORM_LIMIT_BYTES} bytes.")
+    body = await read_body(request, FORM_LIMIT_BYTES, request.app.state.controller.timeouts.http_total)
     try:
         fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_FIELDS_LIMIT, errors="strict")
     except ValueError as fault:

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from protocol.ids import token_id
+from web.connections import TRANSPORT_EXTENSION
 from web.domain.access import Actor, Permission
 from web.domain.errors import ControllerError, InvalidError, SignInRequiredError, UnavailableError
 from web.domain.live import RESYNC, TO_HEAR, TOPICS, LiveEvent
@@ -26,8 +27,6 @@ from web.services import accounts
 from web.services.controller import Controller
 from web.sessions import session_token, signed_in
 
-TRANSPORT_EXTENSION = "reelkeeper.transport"
-"""Where the server leaves the connection of a request: a reader that is stuck is cut off there."""
 _METERS_LIMIT = 64
 _PAUSE_SECONDS = (0.05, 0.25)
 _PAGES_PER_SECOND = 4_000

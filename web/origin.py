@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from web.sessions import session_token
+from web.sessions import is_secure, session_token
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _OURS = {"same-origin", "none"}
@@ -18,7 +17,8 @@ _REFUSAL = "This did not come from a page of this console, so nothing was change
 class SameOrigin:
     """Refuses requests that change something, and bring no token, unless they come from our own pages.
 
-    Calls of the APIs with a token of their own are not concerned: no browser adds that by itself.
+    Calls of the APIs with a token of their own are not concerned: no browser adds that by itself. Those without a
+    cookie are nobody's: they get no further than a stranger does.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -33,19 +33,17 @@ class SameOrigin:
 
 def is_allowed(request: Request) -> bool:
     """Whether a request that changes something may go on."""
-    is_concerned = session_token(request) is not None or not request.scope["path"].startswith("/api/")
-    if not is_concerned or request.headers.get("authorization", "").lower().startswith("bearer "):
-        return True
-    return _is_from_here(request.headers)
+    if request.scope["path"].startswith("/api/"):
+        has_token = request.headers.get("authorization", "").lower().startswith("bearer ")
+        if has_token or session_token(request) is None:
+            return True
+    return _is_from_here(request.headers, "https" if is_secure(request) else "http")
 
 
-def _is_from_here(headers: Mapping[str, str]) -> bool:
+def _is_from_here(headers: Mapping[str, str], scheme: str) -> bool:
     """By what browsers say of themselves; older ones send an Origin only."""
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site in _OURS
     host = headers.get("host")
-    try:
-        return bool(host) and urlsplit(headers.get("origin", "")).netloc == host
-    except ValueError:
-        return False
+    return bool(host) and headers.get("origin") == f"{scheme}://{host}"

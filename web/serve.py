@@ -6,19 +6,20 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
 import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from protocol.home import make_private
 from web.app import create_app
+from web.connections import Connection
 from web.domain.errors import ControllerError, UnavailableError
-from web.live import TRANSPORT_EXTENSION
 from web.services.controller import Controller
 from web.settings import ControllerSettings
 from web.store.embedded import EmbeddedPostgres
@@ -49,6 +50,8 @@ async def serve(settings: ControllerSettings, on_ready: Callable[[str], None] | 
     async with AsyncExitStack() as resources:
         resources.enter_context(_set_by_signals(stop, settings.timeouts.controller_stop * _LAST_RESORT))
         listener = resources.enter_context(listening(settings))
+        if settings.tls_certificate is not None:
+            tls_context(settings)
         _allow_many_connections()
         _require_writable(settings)
         url = await _unless(stop, resources.enter_async_context(running_database(settings)))
@@ -81,13 +84,13 @@ async def run_server(
 
     def started() -> None:
         if on_ready is not None:
-            on_ready(_address(listener))
+            on_ready(_address(listener, settings.scheme))
 
     def stopping() -> None:
         controller: Controller = app.state.controller
         controller.stop()
 
-    server = _Server(_config(app, settings), started, stopping)
+    server = _Server(server_config(app, settings), started, stopping)
     exiting = asyncio.create_task(_exit_on(stop, server))
     try:
         await server.serve(sockets=[listener])
@@ -95,10 +98,11 @@ async def run_server(
         exiting.cancel()
 
 
-def _config(app: object, settings: ControllerSettings) -> uvicorn.Config:
+def server_config(app: object, settings: ControllerSettings) -> uvicorn.Config:
+    """How HTTP is spoken: whoever serves the application, serves it so."""
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http=_Protocol,
+        http=partial(Connection, timeouts=settings.timeouts),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         log_config=None,
@@ -106,23 +110,10 @@ def _config(app: object, settings: ControllerSettings) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        ssl_context_factory=(lambda *_: tls_context(settings)) if settings.tls_certificate else None,
     )
     config.timeout_graceful_shutdown = settings.timeouts.controller_stop * _GRACEFUL_SHARE  # type: ignore[assignment]
     return config
-
-
-class _Protocol(HttpToolsProtocol):
-    """HTTP that tells the application the connection of each request, so that a stuck one can be cut off."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        app = self.app
-
-        async def with_transport(scope: Any, receive: Any, send: Any) -> None:
-            scope.setdefault("extensions", {})[TRANSPORT_EXTENSION] = transport
-            await app(scope, receive, send)
-
-        self.app = with_transport
 
 
 class _Server(uvicorn.Server):
@@ -216,6 +207,27 @@ def listening(settings: ControllerSettings) -> Iterator[socket.socket]:
         yield listener
 
 
+def tls_context(settings: ControllerSettings) -> ssl.SSLContext:
+    """TLS 1.2 or newer with the certificate of the settings.
+
+    A client may show a certificate of its own when the settings name who signs those; what it is worth is decided by
+    who asks for it. Raises StartError when a file cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.tls_certificate or "", settings.tls_key)
+        if settings.tls_client_ca is not None:
+            context.load_verify_locations(settings.tls_client_ca)
+            context.verify_mode = ssl.CERT_OPTIONAL
+    except (OSError, ssl.SSLError) as fault:
+        raise StartError(
+            f"The files for TLS cannot be used ({fault}). REELKEEPER_TLS_CERTIFICATE and REELKEEPER_TLS_KEY belong "
+            "together, in PEM; REELKEEPER_TLS_CLIENT_CA is who signs the certificates of clients."
+        ) from fault
+    return context
+
+
 def _allow_many_connections() -> None:
     """Every node holds a connection; the usual soft limit of 1024 files is for other programs."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -235,6 +247,6 @@ def _require_writable(settings: ControllerSettings) -> None:
         ) from fault
 
 
-def _address(listener: socket.socket) -> str:
+def _address(listener: socket.socket, scheme: str) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

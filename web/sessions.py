@@ -1,7 +1,6 @@
 """The cookie by which a browser is known, and who that is."""
 
 import asyncio
-from ipaddress import ip_address
 
 import structlog
 from starlette.requests import Request
@@ -10,6 +9,7 @@ from starlette.responses import Response
 from web.domain.access import Actor
 from web.domain.errors import SignInRequiredError, UnavailableError
 from web.domain.people import LONGEST_SECONDS, SignedIn, User
+from web.hosts import is_this_machine
 from web.services import accounts
 from web.services.controller import Controller
 
@@ -52,7 +52,7 @@ def keep_session(request: Request, response: Response, begun: SignedIn) -> None:
         begun.token,
         max_age=round(LONGEST_SECONDS),
         path="/",
-        secure=_is_secure(request),
+        secure=is_secure(request),
         httponly=True,
         samesite="lax",
     )
@@ -60,7 +60,7 @@ def keep_session(request: Request, response: Response, begun: SignedIn) -> None:
 
 def drop_session(request: Request, response: Response) -> None:
     """Let the browser forget its session, and what it kept of pages."""
-    response.delete_cookie(cookie_name(request), path="/", secure=_is_secure(request), httponly=True, samesite="lax")
+    response.delete_cookie(cookie_name(request), path="/", secure=is_secure(request), httponly=True, samesite="lax")
     response.headers["Clear-Site-Data"] = '"cache", "storage"'
 
 
@@ -69,12 +69,12 @@ def cookie_name(request: Request) -> str:
 
     On this machine the port is part of the name: browsers give a cookie of 127.0.0.1 to all its ports.
     """
-    return f"__Host-{_NAME}" if _is_secure(request) else f"{_NAME}-{_host_and_port(request)[1]}"
+    return f"__Host-{_NAME}" if is_secure(request) else f"{_NAME}-{_host_and_port(request)[1]}"
 
 
-def _is_secure(request: Request) -> bool:
+def is_secure(request: Request) -> bool:
     """Plain HTTP is for this machine only; a request for any other name came through a proxy with TLS."""
-    return request.scope["scheme"] == "https" or not _is_this_machine(_host_and_port(request)[0])
+    return request.scope["scheme"] == "https" or not is_this_machine(_host_and_port(request)[0])
 
 
 def _host_and_port(request: Request) -> tuple[str, int]:
@@ -83,15 +83,6 @@ def _host_and_port(request: Request) -> tuple[str, int]:
         return request.url.hostname or "", request.url.port or 80
     except ValueError:
         return "", 80
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def _person(request: Request) -> tuple[Actor, User]:

@@ -1,17 +1,27 @@
 """What the controller is told from outside. Read once at start, checked, frozen; nothing else reads the environment."""
 
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
-from typing import Annotated
+from socket import gethostname
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, BeforeValidator, Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from protocol.home import default_home, default_run_folder
 from protocol.timeouts import Timeouts
 
 MEBIBYTE = 1024 * 1024
 GIBIBYTE = 1024 * MEBIBYTE
+
+
+def _separated(value: Any) -> Any:
+    """The parts of a text with commas."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_separated)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_separated)]
 
 
 class ControllerSettings(BaseSettings):
@@ -33,6 +43,17 @@ class ControllerSettings(BaseSettings):
     """0 takes a free one."""
     plain_http: bool = False
     """Speak HTTP without TLS beyond this machine, since a proxy in front does it."""
+    tls_certificate: Path | None = None
+    """PEM, with the chain up to the authority. With it the controller speaks HTTPS only."""
+    tls_key: Path | None = None
+    """PEM; without it the key stands in the file of the certificate."""
+    tls_client_ca: Path | None = None
+    """PEM: who signs the certificates that nodes may show."""
+    hosts: Names = ()
+    """Names, separated by commas, that the console is reached by, as a proxy in front passes them on. Those of this
+    machine need not be told."""
+    trusted_proxies: Networks = ()
+    """Addresses or networks, separated by commas, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
     time_scale: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Stretches or shrinks every timeout."""
     upload_request_limit_bytes: Annotated[int, Field(gt=0)] = 16 * GIBIBYTE
@@ -48,11 +69,18 @@ class ControllerSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _keep_plain_http_at_home(self) -> "ControllerSettings":
-        if not (self.plain_http or _is_loopback(self.host)):
+        if not (self.plain_http or self.tls_certificate or _is_loopback(self.host)):
             raise ValueError(
-                f"host {self.host} is reached from other machines, and this is plain HTTP; put a proxy with TLS "
-                "in front and set REELKEEPER_PLAIN_HTTP=true, or keep 127.0.0.1"
+                f"host {self.host} is reached from other machines, and this is plain HTTP; set "
+                "REELKEEPER_TLS_CERTIFICATE, or put a proxy with TLS in front and set REELKEEPER_PLAIN_HTTP=true, or "
+                "keep 127.0.0.1"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _keep_tls_whole(self) -> "ControllerSettings":
+        if self.tls_certificate is None and (self.tls_key or self.tls_client_ca):
+            raise ValueError("tls_key and tls_client_ca need REELKEEPER_TLS_CERTIFICATE")
         return self
 
     @property
@@ -63,7 +91,18 @@ class ControllerSettings(BaseSettings):
     def local_url(self) -> str:
         """Where the console is for a browser on this machine."""
         host = self.host if _is_loopback(self.host) else "127.0.0.1"
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        name = f"[{host}]" if ":" in host else host
+        return f"{self.scheme}://{name}:{self.port}"
+
+    @property
+    def scheme(self) -> Literal["http", "https"]:
+        """What is spoken here, whatever a proxy in front speaks."""
+        return "http" if self.tls_certificate is None else "https"
+
+    @property
+    def known_hosts(self) -> frozenset[str]:
+        """The names that are answered to, besides those of loopback and the address that was connected to."""
+        return frozenset({*self.hosts, self.host, gethostname()})
 
     @property
     def sockets_folder(self) -> Path:

@@ -18,13 +18,14 @@ ALLOWED = {
     "web.runners": {"web.runners", "web.services", "web.store", "web.cache", "web.domain", "protocol", "core_rs"},
     "web.media": {"web.media", "web.services", "web.store", "web.domain", "protocol"},
     "web.api": {
-        *("web.api", "web.media", "web.services", "web.store", "web.cache", "web.domain", "web.errors", "protocol"),
+        *("web.api", "web.media", "web.services", "web.store", "web.cache", "web.domain", "web.errors"),
+        *("web.bodies", "web.sources", "protocol"),
     },
     "web.pages": {
         *("web.pages", "web.media", "web.services", "web.store", "web.domain", "web.errors", "web.rendering"),
-        *("web.htmx", "web.forms", "web.sessions", "web.texts", "protocol"),
+        *("web.htmx", "web.forms", "web.sessions", "web.sources", "web.texts", "protocol"),
     },
-    "web.errors": {"web.errors", "web.domain", "protocol"},
+    "web.errors": {"web.errors", "web.sources", "web.domain", "protocol"},
     "web.settings": {"web.settings", "protocol"},
     "web.route_rules": {"web.route_rules", "web.domain"},
     "web": {"web", "protocol"},

@@ -13,11 +13,13 @@ from web.sessions import cookie_name, drop_session, keep_session
 HERE = "console.example"
 
 
-def request(path: str = "/recordings", host: str = HERE, scheme: str = "http", **headers: str) -> Request:
+def request(
+    path: str = "/recordings", host: str = HERE, scheme: str = "http", method: str = "POST", **headers: str
+) -> Request:
     given = {"host": host, **{name.replace("_", "-"): value for name, value in headers.items()}}
     raw = [(name.encode(), value.encode()) for name, value in given.items()]
     return Request(
-        {"type": "http", "method": "POST", "path": path, "headers": raw, "scheme": scheme, "query_string": b""}
+        {"type": "http", "method": method, "path": path, "headers": raw, "scheme": scheme, "query_string": b""}
     )
 
 
@@ -32,6 +34,7 @@ def request(path: str = "/recordings", host: str = HERE, scheme: str = "http", *
         ({"origin": f"https://{HERE}"}, True),
         ({"origin": f"https://{HERE}.evil.example"}, False),
         ({"origin": f"https://{HERE}:8443"}, False),
+        ({"origin": f"http://{HERE}"}, False),
         ({"origin": "null"}, False),
         ({"origin": "null", "host": ""}, False),
         ({"origin": "http://["}, False),
@@ -49,6 +52,23 @@ def test_an_api_call_is_concerned_only_when_a_browser_may_have_added_the_cookie(
     headers = {"cookie": "__Host-reelkeeper=x"} if has_cookie else {}
     headers |= {"authorization": "Bearer rku_x_y"} if has_token else {}
     assert is_allowed(request("/api/v1/recordings", **headers)) is (has_token or not has_cookie)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND"])
+def test_a_token_opens_no_page_to_other_sites_by_any_method(method: str) -> None:
+    """Where a cookie speaks for somebody, a header beside it that a script could add changes nothing."""
+    cookie = {"cookie": "__Host-reelkeeper=x"}
+    for site in ("cross-site", "same-site"):
+        for path in ("/recordings/x/stop", "/sign-in", "/apix", "/api"):
+            asked = request(path, method=method, sec_fetch_site=site, authorization="Bearer x", **cookie)
+            assert not is_allowed(asked)
+        assert not is_allowed(request("/api/v1/recordings", method=method, sec_fetch_site=site, **cookie))
+
+
+def test_on_this_machine_pages_come_without_tls() -> None:
+    assert is_allowed(request(host="127.0.0.1:8640", origin="http://127.0.0.1:8640"))
+    assert not is_allowed(request(host="127.0.0.1:8640", origin="https://127.0.0.1:8640"))
+    assert not is_allowed(request(host="127.0.0.1:8640", origin="http://127.0.0.1:8641"))
 
 
 def test_a_password_in_the_address_is_no_token() -> None:

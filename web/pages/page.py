@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote, urlsplit
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from web.domain.errors import ControllerError, SignInRequiredError, UnavailableError
-from web.errors import status_and_code
+from web.errors import fault_id_of, status_and_code
 from web.htmx import go_to, wants_fragment
 from web.rendering import render
 from web.services import standing
@@ -109,11 +109,11 @@ def fault_page(request: Request, fault: Exception) -> Response:
         case HTTPException():
             status, message, fault_id = HTTPStatus(fault.status_code), "There is no such page.", None
         case _:
-            fault_id = uuid4()
+            fault_id = fault_id_of(request)
             status, message = HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong in the controller."
             _log_unforeseen(request, fault, fault_id)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR and fault_id is None:
-        fault_id = uuid4()
+        fault_id = fault_id_of(request)
         _log_unforeseen(request, fault, fault_id)
     context = {"status": status, "message": message, "fault_id": fault_id}
     return render(request, "pages/fault.html", context, fragment="fault", status=status)
