@@ -228,7 +228,11 @@ class Control:
 
         def change(state: JobState) -> dict[str, Any]:
             answer_decides = state.stage in {Stage.UPLOADING, Stage.ENDING, Stage.SEALED, Stage.KEPT}
-            return {} if answer_decides or state.owed else {"owed": why, "owed_since": Instant.in_ms(0)}
+            return (
+                {}
+                if answer_decides or state.is_sent_again or state.owed
+                else {"owed": why, "owed_since": Instant.in_ms(0)}
+            )
 
         before = self._spool.jobs.get(job_id)
         after = await self._spool.change_job(job_id, change)

@@ -239,8 +239,7 @@ class Disk:
                 await self.health.tell(kind, severity, f"The disk of this node is nearly full. {what}")
 
     async def _give_up_delivered(self) -> str | None:
-        sealed = [state for state in self.spool.jobs.values() if state.stage is Stage.SEALED]
-        for state in sealed:
+        for state in [state for state in self.spool.jobs.values() if state.is_delivered]:
             await asyncio.to_thread(self.spool.job_folder(state.job_id).drop_rendition)
         removed = await self.takes.sweep()
         if not removed:
@@ -251,9 +250,10 @@ class Disk:
         """Only while the controller is away: else delivering it is what makes room."""
         if self.spool.hears_controller(self.settings.timeouts.node_not_seen):
             return None
-        for state in _oldest_first(self.spool, Stage.UPLOADING):
+        for state in _oldest_first(self.spool, Stage.SEALED) + _oldest_first(self.spool, Stage.UPLOADING):
             folder = self.spool.job_folder(state.job_id)
-            if not state.seal_sent and folder.rendition.exists():
+            is_sealing = state.seal_sent and state.stage is Stage.UPLOADING
+            if not is_sealing and folder.rendition.exists():
                 await asyncio.to_thread(folder.drop_rendition)
                 self.spool.ring()
                 return (

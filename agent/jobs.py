@@ -120,7 +120,7 @@ class Job(Part):
             case Stage.UPLOADING:
                 await self._wait_for_seal(listener)
             case Stage.SEALED:
-                await self._ending.tidy()
+                await self._tidy_once_verified(listener)
             case Stage.ENDING:
                 await self._ending.step()
             case Stage.KEPT:
@@ -132,5 +132,11 @@ class Job(Part):
             await self._ending.cancelled()
         elif not self.state.seal_sent and not await asyncio.to_thread(self.folder.rendition.exists):
             await self.update(stage=Stage.FINISHING)  # it went for want of room, and is made again
+        else:
+            await listener.wait(self.timeouts.heartbeat)
+
+    async def _tidy_once_verified(self, listener: Listener) -> None:
+        if self.state.is_delivered:
+            await self._ending.tidy()
         else:
             await listener.wait(self.timeouts.heartbeat)

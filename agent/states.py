@@ -89,7 +89,7 @@ class Stage(StrEnum):
     FINISHING = "finishing"
     UPLOADING = "uploading"
     SEALED = "sealed"
-    """The controller holds everything; what is left is to tidy up."""
+    """The controller holds everything, and has to read it back; then what is left is to tidy up."""
     ENDING = "ending"
     """Ended without content; the controller has yet to hear it."""
     KEPT = "kept"
@@ -138,6 +138,10 @@ class JobState(Stored):
     seal_sent: bool = False
     ending: EndWithoutContent | None = None
     owed: str | None = None
+    is_verified: bool = False
+    """Whether the controller has read back what it sealed: only then anything of it may go."""
+    is_sent_again: bool = False
+    """The controller's copy was damaged after the seal, which had ended the job."""
     """Why the lease is gone while there is content; then nothing is reported, and the content is offered as salvage."""
     owed_since: Instant | None = None
 
@@ -176,6 +180,8 @@ class JobState(Stored):
         """Whether heartbeats speak of it: of one that lost its lease as long as a stop could still be heard by it."""
         if self.owed is not None:
             return self.stage in {Stage.STARTING, Stage.CAPTURING}
+        if self.is_sent_again:
+            return False
         return self.stage not in {Stage.SEALED, Stage.KEPT}
 
     @property
@@ -200,7 +206,12 @@ class JobState(Stored):
     @property
     def needs_take(self) -> bool:
         """Whether frames of its take may not go."""
-        return self.take_id is not None and self.stage is not Stage.SEALED
+        return self.take_id is not None and not self.is_delivered
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether what the controller holds was proved, so that this node needs nothing of it any more."""
+        return self.stage is Stage.SEALED and self.is_verified
 
 
 class RenderTask(Stored):

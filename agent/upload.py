@@ -1,4 +1,7 @@
-"""Follows the files of a rendition to the controller, and seals them there. Resumes where the controller says it is."""
+"""Follows the files of a rendition to the controller, seals them there, and asks until they were read back there.
+
+Resumes where the controller says it is.
+"""
 
 import asyncio
 from typing import Any
@@ -13,6 +16,7 @@ from agent.errors import (
     JobGoneError,
     LeaseLostError,
     NodeRunSupersededError,
+    UnauthorisedError,
     WrongOffsetError,
 )
 from agent.health import Health
@@ -23,7 +27,7 @@ from agent.spool import Listener, Progress, Spool
 from agent.states import Instant, JobState, Rendition, Stage
 from core_rs import sha256_file
 from protocol.ids import new_id
-from protocol.messages import HEAD_BYTES_OF, CacheFileRequest, Origin, PartName, SealRequest, Wish
+from protocol.messages import HEAD_BYTES_OF, CacheFileAnswer, CacheFileRequest, Origin, PartName, SealRequest, Wish
 
 log = structlog.get_logger()
 
@@ -31,7 +35,7 @@ REQUEST_BYTES = 8 * 1024 * 1024
 """Most bytes of one request."""
 MISMATCHES_BEFORE_ALARM = 3
 REFUSALS_BEFORE_ALARM = 3
-_FOLLOWED = {Stage.CAPTURING, Stage.FINISHING, Stage.UPLOADING}
+_FOLLOWED = {Stage.CAPTURING, Stage.FINISHING, Stage.UPLOADING, Stage.SEALED}
 _OTHERS_EVERY = 4
 """Seek index and waveform grow slowly: they are sent in one of so many rounds."""
 
@@ -64,7 +68,7 @@ class Uploads:
 
     def _start_tasks(self) -> None:
         for job_id, state in self._spool.jobs.items():
-            if state.stage in _FOLLOWED and job_id not in self._tasks:
+            if _is_followed(state) and job_id not in self._tasks:
                 upload = Upload(self._settings, self._spool, self._client, self._health, self._slots, job_id)
                 task = asyncio.create_task(upload.run(), name=f"upload {job_id}")
                 task.add_done_callback(lambda _: self._spool.ring())
@@ -102,11 +106,12 @@ class Upload:
         self._rounds = 0
         self._mismatches = 0
         self._patience = Patience(self._timeouts)
+        self._verdict_pause = self._timeouts.upload_pause
 
     async def run(self) -> None:
-        """Until the content is sealed, or nobody wants it."""
+        """Until the content is sealed and was read back, or nobody wants it."""
         with self._spool.listening() as listener:
-            while (state := self._spool.jobs.get(self._job_id)) and state.stage in _FOLLOWED:
+            while (state := self._spool.jobs.get(self._job_id)) and _is_followed(state):
                 try:
                     await self._step_under_lease(state, listener)
                     self._patience.reset()
@@ -130,14 +135,17 @@ class Upload:
             await self._lease_lost(state, lost)
             if state.owed or state.wish is Wish.CANCEL:
                 await asyncio.sleep(self._timeouts.retry_longest)
-        except NodeRunSupersededError:
+        except (NodeRunSupersededError, UnauthorisedError):
             raise
         except ControllerFault as refusal:
             await self._refused(refusal)
             raise
 
     async def _step(self, state: JobState, listener: Listener) -> None:
-        """Sends what is new; once it is all there, seals it."""
+        """Sends what is new; once it is all there, seals it; then asks whether it was read back."""
+        if state.stage is Stage.SEALED:
+            await self._ask_verdict(state)
+            return
         if state.owed and state.stage is not Stage.UPLOADING:
             await listener.wait(self._timeouts.heartbeat)
             return
@@ -175,18 +183,24 @@ class Upload:
             state = await self._update(cache_file_id=new_id(), cache_file_origin=origin, seal_sent=False)
         assert state.cache_file_id is not None
         if self._opened != state.cache_file_id or not self._offsets:
-            request = CacheFileRequest(
-                id=state.cache_file_id,
-                job_id=self._job_id,
-                epoch=state.claimed.epoch,
-                node_run=self._spool.node.node_run,
-                origin=origin,
-                codec=state.claimed.settings.encoding.codec,
-            )
-            answer = await self._client.open_cache_file(request)
+            answer = await self._ask_of_file(state)
+            if answer.state == "damaged":  # it was sealed, and nobody heard so
+                return await self._open(await self._begin_again())
             self._opened = state.cache_file_id
             self._offsets = {part: getattr(answer.offsets, part) for part in HEAD_BYTES_OF}
         return state
+
+    async def _ask_of_file(self, state: JobState) -> CacheFileAnswer:
+        assert state.cache_file_id is not None
+        request = CacheFileRequest(
+            id=state.cache_file_id,
+            job_id=self._job_id,
+            epoch=state.claimed.epoch,
+            node_run=self._spool.node.node_run,
+            origin=state.cache_file_origin,
+            codec=state.claimed.settings.encoding.codec,
+        )
+        return await self._client.open_cache_file(request)
 
     async def _ask_offsets(self, state: JobState) -> None:
         assert state.cache_file_id is not None
@@ -197,6 +211,21 @@ class Upload:
         """What the controller has of this cache file is of no use; all goes again into a new one."""
         await self._update(cache_file_id=new_id(), seal_sent=False)
         self._offsets.clear()
+
+    async def _begin_again(self) -> JobState:
+        """The controller has found that what it sealed is not what it holds: it gets all of it once more."""
+        self._mismatches += 1
+        await self._health.tell_once(
+            "sent_again",
+            "warning",
+            "The controller found its copy of the recording damaged, and gets it once more. "
+            "Check the disk and the memory of the controller.",
+            job_id=self._job_id,
+        )
+        if self._mismatches >= MISMATCHES_BEFORE_ALARM:
+            await asyncio.sleep(self._timeouts.retry_longest)
+        self._offsets.clear()
+        return await self._update(stage=Stage.UPLOADING, cache_file_id=new_id(), seal_sent=False, is_sent_again=True)
 
     # ---- the bytes ----
 
@@ -250,12 +279,31 @@ class Upload:
             facts=rendition.facts,
         )
         try:
-            await self._client.seal(state.cache_file_id, request)
+            answer = await self._client.seal(state.cache_file_id, request)
         except DigestMismatchError as mismatch:
             await self._mismatch(state, rendition, mismatch)
             return
-        await self._update(stage=Stage.SEALED)
+        await self._update(stage=Stage.SEALED, is_verified=answer.is_verified is not False)
+        self._verdict_pause = self._timeouts.upload_pause
         log.info("sealed", job_id=str(self._job_id), bytes=rendition.audio.bytes, origin=request.origin.value)
+
+    async def _ask_verdict(self, state: JobState) -> None:
+        """Whether what was sealed was read back by now; asked less often the longer it takes."""
+        try:
+            answer = await self._ask_of_file(state)
+        except LeaseLostError:  # it knows nothing of the seal any more
+            await self._update(stage=Stage.UPLOADING, seal_sent=False)
+            raise
+        match answer.state:
+            case "verified" | None:
+                await self._update(is_verified=True)
+            case "damaged":
+                await self._begin_again()
+            case "receiving":
+                await self._update(stage=Stage.UPLOADING, seal_sent=False)
+            case "sealed":
+                await asyncio.sleep(self._verdict_pause)
+                self._verdict_pause = min(2 * self._verdict_pause, self._timeouts.heartbeat)
 
     async def _mismatch(self, state: JobState, rendition: Rendition, mismatch: DigestMismatchError) -> None:
         """Finds out whose bytes are wrong. Ours: they are made again from the take. Theirs: they are sent again."""
@@ -325,6 +373,10 @@ class Upload:
 
     async def _update(self, **changes: Any) -> JobState:
         return await self._spool.update_job(self._job_id, **changes)
+
+
+def _is_followed(state: JobState) -> bool:
+    return state.stage in _FOLLOWED and not state.is_delivered
 
 
 def _size(path: Any) -> int:

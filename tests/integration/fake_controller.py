@@ -98,6 +98,8 @@ class FakeCacheFile:
     facts: RecordingFacts | None = None
     origin: Origin | None = None
     sealed_at: float | None = None
+    verdict: Literal["sealed", "verified", "damaged"] = "sealed"
+    """What reading it back has found so far, at a controller that does."""
 
     @property
     def offsets(self) -> PartOffsets:
@@ -134,6 +136,8 @@ class FakeController:
         """How many answers to a route get lost after their effect."""
         self.refusals: dict[str, tuple[int, str]] = {}
         """Status and Retry-After by route; `*` for all."""
+        self.reads_back = False
+        """Whether it reads back what it sealed, and tells; older ones do not."""
         self.damaged_parts = 0
         """How many seals find another byte than was sent."""
         self._changed = threading.Condition()
@@ -256,6 +260,12 @@ class FakeController:
             raise Refusal(409, "job_ended")
         return job
 
+    def require_wanted(self, job_id: UUID, epoch: int, origin: Origin) -> None:
+        """Content is taken under the lease, as salvage, or in place of what was found damaged."""
+        is_damaged = any(one.verdict == "damaged" for one in self.cache_files.values() if one.request.job_id == job_id)
+        if not is_damaged:
+            self.leased(job_id, epoch, salvage=origin is Origin.SALVAGED)
+
 
 # ---- the routes ----
 
@@ -362,9 +372,11 @@ async def _open(fake: FakeController, request: Request) -> Response:
     body = CacheFileRequest.model_validate_json(await request.body())
     fake.require_run(body.node_run)
     if body.id not in fake.cache_files:
-        fake.leased(body.job_id, body.epoch, salvage=body.origin is Origin.SALVAGED)
+        fake.require_wanted(body.job_id, body.epoch, body.origin)
         fake.cache_files[body.id] = FakeCacheFile(body, {part: bytearray() for part in HEAD_BYTES_OF})
-    return _json(CacheFileAnswer(id=body.id, offsets=fake.cache_files[body.id].offsets))
+    found = fake.cache_files[body.id]
+    state = None if not fake.reads_back else "receiving" if found.sealed_at is None else found.verdict
+    return _json(CacheFileAnswer(id=body.id, offsets=found.offsets, state=state))
 
 
 async def _part(fake: FakeController, request: Request) -> Response:
@@ -373,8 +385,7 @@ async def _part(fake: FakeController, request: Request) -> Response:
     if request.method == "HEAD":
         return Response(status_code=204, headers={OFFSET_HEADER: str(len(content))})
     fake.require_run(int(request.headers[NODE_RUN_HEADER]))
-    salvage = cache_file.request.origin is Origin.SALVAGED
-    fake.leased(cache_file.request.job_id, int(request.headers[EPOCH_HEADER]), salvage=salvage)
+    fake.require_wanted(cache_file.request.job_id, int(request.headers[EPOCH_HEADER]), cache_file.request.origin)
     found = re.fullmatch(r"bytes (\d+)-(\d+)/\*", request.headers["Content-Range"])
     assert found is not None
     if int(found[1]) != len(content):
@@ -393,17 +404,17 @@ async def _seal(fake: FakeController, request: Request) -> Response:
     job = fake.jobs[body.job_id]
     if cache_file.sealed_at is None:
         fake.require_run(body.node_run)
-        salvage = cache_file.request.origin is Origin.SALVAGED
-        fake.leased(body.job_id, body.epoch, salvage=salvage)
+        fake.require_wanted(body.job_id, body.epoch, cache_file.request.origin)
         if fake.damaged_parts:
             fake.damaged_parts -= 1
             cache_file.parts["audio"][5000] ^= 1
         for part, bytes_of_head in HEAD_BYTES_OF.items():
             _put_head(cache_file.parts[part], getattr(body, part), bytes_of_head)
         cache_file.facts, cache_file.origin, cache_file.sealed_at = body.facts, body.origin, time.monotonic()
-        if not salvage:
+        if cache_file.request.origin is not Origin.SALVAGED:
             job.state = "completed"
-    return _json(SealAnswer(recording_id=job.recording_id, cache_state="cached"))
+    is_verified = cache_file.verdict == "verified" if fake.reads_back else None
+    return _json(SealAnswer(recording_id=job.recording_id, cache_state="cached", is_verified=is_verified))
 
 
 def _put_head(content: bytearray, seal: Any, bytes_of_head: int) -> None:

@@ -149,22 +149,41 @@ def test_what_can_be_had_again_goes_first_and_what_was_not_delivered_never(home:
         untouched = [await node.add(Stage.KEPT, ending=failed), await node.add(Stage.CAPTURING)]
         waiting = await node.add(Stage.UPLOADING)
         sealing = await node.add(Stage.UPLOADING, seal_sent=True)
+        unread = await node.add(Stage.SEALED, seal_sent=True)
         await node.disk.look()
         assert await node.kinds() == [
             "delivered_given_up",
+            "rendition_given_up",
             "rendition_given_up",
             "cancelled_given_up",
             "cancelled_given_up",
         ]
         messages = [event.message for event in await node.events()]
-        assert str(older.recording_id) in messages[2]
-        assert str(newer.recording_id) in messages[3]
+        assert str(older.recording_id) in messages[3]
+        assert str(newer.recording_id) in messages[4]
         assert not node.spool.job_folder(waiting.job_id).audio.exists()
+        assert unread.needs_take
+        assert not node.spool.job_folder(unread.job_id).audio.exists()
         assert node.spool.job_folder(sealing.job_id).audio.exists()
-        assert set(node.spool.jobs) == {waiting.job_id, sealing.job_id, *(one.job_id for one in untouched)}
+        kept = {waiting.job_id, sealing.job_id, unread.job_id, *(one.job_id for one in untouched)}
+        assert set(node.spool.jobs) == kept
         assert all(node.spool.job_folder(one.job_id).audio.exists() for one in untouched)
         assert older.take_id is not None
         assert node.spool.released(older.take_id) == {older.capture_name}
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("is_verified", [False, True])
+def test_file_that_was_sealed_goes_first_only_once_it_was_read_back(home: Path, is_verified: bool) -> None:
+    node = Node(home, SCARCE)
+
+    async def run() -> None:
+        node.takes.unneeded = [str(new_id())]
+        sealed = await node.add(Stage.SEALED, seal_sent=True, is_verified=is_verified)
+        node.spool.watch([])
+        await node.disk.look()
+        assert node.spool.job_folder(sealed.job_id).audio.exists() == (not is_verified)
 
     asyncio.run(run())
 

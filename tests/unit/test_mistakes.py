@@ -61,10 +61,10 @@ def test_job_is_reported_through_render_and_upload() -> None:
     assert reported == {Stage.STARTING, Stage.CAPTURING, Stage.FINISHING, Stage.UPLOADING, Stage.ENDING}
 
 
-def test_take_is_needed_until_its_content_is_sealed() -> None:
-    state = JobState.of(claimed_job()).model_copy(update={"take_id": new_id()})
-    unneeded = {stage for stage in Stage if not state.model_copy(update={"stage": stage}).needs_take}
-    assert unneeded == {Stage.SEALED}
+@pytest.mark.parametrize(("is_verified", "unneeded"), [(False, set()), (True, {Stage.SEALED})])
+def test_take_is_needed_until_its_content_is_sealed_and_was_read_back(is_verified: bool, unneeded: set[Stage]) -> None:
+    state = JobState.of(claimed_job()).model_copy(update={"take_id": new_id(), "is_verified": is_verified})
+    assert {stage for stage in Stage if not state.model_copy(update={"stage": stage}).needs_take} == unneeded
 
 
 def test_process_that_has_no_descriptor_left_takes_no_file_for_a_broken_one(tmp_path: Path) -> None:

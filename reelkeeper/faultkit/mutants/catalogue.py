@@ -300,15 +300,17 @@ _OF_THE_AGENT = (
     ),
     Mutant(
         name="delete-before-sealed",
-        rule="What was captured stays until the controller has sealed it.",
+        rule="What was captured stays until the controller has sealed it and read it back.",
         edits=(
             Edit(
                 "agent/states.py",
-                "        return self.take_id is not None and self.stage is not Stage.SEALED\n",
-                "        return self.take_id is not None and self.stage not in {Stage.SEALED, Stage.UPLOADING}\n",
+                "        return self.stage is Stage.SEALED and self.is_verified\n",
+                "        return self.stage is Stage.SEALED\n",
             ),
         ),
-        caught_by=_test("tests/unit/test_mistakes.py::test_take_is_needed_until_its_content_is_sealed"),
+        caught_by=_test(
+            "tests/unit/test_mistakes.py::test_take_is_needed_until_its_content_is_sealed_and_was_read_back"
+        ),
         seconds=5,
     ),
     Mutant(
