@@ -19,19 +19,22 @@ from web.api import agent, v1
 from web.api.openapi import openapi_document
 from web.assets import Assets
 from web.cache.folder import CacheFolder
+from web.certificates import CertificateNeeded
 from web.domain.errors import ControllerError, UnavailableError
 from web.errors import problem_response
 from web.headers import SafeHeaders
 from web.hosts import KnownHosts
 from web.origin import SameOrigin
+from web.outbound import Outbound
 from web.pages import PAGES
 from web.pages.page import fault_page
 from web.rendering import STATIC_FOLDER, STATIC_PATH, Rendering
-from web.runners import abandoned, absence, finalise, leases, own_disk
+from web.runners import abandoned, absence, finalise, leases, own_disk, webhooks
 from web.runners.changes import ChangeWatch
 from web.runners.loop import keep_running
 from web.runners.presence import PresenceWatch
 from web.services import jobs
+from web.services.api_rates import ApiLimits, ApiRates
 from web.services.cache_content import CacheContent, ContentLimits
 from web.services.controller import Controller
 from web.services.keys import open_keys
@@ -39,6 +42,7 @@ from web.services.listening import Listening
 from web.services.meters import Meters
 from web.services.stored_content import StoredContent
 from web.services.waveforms import Waveforms
+from web.services.webhooks import Sending
 from web.settings import ControllerSettings
 from web.sources import Sources
 from web.store.database import Database
@@ -64,6 +68,7 @@ def create_app(settings: ControllerSettings, database_url: str) -> Starlette:
             app.state.controller = controller
             yield
 
+    of_nodes = [Middleware(CertificateNeeded)] if settings.tls_client_ca else []
     app = Starlette(
         routes=[
             *(page.route() for page in PAGES),
@@ -72,7 +77,7 @@ def create_app(settings: ControllerSettings, database_url: str) -> Starlette:
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
             Route(f"{JSON_API}/openapi.json", openapi),
-            *(endpoint.route(AGENT_API) for endpoint in agent.ENDPOINTS),
+            *(endpoint.route(AGENT_API, of_nodes) for endpoint in agent.ENDPOINTS),
             *(endpoint.route(JSON_API) for endpoint in v1.ENDPOINTS),
         ],
         middleware=[
@@ -115,6 +120,8 @@ async def _running(settings: ControllerSettings, database_url: str) -> AsyncIter
             waveforms=Waveforms(folder, settings.store_workers),
             listening=Listening(folder, settings.store_workers, settings.listeners_limit),
             keys=await open_keys(db, settings.keys_file),
+            outbound=Outbound(settings.webhook_networks, ca_file=settings.webhook_ca_file),
+            api_rates=ApiRates(_api_limits(settings)),
             timeouts=timeouts,
         )
         async with _beside(controller):
@@ -126,8 +133,11 @@ async def _running(settings: ControllerSettings, database_url: str) -> AsyncIter
 async def _beside(controller: Controller) -> AsyncIterator[None]:
     """Listens and runs the runners until the end of the block."""
     db, notifications, timeouts = controller.db, controller.notifications, controller.timeouts
+    deliveries = webhooks.Deliveries(Sending(db, controller.keys, controller.outbound))
     tasks = [
         notifications.run(),
+        keep_running("webhooks", deliveries.tick, every_seconds=webhooks.EVERY_SECONDS),
+        keep_running("old deliveries", deliveries.tidy, every_seconds=webhooks.TIDY_EVERY_SECONDS),
         keep_running(
             "finalise",
             partial(finalise.tick, db, controller.stored, controller.waveforms),
@@ -148,6 +158,12 @@ async def _beside(controller: Controller) -> AsyncIterator[None]:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        await deliveries.stop()
+
+
+def _api_limits(settings: ControllerSettings) -> ApiLimits:
+    calls = settings.api_calls_per_minute
+    return ApiLimits(per_token=calls, per_address=5 * calls, failures=settings.api_failures_per_minute)
 
 
 async def _faulty(request: Request, fault: Exception) -> Response:

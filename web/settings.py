@@ -66,6 +66,14 @@ class ControllerSettings(BaseSettings):
     """How many reads and writes of the cache store run at once."""
     listeners_limit: Annotated[int, Field(ge=1)] = 200
     """How many may listen at once to what is recorded, or from a moment on."""
+    webhook_networks: Networks = ()
+    """Addresses or networks, separated by commas, that webhooks may be sent to although they are not public."""
+    webhook_ca_file: Path | None = None
+    """PEM: authorities whose certificates webhooks trust, besides those that this machine trusts."""
+    api_calls_per_minute: Annotated[int, Field(ge=1)] = 1_200
+    """Of one token; five times as many from one address."""
+    api_failures_per_minute: Annotated[int, Field(ge=1)] = 60
+    """Calls without a good token, from one address."""
 
     @model_validator(mode="after")
     def _keep_plain_http_at_home(self) -> "ControllerSettings":

@@ -14,8 +14,11 @@ ALLOWED = {
     "web.domain": {"web.domain", "protocol"},
     "web.store": {"web.store", "web.domain", "protocol"},
     "web.cache": {"web.cache", "web.domain", "protocol", "core_rs"},
-    "web.services": {"web.services", "web.store", "web.cache", "web.domain", "protocol", "core_rs"},
-    "web.runners": {"web.runners", "web.services", "web.store", "web.cache", "web.domain", "protocol", "core_rs"},
+    "web.outbound": {"web.outbound", "web.domain"},
+    "web.services": {"web.services", "web.outbound", "web.store", "web.cache", "web.domain", "protocol", "core_rs"},
+    "web.runners": {
+        *("web.runners", "web.services", "web.outbound", "web.store", "web.cache", "web.domain", "protocol", "core_rs"),
+    },
     "web.media": {"web.media", "web.services", "web.store", "web.domain", "protocol"},
     "web.api": {
         *("web.api", "web.media", "web.services", "web.store", "web.cache", "web.domain", "web.errors"),
@@ -23,7 +26,7 @@ ALLOWED = {
     },
     "web.pages": {
         *("web.pages", "web.media", "web.services", "web.store", "web.domain", "web.errors", "web.rendering"),
-        *("web.htmx", "web.forms", "web.sessions", "web.sources", "web.texts", "protocol"),
+        *("web.htmx", "web.csv", "web.forms", "web.sessions", "web.sources", "web.texts", "protocol"),
     },
     "web.errors": {"web.errors", "web.sources", "web.domain", "protocol"},
     "web.settings": {"web.settings", "protocol"},

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from protocol.timeouts import Timeouts
+from web.outbound import Outbound
 from web.services.api_rates import ApiRates
 from web.services.cache_content import CacheContent
 from web.services.keys import Keys
@@ -28,6 +29,7 @@ class Controller:
     waveforms: Waveforms
     meters: Meters
     keys: Keys
+    outbound: Outbound
     timeouts: Timeouts
     passwords: Passwords = field(default_factory=Passwords)
     api_rates: ApiRates = field(default_factory=ApiRates)

@@ -26,7 +26,7 @@ async def latest(
     return [_event(row) for row in rows]
 
 
-async def add(session: Session, finding: Finding, *, node_id: UUID, job_id: UUID | None) -> None:
+async def add(session: Session, finding: Finding, *, node_id: UUID | None, job_id: UUID | None) -> None:
     """An event that the controller itself found."""
     await _add_found(session, finding, node_id=node_id, job_id=job_id)
 
