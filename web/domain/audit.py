@@ -30,8 +30,8 @@ class AuditLimits:
     seal_every: float = 1.0
     head_logged_every: float = 60.0
     """The newest seal goes to the log so often, when it has moved."""
-    played_once_within: float = 600.0
-    """Hearing the same recording again is no other entry for so long."""
+    read_once_within: float = 600.0
+    """Hearing or downloading the same recording again is no other entry for so long."""
     denials_window: float = 60.0
     denials_each: int = 20
     """In a window, of one actor at one address; more are only counted."""

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from protocol.messages import PartName
 from web.domain.access import Actor, Permission
+from web.domain.audit import LIMITS, Object
 from web.domain.cache_files import CacheFile
 from web.domain.errors import NotCachedError, NotFoundError, UnavailableError
 from web.domain.recordings import Recording
@@ -14,6 +15,7 @@ from web.domain.states import CacheState
 from web.media.files import FILE_HEADERS, Disposition, FileResponse, StoredFile, download_name
 from web.media.live import LiveResponse
 from web.media.streaming import Until
+from web.services import audit
 from web.services.controller import Controller
 from web.store import cache_files, recordings
 from web.store.database import Database
@@ -30,12 +32,14 @@ _WHY_OWED = "This recording ended before all of it had arrived; its node deliver
 async def played(controller: Controller, recording_id: UUID, *, by: Actor) -> FileResponse:
     """The whole sound, in ranges. Raises NotCachedError for everything that was not proved to be whole."""
     recording, cache_file = await _cached(controller, recording_id, by, Permission.RECORDING_PLAYBACK)
+    await _note(controller, recording, "recording.play", by)
     return FileResponse(controller, _audio_file(recording, cache_file, "inline"))
 
 
 async def downloaded(controller: Controller, recording_id: UUID, *, by: Actor) -> FileResponse:
     """The same, to be saved under the name of the recording."""
     recording, cache_file = await _cached(controller, recording_id, by, Permission.RECORDING_DOWNLOAD)
+    await _note(controller, recording, "recording.download", by)
     return FileResponse(controller, _audio_file(recording, cache_file, "attachment"))
 
 
@@ -56,6 +60,7 @@ async def listened(
     cache_file = await cache_files.current_of(controller.db, recording_id, scope=by.recordings)
     if cache_file is None or not (is_growing(recording, cache_file) or cache_file.state is CacheState.CACHED):
         raise _not_cached(recording, cache_file)
+    await _note(controller, recording, "recording.listen", by)
     goes_on = partial(still_comes, controller.db, cache_file, by=by)
     return LiveResponse(controller, cache_file, from_seconds, goes_on, until)
 
@@ -94,6 +99,7 @@ async def peaks(
 async def ledger(controller: Controller, recording_id: UUID, *, by: Actor) -> FileResponse:
     """What happened besides the sound, as JSON."""
     recording, cache_file = await _cached(controller, recording_id, by, Permission.RECORDING_READ)
+    await _note(controller, recording, "recording.download_ledger", by)
     return FileResponse(controller, _file(recording, cache_file, "ledger", "application/json", ".json", "attachment"))
 
 
@@ -125,6 +131,12 @@ async def _cached(
     if cache_file is None or cache_file.state is not CacheState.CACHED:
         raise _not_cached(recording, cache_file)
     return recording, cache_file
+
+
+async def _note(controller: Controller, recording: Recording, act: str, by: Actor) -> None:
+    """A player asks for one recording many times: it is one act for a while."""
+    of = Object("recording", recording.id, recording.name)
+    await audit.note_once(controller.db, by, act, of, within_seconds=LIMITS.read_once_within)
 
 
 def _not_cached(recording: Recording, cache_file: CacheFile | None) -> NotCachedError:

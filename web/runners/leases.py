@@ -6,6 +6,7 @@ from uuid import UUID
 
 from protocol.messages import Phase, Wish
 from protocol.timeouts import Timeouts
+from web.domain.access import system
 from web.domain.health import Finding
 from web.domain.leases import LostJob, UnclaimedJob
 from web.domain.states import JobState, Severity
@@ -13,7 +14,7 @@ from web.services.endings import end_without_content
 from web.store import health_events, jobs
 from web.store.database import Database, Session
 
-_ACTOR = "lease runner"
+_BY = system("lease runner")
 _MISSED_PERIODS = 3.0
 _DOING = {
     Phase.STARTING: "before it captured anything",
@@ -88,7 +89,7 @@ async def _end_lost(session: Session, job: LostJob) -> None:
             "when it comes back. Check its power and network."
         ),
         was_asked=is_cancel,
-        actor=_ACTOR,
+        by=_BY,
         supersede=True,
         lost_at=job.last_renewed_at,
     )
@@ -115,7 +116,7 @@ async def _end_unclaimed(session: Session, job: UnclaimedJob, unclaimed: float) 
         reason=reason,
         message=f"Nothing was captured: {limit} {_why_unclaimed(job)}",
         was_asked=False,
-        actor=_ACTOR,
+        by=_BY,
     )
 
 

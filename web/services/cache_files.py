@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from protocol.messages import CacheFileRequest, SealAnswer, SealRequest
-from web.domain.access import EVERYTHING, NodeActor
+from web.domain.access import EVERYTHING, NodeActor, system
+from web.domain.audit import Object
 from web.domain.cache_files import CacheFile, VerifiedParts, duration_ms, first_frame_at, heard_bytes, require_same
 from web.domain.endings import CUT_SHORT, Ending, mark_of, was_planned
 from web.domain.errors import ConflictError, InvalidError, NotFoundError
 from web.domain.health import Finding, findings_in
 from web.domain.leases import Delivery, HeldJob, delivery_of, require_own, require_run
 from web.domain.states import CacheState, Health, JobState, Severity
-from web.services.endings import end_without_content, health_at_end
+from web.services import audit
+from web.services.endings import end_job, end_without_content, health_at_end
 from web.store import cache_files, health_events, jobs, recordings
 from web.store.database import Database, Session
 
@@ -127,6 +129,8 @@ async def mark_damaged(db: Database, cache_file_id: UUID, message: str) -> None:
         await health_events.add(session, finding, node_id=cache_file.node_id, job_id=job_id)
         await recordings.set_health(session, recording_id, Health.CRITICAL)
         await recordings.tell(session, recording_id)
+        of, after = Object("recording", recording_id), {"cache_file_id": cache_file_id, "state": CacheState.DAMAGED}
+        await audit.note(session, system("store check"), "recording.mark_damaged", of, after=after, reason=message)
 
 
 async def cached_without_checksum(db: Database, limit: int = 100) -> list[CacheFile]:
@@ -145,6 +149,8 @@ async def forget_abandoned(db: Database, cache_file_id: UUID) -> None:
         recording_id = await cache_files.forget(session, cache_file_id)
         if recording_id is not None:
             await recordings.tell(session, recording_id)
+            of, before = Object("recording", recording_id), {"cache_file_id": cache_file_id}
+            await audit.note(session, system("store tidying"), "recording.forget_unfinished", of, before=before)
 
 
 def _sealed(cache_file: CacheFile) -> SealAnswer:
@@ -181,12 +187,15 @@ async def _complete(session: Session, job: HeldJob, request: SealRequest, node: 
         duration_ms=duration_ms(request.facts),
         started_at=first_frame_at(request.facts),
     )
-    await jobs.end(session, job.id, ending, epoch=job.epoch, actor=node.name)
+    await end_job(session, job.id, job.recording_id, ending, epoch=job.epoch, by=node)
 
 
 async def _replace(session: Session, job: HeldJob, request: SealRequest, node: NodeActor) -> None:
     """The recording has ended long ago, and well again: what was found of its content then is known already."""
     await jobs.add_event(session, job.id, epoch=request.epoch, kind="delivered_again", actor=node.name)
+    await audit.note(
+        session, node, "recording.deliver_again", Object("recording", job.recording_id), after={"job_id": job.id}
+    )
     await health_events.soften(session, _DAMAGED, _SENT_AGAIN, recording_id=job.recording_id)
     was_asked = job.was_asked_to_end or was_planned(request.facts.end_reason)
     health = await health_at_end(session, job.recording_id, JobState.COMPLETED, was_asked=was_asked)
@@ -198,6 +207,8 @@ async def _salvage(
     session: Session, job: HeldJob, cache_file: CacheFile, request: SealRequest, node: NodeActor
 ) -> None:
     await jobs.add_event(session, job.id, epoch=request.epoch, kind="salvaged", actor=node.name)
+    of = Object("recording", job.recording_id)
+    await audit.note(session, node, "recording.salvage", of, after={"job_id": job.id, "cache_file_id": cache_file.id})
     await health_events.soften(session, _DAMAGED, _SENT_AGAIN, recording_id=job.recording_id)
     await recordings.salvage(
         session, cache_file.id, duration_ms=duration_ms(request.facts), started_at=first_frame_at(request.facts)
@@ -216,5 +227,5 @@ async def _end_needless(session: Session, retry: HeldJob, node: NodeActor) -> No
         reason="salvaged_before_retry",
         message="What the node still held of this recording arrived before it was tried again.",
         was_asked=False,
-        actor=node.name,
+        by=node,
     )

@@ -1,11 +1,14 @@
-"""The end of a job without content, whoever brings it about."""
+"""The end of a job, whoever brings it about."""
 
 from datetime import datetime
 from uuid import UUID
 
+from web.domain.access import Actor, NodeActor
+from web.domain.audit import Object, Outcome
 from web.domain.endings import Ending
 from web.domain.health import health_of_end
 from web.domain.states import Health, JobState
+from web.services import audit
 from web.store import jobs, recordings
 from web.store.database import Session
 
@@ -20,7 +23,7 @@ async def end_without_content(
     reason: str,
     message: str,
     was_asked: bool,
-    actor: str,
+    by: Actor | NodeActor,
     supersede: bool = False,
     lost_at: datetime | None = None,
 ) -> bool:
@@ -30,7 +33,32 @@ async def end_without_content(
     """
     health = await health_at_end(session, recording_id, state, was_asked=was_asked)
     ending = Ending(state, reason, message, health, lost_at=lost_at)
-    return await jobs.end(session, job_id, ending, epoch=epoch, actor=actor, supersede=supersede)
+    return await end_job(session, job_id, recording_id, ending, epoch=epoch, by=by, supersede=supersede)
+
+
+async def end_job(
+    session: Session,
+    job_id: UUID,
+    recording_id: UUID,
+    ending: Ending,
+    *,
+    epoch: int,
+    by: Actor | NodeActor,
+    supersede: bool = False,
+) -> bool:
+    """End job and recording so, and put it on the record; False when the job was not live."""
+    if not await jobs.end(session, job_id, ending, epoch=epoch, actor=by.name, supersede=supersede):
+        return False
+    await audit.note(
+        session,
+        by,
+        "recording.end",
+        Object("recording", recording_id),
+        after={"state": ending.state, "reason": ending.reason, "job_id": job_id},
+        outcome=Outcome.FAILED if ending.state is JobState.FAILED else Outcome.DONE,
+        reason=ending.message,
+    )
+    return True
 
 
 async def health_at_end(session: Session, recording_id: UUID, state: JobState, *, was_asked: bool) -> Health:

@@ -89,7 +89,7 @@ async def finish_job(db: Database, job_id: UUID, request: FinishRequest, *, node
             reason=request.reason,
             message=request.message,
             was_asked=job.was_asked_to_end,
-            actor=node.name,
+            by=node,
         )
 
 

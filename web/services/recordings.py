@@ -9,7 +9,14 @@ from protocol.messages import JobSettings, Wish
 from web.domain.access import Actor, Permission
 from web.domain.audit import Object
 from web.domain.channels import channel_map
-from web.domain.errors import CapacityError, ConflictError, InvalidError, NodeDrainingError, NodeFullError
+from web.domain.errors import (
+    CapacityError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NodeDrainingError,
+    NodeFullError,
+)
 from web.domain.leases import rises
 from web.domain.nodes import MINIMUM_BYTES, Interface, Node
 from web.domain.profiles import Profile
@@ -28,17 +35,18 @@ LEAD_SECONDS = 10.0
 async def start_recording(db: Database, request: StartRecording, *, by: Actor) -> Recording:
     """Make a recording and its first job, once per `request.id`, however often it is asked for.
 
-    Raises NotFoundError (node, profile or interface not known to the actor), InvalidError (no preferred interface,
+    Raises NotFoundError (node, profile or interface not known to the actor), ForbiddenError (not on this node, or not
+    in this folder), InvalidError (no preferred interface,
     channels beyond the capture format, what does not fit the profile, an input that is not connected, a window that is
     over), CapacityError when the node is busy, NodeDrainingError when it takes on nothing new, NodeFullError when it
     can write nowhere, ConflictError when the id was used for another request.
     """
     by.require(Permission.RECORDING_CREATE)
     async with db.transaction() as session:
+        node = await nodes.get(session, request.node_id, scope=by.nodes, seen_within=db.timeouts.node_not_seen)
+        _require_place(request, by)
         if await _is_known(session, request):
             return await recordings.get(session, request.id, scope=by.recordings, nodes=by.nodes)
-        node = await nodes.get(session, request.node_id, scope=by.nodes, seen_within=db.timeouts.node_not_seen)
-        by.require(Permission.RECORDING_CREATE, node)
         profile = await profiles.get(session, request.profile_id)
         settings = _settings(request, profile, node, await _interface(session, request, node.name, by))
         await _check(session, request, node)
@@ -73,6 +81,14 @@ async def require_capacity(session: Session, node: LockedNode, starts_at: dateti
     busy = await jobs.busy_recordings(session, node.id, scope=by.recordings)
     if len(busy) >= node.capacity:
         raise CapacityError(node.name, node.capacity, busy)
+
+
+def _require_place(request: StartRecording, by: Actor) -> None:
+    """Raises ForbiddenError. Who starts a recording must be able to see it."""
+    needed = [Permission.RECORDING_CREATE, Permission.RECORDING_READ]
+    for permission in [*needed, Permission.UPLOAD_CREATE] if request.upload_policy_ids else needed:
+        if not by.may(permission, request.place):
+            raise ForbiddenError(permission)
 
 
 async def _is_known(session: Session, request: StartRecording) -> bool:

@@ -648,10 +648,6 @@ SELECT u.id AS user_id, u.name, u.password_hash IS NOT NULL AS has_password, u.c
        pg_notify('reelkeeper_page', json_build_object('name', 'session', 'id', ended.id, 'data', '')::text)
 FROM ended JOIN user_account u ON u.id = ended.user_id;
 
--- Ends every session of a user.
-WITH ended AS (DELETE FROM login_session WHERE user_id = {user_id} RETURNING id)
-SELECT pg_notify('reelkeeper_page', json_build_object('name', 'session', 'id', id, 'data', '')::text) FROM ended;
-
 -- recording_cards --
 -- Recordings as their pages show them: one of a scope. Names of nodes are for those who may know these.
 SELECT *, in_scope({nodes}::jsonb, node_id) AS knows_node FROM recording_card
