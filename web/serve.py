@@ -17,6 +17,7 @@ import structlog
 import uvicorn
 
 from protocol.home import make_private
+from protocol.timeouts import Timeouts
 from web.app import create_app
 from web.connections import Connection
 from web.domain.errors import ControllerError, UnavailableError
@@ -90,7 +91,7 @@ async def run_server(
         controller: Controller = app.state.controller
         controller.stop()
 
-    server = _Server(server_config(app, settings), started, stopping)
+    server = _Server(server_config(app, settings, settings.timeouts), started, stopping)
     exiting = asyncio.create_task(_exit_on(stop, server))
     try:
         await server.serve(sockets=[listener])
@@ -98,11 +99,11 @@ async def run_server(
         exiting.cancel()
 
 
-def server_config(app: object, settings: ControllerSettings) -> uvicorn.Config:
+def server_config(app: object, settings: ControllerSettings, timeouts: Timeouts) -> uvicorn.Config:
     """How HTTP is spoken: whoever serves the application, serves it so."""
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http=partial(Connection, timeouts=settings.timeouts),  # type: ignore[arg-type]
+        http=partial(Connection, timeouts=timeouts),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         log_config=None,
@@ -112,7 +113,7 @@ def server_config(app: object, settings: ControllerSettings) -> uvicorn.Config:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         ssl_context_factory=(lambda *_: tls_context(settings)) if settings.tls_certificate else None,
     )
-    config.timeout_graceful_shutdown = settings.timeouts.controller_stop * _GRACEFUL_SHARE  # type: ignore[assignment]
+    config.timeout_graceful_shutdown = timeouts.controller_stop * _GRACEFUL_SHARE  # type: ignore[assignment]
     return config
 
 

@@ -6,6 +6,7 @@ import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,31 +18,44 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Message
 
+from agent.controller_client import ControllerClient
+from agent.errors import UnauthorisedError, UnreachableError
+from agent.joining import enrol
+from agent.settings import AgentSettings
+from protocol.messages import RunRequest
+from protocol.timeouts import Timeouts
 from tests.integration.raw_http import request, said, status_of, trickled
 from tests.integration.web_room import Running, running, settings_in
+from web.bodies import read_body
 from web.connections import HEAD_LIMIT_BYTES
+from web.domain.access import system
+from web.domain.errors import TooLargeError, UnavailableError
 from web.serve import StartError, listening, server_config, tls_context
+from web.services import joining
 from web.settings import ControllerSettings
 from web.sources import Sources
+from web.store.database import Database
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def hasty(tmp_path: Path, database_url: str, anyio_backend: str) -> AsyncIterator[Running]:
-    """A controller that waits for heads and bodies a fiftieth as long."""
-    async with running(settings_in(tmp_path, time_scale=0.02), database_url) as controller:
-        yield controller
+async def hasty(tmp_path: Path, anyio_backend: str) -> AsyncIterator[str]:
+    """The address of a server that waits for heads and bodies a fiftieth as long."""
+    timeouts = Timeouts()
+    async with _serving(settings_in(tmp_path), replace(timeouts, request_head=0.2, request_rest=0.2)) as url:
+        yield url
 
 
-async def test_a_head_that_does_not_come_in_time_ends_its_connection(hasty: Running) -> None:
+async def test_a_head_that_does_not_come_in_time_ends_its_connection(hasty: str) -> None:
     for begun in (b"", b"GET /healthz HTT", b"GET /healthz HTTP/1.1\r\nHost: x\r\n", b"\r\n"):
-        assert await said(hasty.url, begun) == b""
+        assert await said(hasty, begun) == b""
 
 
-async def test_a_head_that_comes_byte_by_byte_has_no_more_time(hasty: Running) -> None:
-    assert await trickled(hasty.url, b"GET /healthz HTTP/1.1\r\nX-Slow: ") == b""
+async def test_a_head_that_comes_byte_by_byte_has_no_more_time(hasty: str) -> None:
+    assert await trickled(hasty, b"GET /healthz HTTP/1.1\r\nX-Slow: ") == b""
 
 
 @pytest.mark.parametrize(
@@ -57,22 +71,24 @@ async def test_a_head_that_is_too_long_is_refused_before_its_end(controller: Run
     assert status_of(await said(controller.url, head.encode())) == 431
 
 
-async def test_a_form_that_comes_too_slowly_is_refused_and_its_connection_ends(hasty: Running) -> None:
-    head = request(
-        "POST /sign-in",
-        "Content-Type: application/x-www-form-urlencoded",
-        "Content-Length: 1000",
-        "Sec-Fetch-Site: same-origin",
-        url=hasty.url,
-    )
-    answer = await said(hasty.url, head.replace(b"Connection: close\r\n", b"") + b"name=a")
-    assert status_of(answer) == 503
-    assert b"too slowly" in answer
+@pytest.mark.parametrize("limit_bytes", [10, 1_000_000])
+async def test_a_body_that_comes_too_slowly_or_never_ends_is_given_up(limit_bytes: int) -> None:
+    async def endless() -> Message:
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": b"a", "more_body": True}
+
+    async def silent() -> Message:
+        return await asyncio.Future()
+
+    with pytest.raises(TooLargeError):
+        await read_body(Request({"type": "http", "headers": []}, endless), 10, 20)
+    with pytest.raises(UnavailableError, match="too slowly"):
+        await read_body(Request({"type": "http", "headers": []}, silent), limit_bytes, 0.01)
 
 
-async def test_a_body_that_goes_on_after_the_answer_is_not_listened_to_for_ever(hasty: Running) -> None:
-    head = request("GET /healthz", "Content-Length: 100000000", url=hasty.url).replace(b"Connection: close\r\n", b"")
-    assert status_of(await trickled(hasty.url, head)) == 200
+async def test_a_body_that_goes_on_after_the_answer_is_not_listened_to_for_ever(hasty: str) -> None:
+    head = request("GET /", "Content-Length: 100000000", url=hasty).replace(b"Connection: close\r\n", b"")
+    assert status_of(await trickled(hasty, head)) == 200
 
 
 async def test_a_form_or_a_body_that_is_too_long_is_refused_by_its_length_alone(controller: Running) -> None:
@@ -152,12 +168,46 @@ async def test_a_client_may_show_a_certificate_of_the_right_authority_and_no_oth
     papers: Path, tmp_path: Path
 ) -> None:
     settings = secure(tmp_path, papers, tls_client_ca=papers / "authority.pem")
-    async with _telling_certificates(settings) as url:
+    async with _serving(settings) as url:
         for client, found in ((None, "none"), ("client", _fingerprint(papers / "client.pem"))):
             answer = await said(url, request("GET /", url=url), tls=trusting(papers, client))
             assert answer.endswith(found.encode()), client
         with contextlib.suppress(ssl.SSLError, ConnectionError):
             assert await said(url, request("GET /", url=url), tls=trusting(papers, "stranger")) == b""
+
+
+async def test_where_nodes_need_a_certificate_a_code_or_token_alone_is_refused(
+    papers: Path, tmp_path: Path, database_url: str, db: Database
+) -> None:
+    settings = secure(tmp_path / "controller", papers, tls_client_ca=papers / "authority.pem")
+    home = AgentSettings(home=tmp_path / "node", run_folder=tmp_path / "run", ca_file=papers / "authority.pem")
+    shown = {"client_certificate": papers / "client.pem", "client_key": papers / "client.key"}
+    async with running(settings, database_url) as controller:
+        code = (await joining.create_enrolment_code(db, "Hall", by=system("test"))).code
+        bare = home.model_copy(update={"controller_url": controller.url})
+        with pytest.raises(UnauthorisedError, match="REELKEEPER_CLIENT_CERTIFICATE"):
+            await enrol(bare, code)
+        node = await enrol(bare.model_copy(update=shown), code)
+        for told, is_heard in ((shown, True), ({}, False)):
+            async with ControllerClient.of(bare.model_copy(update=told), controller.url, node.token) as client:
+                if is_heard:
+                    assert (await client.run(RunRequest(previous_run=0, version="1"))).node_run == 1
+                else:
+                    with pytest.raises(UnauthorisedError):
+                        await client.run(RunRequest(previous_run=1, version="1"))
+
+
+async def test_an_agent_trusts_the_authority_of_its_settings_and_no_other(
+    papers: Path, tmp_path: Path, database_url: str
+) -> None:
+    told = {"home": tmp_path / "node", "run_folder": tmp_path / "run", "time_scale": 0.1}
+    async with running(secure(tmp_path / "controller", papers), database_url) as controller:
+        for ca_file, kind in (
+            (papers / "stranger.pem", UnreachableError),
+            (papers / "authority.pem", UnauthorisedError),
+        ):
+            with pytest.raises(kind):
+                await enrol(AgentSettings(**told, ca_file=ca_file, controller_url=controller.url), "rkc_none")
 
 
 def test_files_for_tls_that_cannot_be_used_are_said_in_one_line(tmp_path: Path, papers: Path) -> None:
@@ -170,18 +220,18 @@ def test_files_for_tls_that_cannot_be_used_are_said_in_one_line(tmp_path: Path, 
 
 
 @asynccontextmanager
-async def _telling_certificates(settings: ControllerSettings) -> AsyncIterator[str]:
-    """A server with the connections of the controller, that answers with what it knows of the client."""
+async def _serving(settings: ControllerSettings, timeouts: Timeouts | None = None) -> AsyncIterator[str]:
+    """A server with the connections of the controller, that answers with the certificate of who asks."""
 
     async def tell(request: Request) -> Response:
         return PlainTextResponse(request.state.client_certificate or "none")
 
     app = Starlette(routes=[Route("/", tell)], middleware=[Middleware(Sources)])
     with listening(settings) as listener:
-        server = uvicorn.Server(server_config(app, settings))
+        server = uvicorn.Server(server_config(app, settings, timeouts or settings.timeouts))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
-            yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+            yield f"{settings.scheme}://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             await serving
