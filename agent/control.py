@@ -12,10 +12,9 @@ import structlog
 from agent.controller_client import ControllerClient
 from agent.devices import agent_version
 from agent.disk import Disk
-from agent.errors import NodeRunSupersededError
 from agent.health import Health
 from agent.inputs import Inputs
-from agent.patience import Patience, go_on_for_ever, run_together, tell
+from agent.patience import ENDS, Patience, go_on_for_ever, run_together, tell
 from agent.settings import AgentSettings
 from agent.spool import Listener, Progress, Spool
 from agent.states import Instant, JobState, Stage
@@ -67,7 +66,7 @@ class Control:
         self._capturing = 0
 
     async def run(self) -> None:
-        """Registers, then goes on for ever. Raises NodeRunSupersededError when another agent took this node's place."""
+        """Registers, then goes on for ever. Raises what ENDS the agent."""
         await self._register()
         await run_together(
             self._heartbeats(), go_on_for_ever("wake", self._wake, self._timeouts), self._claims(), self._inventories()
@@ -84,7 +83,7 @@ class Control:
         while not self._spool.registered.is_set():
             try:
                 await self._take_over(await self._client.run(request))
-            except NodeRunSupersededError:
+            except ENDS:
                 raise
             except Exception as fault:
                 seconds = patience.after(fault)
@@ -215,6 +214,8 @@ class Control:
             await self._apply_to_job(standing)
         self._spool.watch(answer.watched)
         await self._spool.arm(answer.armed)
+        if answer.rotate_token:
+            self._spool.token_due.set()
         self._note_change(answer.change_no)
 
     async def _apply_to_job(self, standing: JobStanding) -> None:

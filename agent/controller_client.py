@@ -2,8 +2,9 @@
 
 import asyncio
 import email.utils
+import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -20,10 +21,13 @@ from agent.errors import (
     LeaseLostError,
     NodeRunSupersededError,
     RetryLaterError,
+    TokenExpiredError,
     UnauthorisedError,
     UnreachableError,
     WrongOffsetError,
 )
+from agent.settings import AgentSettings
+from agent.tls import tls_context
 from protocol.messages import (
     EPOCH_HEADER,
     NODE_RUN_HEADER,
@@ -47,6 +51,7 @@ from protocol.messages import (
     RunRequest,
     SealAnswer,
     SealRequest,
+    TokenRequest,
     WakeAnswer,
 )
 from protocol.timeouts import Timeouts
@@ -65,17 +70,51 @@ class ControllerClient:
     """
 
     def __init__(
-        self, url: str, token: str | None, timeouts: Timeouts, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        url: str,
+        token: str | None,
+        timeouts: Timeouts,
+        transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        allows_plain_http: bool = False,
+        on_refused: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_refused` is called whenever the token is refused, or has run out."""
         self._timeouts = timeouts
+        self._token = token
+        self._on_refused = on_refused
         self._http = httpx.AsyncClient(
-            base_url=_checked(url).rstrip("/") + "/api/agent/v1",
-            headers={"Authorization": f"Bearer {token}"} if token else {},
+            base_url=_checked(url, allows_plain_http).rstrip("/") + "/api/agent/v1",
+            verify=True if tls is None else tls,
             timeout=httpx.Timeout(timeouts.http_total, connect=timeouts.http_connect),
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
             trust_env=False,
             transport=transport,
         )
+
+    @classmethod
+    def of(
+        cls,
+        settings: AgentSettings,
+        url: str,
+        token: str | None = None,
+        *,
+        on_refused: Callable[[], None] = lambda: None,
+    ) -> Self:
+        """As the settings say. Raises InsecureControllerError, CertificateError."""
+        return cls(
+            url,
+            token,
+            settings.timeouts,
+            tls=tls_context(settings),
+            allows_plain_http=settings.allow_plain_http,
+            on_refused=on_refused,
+        )
+
+    def use_token(self, token: str) -> None:
+        """From the next request on."""
+        self._token = token
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,6 +131,10 @@ class ControllerClient:
 
     async def enrol(self, request: EnrolRequest) -> EnrolAnswer:
         return await self._post("/enrol", request, EnrolAnswer)
+
+    async def rotate_token(self, request: TokenRequest) -> None:
+        """Says which token is the next one of this node. Raises UnauthorisedError."""
+        await self._send("POST", "/token", request)
 
     async def run(self, request: RunRequest) -> RunAnswer:
         return await self._post("/run", request, RunAnswer)
@@ -180,6 +223,9 @@ class ControllerClient:
         """`limit` seconds for all of it: 0 for the usual total, None for what may be long and only must not stall."""
         total = self._timeouts.http_total if limit == 0.0 else limit
         extra: dict[str, Any] = {}
+        token = self._token
+        if token is not None:
+            headers = {**(headers or {}), "Authorization": f"Bearer {token}"}
         if body is not None:
             extra["content"] = body.model_dump_json()
             headers = {**(headers or {}), "Content-Type": "application/json"}
@@ -197,8 +243,16 @@ class ControllerClient:
                 "Check the network and that the controller runs."
             ) from cause
         if not answer.is_success:
-            raise _fault(answer, lease)
+            fault = _fault(answer, lease)
+            raise self._refused(fault, token) if isinstance(fault, UnauthorisedError) else fault
         return answer
+
+    def _refused(self, fault: UnauthorisedError, token: str | None) -> Exception:
+        """A request that left before the token was exchanged is sent again."""
+        if token != self._token:
+            return RetryLaterError("The token of this node was exchanged for another meanwhile.", 0.0)
+        self._on_refused()
+        return fault
 
 
 class Lease:
@@ -230,11 +284,15 @@ class FileRange:
                 yield block
 
 
-def _checked(url: str) -> str:
+def _checked(url: str, allows_plain_http: bool) -> str:
     parts = urlsplit(url)
-    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+    is_plain_allowed = allows_plain_http or parts.hostname in _LOOPBACK
+    if parts.scheme == "https" or (parts.scheme == "http" and is_plain_allowed):
         return url
-    raise InsecureControllerError(f"{url}: plain http is spoken to this machine only. Use an https address.")
+    raise InsecureControllerError(
+        f"{url}: plain http is spoken to this machine only. Use an https address, or set "
+        "REELKEEPER_ALLOW_PLAIN_HTTP=true if everybody on the way may read and change what is said."
+    )
 
 
 def _parsed(answer: httpx.Response, kind: type[Answer]) -> Answer:
@@ -271,6 +329,8 @@ def _fault(answer: httpx.Response, lease: tuple[UUID, int] | None) -> Exception:
             return DigestMismatchError(words, problem.code)
         case "unauthorised":
             return UnauthorisedError(words, problem.code)
+        case "token_expired":
+            return TokenExpiredError(words, problem.code)
     if problem.status in {408, 425, 429} or problem.status >= 500:
         return RetryLaterError(words, _retry_after(answer))
     return ControllerFault(words, problem.code)

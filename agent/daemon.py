@@ -3,46 +3,39 @@
 import asyncio
 import contextlib
 import os
-import secrets
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Iterator
 
 import structlog
 
 from agent.arming import Arming
 from agent.control import Control
 from agent.controller_client import ControllerClient
-from agent.devices import Owners, agent_version
+from agent.credentials import Credentials
+from agent.devices import Owners
 from agent.disk import Disk
-from agent.errors import NodeRunSupersededError, NotEnrolledError, RetryLaterError, UnreachableError
-from agent.files import BrokenFileError, read_model, remove, write_model
+from agent.errors import NodeRunSupersededError, RejoinedError
 from agent.health import Health
 from agent.inputs import Inputs
 from agent.job_folder import JobFolder
 from agent.jobs import Jobs
 from agent.levels import Meters
-from agent.patience import Patience, go_on_for_ever, run_together
+from agent.patience import go_on_for_ever, run_together
 from agent.recording.part import Means
 from agent.renderer.handle import Renderers, stop_renderer
 from agent.settings import AgentSettings, child_environment
 from agent.spool import Spool
-from agent.states import Enrolment, NodeIdentity, Stage
+from agent.states import Stage
 from agent.takes import Takes
 from agent.upload import Uploads
-from protocol.messages import EndReason, EnrolRequest
-from protocol.timeouts import Timeouts
+from protocol.messages import EndReason
 
-Answer = TypeVar("Answer")
 log = structlog.get_logger()
 
 EXIT_OK = 0
 EXIT_SUPERSEDED = 3
 """Another agent took this node's place: do not start this one again by itself."""
-_ENROLMENT = "enrolment.json"
-_TRIES = 4
 _DRAIN_LOOK_SECONDS = 1.0
 _LAST_RESORT = 0.8
 """Of the time that a stop may take."""
@@ -52,35 +45,15 @@ async def run(settings: AgentSettings, *, drain: bool = False) -> int:
     """The agent until SIGTERM or SIGINT; an exit code. A signal ends the process within `Timeouts.agent_stop`.
 
     With `drain` it takes on nothing new, delivers what it has, ends its owners and returns.
-    Raises SpoolBusyError, NotEnrolledError, RunFolderError or InsecureControllerError when it cannot run at all.
+    When the node joins again meanwhile, it goes on under the new token. Raises SpoolBusyError, NotEnrolledError,
+    RunFolderError, CertificateError or InsecureControllerError when it cannot run at all.
     """
-    with _stop_by_signal(settings) as stop, contextlib.closing(Spool.open(settings.node_folder)) as spool:
-        node = spool.node
-        owners = Owners(settings, on_death=spool.ring)
-        url = settings.controller_url or node.controller_url
-        async with ControllerClient(url, node.token, settings.timeouts) as client:
-            await owners.attach_all()
-            return await _run_loops(settings, spool, client, owners, stop, drain=drain)
-
-
-async def enrol(settings: AgentSettings, code: str) -> NodeIdentity:
-    """Makes this node one of a controller's, by a one-time code. Its token is kept readable for this user only.
-
-    A lost answer does not use the code up: what was not heard is asked for again, here and by the next call.
-    """
-    if settings.controller_url is None:
-        raise NotEnrolledError("No controller is named. Set REELKEEPER_CONTROLLER_URL to its address.")
-    settings.node_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    enrolment = await asyncio.to_thread(_kept_enrolment, settings.node_folder)
-    request = EnrolRequest(code=code, version=agent_version(), secret=enrolment.secret)
-    async with ControllerClient(settings.controller_url, None, settings.timeouts) as client:
-        answer = await _insist(lambda: client.enrol(request), settings.timeouts)
-    identity = NodeIdentity(
-        node_id=answer.node_id, name=answer.name, token=answer.token, controller_url=settings.controller_url
-    )
-    await asyncio.to_thread(write_model, settings.node_folder / "node.json", identity)
-    await asyncio.to_thread(remove, settings.node_folder / _ENROLMENT)
-    return identity
+    with _stop_by_signal(settings) as stop:
+        while True:
+            try:
+                return await _run_as_node(settings, stop, drain=drain)
+            except RejoinedError as again:
+                log.info("starting over under a new token", reason=str(again))
 
 
 async def stop_owners(settings: AgentSettings, reason: str = EndReason.NODE_STOPPED) -> None:
@@ -93,27 +66,19 @@ async def stop_owners(settings: AgentSettings, reason: str = EndReason.NODE_STOP
     await asyncio.to_thread(_stop_renderers, settings)
 
 
-def _kept_enrolment(node_folder: Path) -> Enrolment:
-    """On disk before it is sent; the one of an earlier try, when that did not hear how it ended."""
-    path = node_folder / _ENROLMENT
-    try:
-        return read_model(path, Enrolment)
-    except (FileNotFoundError, BrokenFileError):
-        enrolment = Enrolment(secret=secrets.token_hex(32))
-        write_model(path, enrolment)
-        return enrolment
-
-
-async def _insist(ask: Callable[[], Awaitable[Answer]], timeouts: Timeouts) -> Answer:
-    """Asks a few times while no answer comes. Raises UnreachableError or RetryLaterError after the last."""
-    patience = Patience(timeouts)
-    while True:
-        try:
-            return await ask()
-        except (UnreachableError, RetryLaterError) as absent:
-            if patience.faults >= _TRIES - 1:
+async def _run_as_node(settings: AgentSettings, stop: asyncio.Event, *, drain: bool) -> int:
+    with contextlib.closing(Spool.open(settings.node_folder)) as spool:
+        node = spool.node
+        owners = Owners(settings, on_death=spool.ring)
+        url = settings.controller_url or node.controller_url
+        client = ControllerClient.of(settings, url, node.token, on_refused=spool.token_due.set)
+        async with client:
+            await owners.attach_all()
+            try:
+                return await _run_loops(settings, spool, client, owners, stop, drain=drain)
+            except RejoinedError:
+                owners.disconnect()
                 raise
-            await asyncio.sleep(patience.after(absent))
 
 
 async def _run_loops(
@@ -132,6 +97,7 @@ async def _run_loops(
         await run_together(
             _until_stopped(spool, stop, drain=drain),
             go_on_for_ever("control", control.run, timeouts),
+            go_on_for_ever("token", Credentials(spool, client).run, timeouts, longest=timeouts.heartbeat),
             go_on_for_ever("uploads", uploads.run, timeouts),
             go_on_for_ever("events", lambda: health.run(client), timeouts),
             go_on_for_ever("jobs", Jobs(means).run, timeouts),

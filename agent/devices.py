@@ -110,6 +110,12 @@ class Owners:
         """The owner is gone: the next one who asks attaches or starts anew."""
         self._held.pop(_key(interface), None)
 
+    def disconnect(self) -> None:
+        """Frees every owner for another agent; what they capture they go on capturing."""
+        for owner in self._held.values():
+            owner.disconnect()
+        self._held.clear()
+
     async def living(self) -> list[Owner]:
         """Every owner that answers, also ones that this agent has not talked to yet."""
         await self.attach_all()

@@ -23,6 +23,14 @@ class NotEnrolledError(AgentError):
     """This node does not belong to a controller yet. Make a code in its console and enrol the node with it."""
 
 
+class RejoinedError(AgentError):
+    """This node joined again by another command; the agent goes on under its new token."""
+
+
+class CertificateError(AgentError):
+    """A certificate cannot be used."""
+
+
 class RunFolderError(AgentError):
     """The run folder cannot be used. Set REELKEEPER_RUN_FOLDER to a short folder of your own."""
 
@@ -39,7 +47,7 @@ class ControllerFault(AgentError):
 
 
 class InsecureControllerError(AgentError):
-    """Plain http is spoken to this machine only. Use an https address for the controller."""
+    """Plain http is spoken to this machine only. Use an https address, or set REELKEEPER_ALLOW_PLAIN_HTTP=true."""
 
 
 class UnreachableError(AgentError):
@@ -59,7 +67,11 @@ class RetryLaterError(AgentError):
 
 
 class UnauthorisedError(ControllerFault):
-    """The token of this node is not valid (any more). Enrol the node again."""
+    """The token of this node is not valid (any more). Let the node join again."""
+
+
+class TokenExpiredError(UnauthorisedError):
+    """The token of this node ran out, and is good for another one only."""
 
 
 class NodeRunSupersededError(ControllerFault):

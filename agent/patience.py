@@ -7,10 +7,13 @@ from typing import Any
 
 import structlog
 
-from agent.errors import NodeRunSupersededError, RetryLaterError, UnreachableError
+from agent.errors import NodeRunSupersededError, RejoinedError, RetryLaterError, UnauthorisedError, UnreachableError
 from protocol.timeouts import Timeouts
 
 log = structlog.get_logger()
+
+ENDS = (NodeRunSupersededError, RejoinedError)
+"""After these no loop goes on: another agent has this node's place, or it has another token."""
 
 
 class Patience:
@@ -41,13 +44,13 @@ class Patience:
 async def go_on_for_ever(
     name: str, step: Callable[[], Awaitable[None]], timeouts: Timeouts, longest: float | None = None
 ) -> None:
-    """Takes the step again and again. Only NodeRunSupersededError ends it."""
+    """Takes the step again and again. Only `ENDS` end it."""
     patience = Patience(timeouts, longest)
     while True:
         try:
             await step()
             patience.reset()
-        except NodeRunSupersededError:
+        except ENDS:
             raise
         except Exception as fault:
             seconds = patience.after(fault)
@@ -69,13 +72,15 @@ async def run_together(*works: Coroutine[Any, Any, None]) -> None:
 
 
 def is_absence(fault: Exception) -> bool:
-    """Whether it is only the controller that is away or busy: then waiting is all that can be done."""
-    return isinstance(fault, UnreachableError | RetryLaterError)
+    """Whether the controller is away or busy, or refuses this node: then waiting is all that can be done."""
+    return isinstance(fault, UnreachableError | RetryLaterError | UnauthorisedError)
 
 
 def tell(name: str, fault: Exception, seconds: float) -> None:
-    """Logs a fault of a loop; an absent controller needs no traceback."""
-    if is_absence(fault):
+    """Logs a fault of a loop; an absent controller, or one that refuses this node, needs no traceback."""
+    if isinstance(fault, UnauthorisedError):
+        log.error("the controller refuses this node", loop=name, fault=str(fault), retry_in_seconds=round(seconds, 2))
+    elif is_absence(fault):
         log.warning("controller is not available", loop=name, fault=str(fault), retry_in_seconds=round(seconds, 2))
     else:
         log.exception("loop had a fault and goes on", loop=name, fault=str(fault), retry_in_seconds=round(seconds, 2))

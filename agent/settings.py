@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import RunFolderError
@@ -25,6 +25,14 @@ class AgentSettings(BaseSettings):
     """Where sockets and states of owners lie; short, since a socket path has 107 bytes."""
     controller_url: str | None = None
     """Overrides the address that the node was enrolled with."""
+    allow_plain_http: bool = False
+    """Speak HTTP without TLS to other machines too: everybody on the way can read and change what is said."""
+    ca_file: Path | None = None
+    """PEM: the only authority that is trusted, in place of those of the system."""
+    client_certificate: Path | None = None
+    """PEM: shown to a controller that asks for one."""
+    client_key: Path | None = None
+    """PEM; without it the key stands in the file of the certificate."""
     synthetic: bool = True
     """Whether the node offers the synthetic inputs."""
     portaudio: bool = True
@@ -52,6 +60,12 @@ class AgentSettings(BaseSettings):
     @property
     def takes_folder(self) -> Path:
         return self.node_folder / "takes"
+
+    @model_validator(mode="after")
+    def _keep_key_with_certificate(self) -> "AgentSettings":
+        if self.client_key is not None and self.client_certificate is None:
+            raise ValueError("client_key needs REELKEEPER_CLIENT_CERTIFICATE")
+        return self
 
     @field_validator("spill_folders")
     @classmethod

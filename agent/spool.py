@@ -26,6 +26,7 @@ from agent.files import (
     sync_folder,
     write_model,
 )
+from agent.identity import change_identity, read_identity
 from agent.job_folder import JobFolder
 from agent.states import Armed, Claim, Instant, JobState, NodeIdentity, Released, StoredEvent
 from protocol.messages import ArmedInterface, InterfaceRef, Wish
@@ -67,7 +68,7 @@ class Spool:
     """The agent's memory. Writes are on disk before they are seen by anybody."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._claims = folder / "claims"
         self._jobs = folder / "jobs"
         self._events = folder / "events"
@@ -88,6 +89,8 @@ class Spool:
         self.identity: NodeIdentity | None = None
         self.registered = asyncio.Event()
         """Set once the controller gave this agent its node run."""
+        self.token_due = asyncio.Event()
+        """Set when the controller asks for another token, or refuses the one that it got."""
         self._watched: tuple[InterfaceRef, ...] = ()
         self._watched_at = 0.0
         self._armed: tuple[ArmedInterface, ...] = ()
@@ -133,8 +136,9 @@ class Spool:
         return self.identity
 
     async def update_node(self, **changes: Any) -> NodeIdentity:
+        """Raises RejoinedError."""
         identity = self.node.model_copy(update=changes)
-        await asyncio.to_thread(write_model, self._folder / "node.json", identity)
+        await asyncio.to_thread(change_identity, self.folder, self.node, identity)
         self.identity = identity
         return identity
 
@@ -294,13 +298,13 @@ class Spool:
     # ---- on disk ----
 
     def _hold(self) -> None:
-        descriptor = os.open(self._folder / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.folder / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as cause:
             os.close(descriptor)
             raise SpoolBusyError(
-                f"Another agent uses {self._folder}. Stop it first, or set REELKEEPER_HOME to another folder."
+                f"Another agent uses {self.folder}. Stop it first, or set REELKEEPER_HOME to another folder."
             ) from cause
         self._lock_descriptor = descriptor
 
@@ -308,7 +312,9 @@ class Spool:
         for folder in (self._claims, self._events, self._released):
             remove_unfinished(folder)
         with suppress(FileNotFoundError):
-            self.identity = read_identity(self._folder)
+            self.identity = read_identity(self.folder)
+            if self.identity.next_token is not None:
+                self.token_due.set()
         with suppress(FileNotFoundError):
             self._load_armed()
         for folder in sorted(self._jobs.iterdir()):
@@ -325,13 +331,13 @@ class Spool:
 
     def _keep_armed(self, armed: Armed) -> None:
         """What was disarmed must not come back from a predecessor."""
-        write_model(self._folder / "armed.json", armed)
-        forget_last(self._folder / "armed.json")
+        write_model(self.folder / "armed.json", armed)
+        forget_last(self.folder / "armed.json")
 
     def _load_armed(self) -> None:
         """Raises FileNotFoundError."""
         try:
-            self._armed = read_model(self._folder / "armed.json", Armed).interfaces
+            self._armed = read_model(self.folder / "armed.json", Armed).interfaces
         except BrokenFileError as broken:
             self._report(f"No interface is armed until the controller says so again. {broken}")
 
@@ -377,8 +383,3 @@ class Spool:
             except (FileNotFoundError, BrokenFileError) as broken:
                 self._report(f"A file of the spool cannot be read. {broken}")
         return found
-
-
-def read_identity(folder: Path) -> NodeIdentity:
-    """Who the node of this spool is. Raises FileNotFoundError before it was enrolled."""
-    return read_model(folder / "node.json", NodeIdentity)

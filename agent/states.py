@@ -57,6 +57,8 @@ class NodeIdentity(Stored):
     node_id: UUID
     name: str
     token: str = Field(repr=False)
+    next_token: str | None = Field(default=None, repr=False)
+    """Made here, and not known to be the node's yet."""
     controller_url: str
     node_run: int = 0
     run_request: UUID | None = None
@@ -136,12 +138,12 @@ class JobState(Stored):
     cache_file_origin: Origin = Origin.NORMAL
     """As what it was opened; the seal says what it is."""
     seal_sent: bool = False
-    ending: EndWithoutContent | None = None
-    owed: str | None = None
     is_verified: bool = False
     """Whether the controller has read back what it sealed: only then anything of it may go."""
     is_sent_again: bool = False
     """The controller's copy was damaged after the seal, which had ended the job."""
+    ending: EndWithoutContent | None = None
+    owed: str | None = None
     """Why the lease is gone while there is content; then nothing is reported, and the content is offered as salvage."""
     owed_since: Instant | None = None
 
@@ -178,10 +180,10 @@ class JobState(Stored):
     @property
     def is_reported(self) -> bool:
         """Whether heartbeats speak of it: of one that lost its lease as long as a stop could still be heard by it."""
-        if self.owed is not None:
-            return self.stage in {Stage.STARTING, Stage.CAPTURING}
         if self.is_sent_again:
             return False
+        if self.owed is not None:
+            return self.stage in {Stage.STARTING, Stage.CAPTURING}
         return self.stage not in {Stage.SEALED, Stage.KEPT}
 
     @property

@@ -54,22 +54,32 @@ def controller() -> None:
 
 @app.command()
 def agent(
-    enrol: Annotated[str | None, typer.Option(help="Join with this one-time code first.")] = None,
-    enrol_only: Annotated[bool, typer.Option(help="Join and leave.")] = False,
-    controller_url: Annotated[str | None, typer.Option(help="Where the controller is.")] = None,
+    controller: Annotated[str | None, typer.Option(help="Where the controller is.")] = None,
+    code: Annotated[str | None, typer.Option(help="Join, or join again, by this one-time code first.")] = None,
+    join_only: Annotated[bool, typer.Option(help="Join and leave.")] = False,
+    allow_plain_http: Annotated[bool, typer.Option(help="Speak http without TLS beyond this machine.")] = False,
     drain: Annotated[bool, typer.Option(help="Claim nothing new, finish what is here, then end.")] = False,
 ) -> None:
     """The agent of this node."""
-    from agent import daemon
+    from agent import daemon, joining
+    from agent.errors import SpoolBusyError
     from agent.settings import AgentSettings
 
     settings = AgentSettings()
-    if controller_url:
-        settings = settings.model_copy(update={"controller_url": controller_url})
-    if enrol:
-        asyncio.run(daemon.enrol(settings, enrol))
-    if not enrol_only:
+    if controller:
+        settings = settings.model_copy(update={"controller_url": controller})
+    if allow_plain_http:
+        settings = settings.model_copy(update={"allow_plain_http": True})
+    if code:
+        print(f"Joined as “{asyncio.run(joining.enrol(settings, code)).name}”.", flush=True)
+    if join_only:
+        return
+    try:
         raise typer.Exit(asyncio.run(daemon.run(settings, drain=drain)))
+    except SpoolBusyError:
+        if not code:
+            raise
+        print("The agent that runs here goes on under the new token.")
 
 
 @app.command()

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from agent.daemon import EXIT_SUPERSEDED, enrol, stop_owners
+from agent.daemon import EXIT_SUPERSEDED, stop_owners
+from agent.joining import enrol
 from agent.settings import AgentSettings
 from protocol.messages import EndReason, InterfaceRef
 from reelkeeper.errors import CommandError
@@ -53,7 +54,7 @@ class Demo:
         self._agent_settings = agent.model_copy(update={"controller_url": self.url})
         self._controller = Part("controller", ["controller"], logs / "controller.log")
         self._agent = Part(
-            "agent", ["agent", "--controller-url", self.url], logs / "agent.log", frozenset({EXIT_SUPERSEDED})
+            "agent", ["agent", "--controller", self.url], logs / "agent.log", frozenset({EXIT_SUPERSEDED})
         )
 
     async def start(self) -> None:

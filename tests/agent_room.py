@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.daemon import enrol, stop_owners
+from agent.daemon import stop_owners
 from agent.files import read_model
 from agent.job_folder import JobFolder
+from agent.joining import enrol
 from agent.owner.config import SYNTHETIC_INTERFACES
 from agent.owner.handle import Owner
 from agent.owner.state import list_states

@@ -166,7 +166,7 @@ class System:
     def start(self) -> None:
         self.start_controller()
         self.token = self.run("token", "create", f"test-{uuid.uuid4()}")
-        self.run("agent", "--enrol", self.run("node", "add", "Room"), "--enrol-only")
+        self.run("agent", "--code", self.run("node", "add", "Room"), "--join-only")
         self.start_agent()
 
     def start_controller(self) -> None:

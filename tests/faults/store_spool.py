@@ -9,11 +9,12 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from agent.files import read_model, write_model
+from agent.identity import read_identity
 from agent.job_folder import JobFolder
 from agent.owner.config import Capture, Interface
 from agent.owner.state import OwnerState, Process, read_state, write_state
 from agent.renderer.follow import follow
-from agent.spool import Spool, read_identity
+from agent.spool import Spool
 from agent.states import Instant, JobState, NodeIdentity, RenderTask, Stage, StoredEvent
 from protocol.ids import new_id
 from protocol.messages import ClaimedJob, EventReport, WavEncoding, Wish

@@ -56,6 +56,7 @@ from protocol.messages import (
     RunRequest,
     SealAnswer,
     SealRequest,
+    TokenRequest,
     WakeAnswer,
     Wish,
 )
@@ -138,6 +139,13 @@ class FakeController:
         """Status and Retry-After by route; `*` for all."""
         self.reads_back = False
         """Whether it reads back what it sealed, and tells; older ones do not."""
+        self.rotates_token = False
+        """Whether heartbeats ask for another token."""
+        self.token_digests: list[str] = []
+        """Of the tokens that agents made, as they were told."""
+        self.refused_tokens: set[str] = set()
+        self.bearers: Counter[str] = Counter()
+        """How many requests came with which token."""
         self.damaged_parts = 0
         """How many seals find another byte than was sent."""
         self._changed = threading.Condition()
@@ -275,6 +283,12 @@ async def _enrol(fake: FakeController, request: Request) -> Response:
     return _json(EnrolAnswer(node_id=new_id(), name="test node", token="rkn_token"))
 
 
+async def _token(fake: FakeController, request: Request) -> Response:
+    fake.token_digests.append(TokenRequest.model_validate_json(await request.body()).digest)
+    fake.rotates_token = False
+    return Response(status_code=204)
+
+
 async def _run(fake: FakeController, request: Request) -> Response:
     body = RunRequest.model_validate_json(await request.body())
     if fake.run_request is None or body.request_id != fake.run_request:
@@ -333,7 +347,13 @@ async def _heartbeat(fake: FakeController, request: Request) -> Response:
                 wish_age_ms=_age_ms(job.wished_at),
             )
         )
-    answer = HeartbeatAnswer(jobs=answers, change_no=fake.change_no, watched=fake.watched, armed=fake.armed)
+    answer = HeartbeatAnswer(
+        jobs=answers,
+        change_no=fake.change_no,
+        watched=fake.watched,
+        armed=fake.armed,
+        rotate_token=fake.rotates_token,
+    )
     return _json(answer)
 
 
@@ -464,6 +484,7 @@ def _app(fake: FakeController) -> Starlette:
     base = "/api/agent/v1"
     handlers: list[tuple[str, str, Handler]] = [
         ("POST", "/enrol", _enrol),
+        ("POST", "/token", _token),
         ("POST", "/run", _run),
         ("PUT", "/inventory", _inventory),
         ("POST", "/claim-next", _claim),
@@ -492,7 +513,11 @@ async def _answer(fake: FakeController, request: Request, *, name: str, handler:
     refusal = fake.refusals.get(name) or fake.refusals.get("*")
     if refusal:
         return _problem(Refusal(refusal[0], "unavailable"), {"Retry-After": refusal[1]})
+    bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    fake.bearers[bearer] += 1
     try:
+        if bearer in fake.refused_tokens:
+            raise Refusal(401, "unauthorised")
         answer = await handler(fake, request)
     except Refusal as refused:
         answer = _problem(refused, {})

@@ -10,7 +10,7 @@ document are both read from here.
 import hashlib
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from http import HTTPStatus
@@ -19,6 +19,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -124,13 +125,13 @@ class Endpoint:
         }
         return sorted({*self.problems, *(status for status, does in follows.items() if does)})
 
-    def route(self, base: str) -> Route:
+    def route(self, base: str, middleware: Sequence[Middleware] = ()) -> Route:
         """The same for the server, below `base`."""
         path = base + self.path
         for name, kind in self.path_parameters.items():
             if kind is UUID:
                 path = path.replace(f"{{{name}}}", f"{{{name}:uuid}}")
-        return Route(path, self._answer, methods=[self.method], name=f"api.{self.name}")
+        return Route(path, self._answer, methods=[self.method], name=f"api.{self.name}", middleware=middleware)
 
     async def _answer(self, request: Request) -> Response:
         call = Call(request.app.state.controller, request, time.monotonic())
