@@ -91,6 +91,10 @@ _DOWNLOAD_RECORDING = Needs(P.RECORDING_DOWNLOAD, Of.RECORDING)
 _START = Needs(P.RECORDING_CREATE, Of.NAMED)
 _MAY_START = Needs(P.RECORDING_CREATE, Of.ANYTHING)
 _SEE_JOB = Needs(P.RECORDING_READ, Of.JOB)
+_SEE_PEOPLE = Needs(P.USER_READ, Of.EVERYTHING)
+_INVITE = Needs(P.USER_CREATE, Of.EVERYTHING)
+_EDIT_PEOPLE = Needs(P.USER_EDIT, Of.EVERYTHING)
+_DELETE_PEOPLE = Needs(P.USER_DELETE, Of.EVERYTHING)
 
 _RECORDING = "/recordings/{recording_id}"
 _NODE_PAGE = "/nodes/{node_id}"
@@ -111,9 +115,20 @@ SECTIONS: dict[str, tuple[Rule, ...]] = {
         _post("/welcome/{code}", _OPEN),
         _get("/sign-in", _OPEN),
         _post("/sign-in", _OPEN),
+        _get("/sign-in/code", _OPEN),
+        _post("/sign-in/code", _OPEN),
+        _get("/invitation/{code}", _OPEN),
+        _post("/invitation/{code}", _OPEN),
         _post("/sign-out", _SELF),
         _get("/account", _SELF),
         _post("/account/password", _SELF),
+        _post("/account/sessions/{session_id}/end", _SELF),
+        _post("/account/sessions/end-others", _SELF),
+        _get("/account/second-factor", _SELF),
+        _post("/account/second-factor/begin", _SELF),
+        _post("/account/second-factor", _SELF),
+        _post("/account/second-factor/codes", _SELF),
+        _post("/account/second-factor/remove", _SELF),
         _post("/preferences", _OPEN),
     ),
     "Dashboard": (
@@ -160,9 +175,52 @@ SECTIONS: dict[str, tuple[Rule, ...]] = {
         _post(f"{_INTERFACE}/prefer", _EDIT_NODE),
         _post(f"{_INTERFACE}/arm", _EDIT_NODE),
     ),
+    "Audit": (
+        _get("/audit", Needs(P.AUDIT_READ, Of.EVERYTHING)),
+        _get("/audit/news", Needs(P.AUDIT_READ, Of.EVERYTHING)),
+        _get("/audit/{entry_id}", Needs(P.AUDIT_READ, Of.EVERYTHING)),
+        _get("/audit.csv", Needs(P.AUDIT_DOWNLOAD, Of.EVERYTHING)),
+    ),
     "Settings": (
-        _get("/settings", Needs(P.SETTINGS_READ, Of.EVERYTHING)),
+        _get("/settings", Needs(P.SETTINGS_READ, Of.EVERYTHING, (P.USER_READ,))),
         _get("/settings/system", Needs(P.SETTINGS_READ, Of.EVERYTHING)),
+    ),
+    "People, groups and roles": (
+        _get("/settings/users", _SEE_PEOPLE),
+        _post("/settings/users", _INVITE),
+        _get("/settings/users/{user_id}", _SEE_PEOPLE),
+        _post("/settings/users/{user_id}/grants", _EDIT_PEOPLE),
+        _get("/settings/users/{user_id}/disable", _EDIT_PEOPLE),
+        _post("/settings/users/{user_id}/disable", _EDIT_PEOPLE),
+        _get("/settings/users/{user_id}/enable", _EDIT_PEOPLE),
+        _post("/settings/users/{user_id}/enable", _EDIT_PEOPLE),
+        _get("/settings/users/{user_id}/remove-second-factor", _EDIT_PEOPLE),
+        _post("/settings/users/{user_id}/remove-second-factor", _EDIT_PEOPLE),
+        _get("/settings/users/{user_id}/end-sessions", _EDIT_PEOPLE),
+        _post("/settings/users/{user_id}/end-sessions", _EDIT_PEOPLE),
+        _get("/settings/users/{user_id}/reset-link", _EDIT_PEOPLE),
+        _post("/settings/users/{user_id}/reset-link", _EDIT_PEOPLE),
+        _get("/settings/users/{user_id}/remove", _DELETE_PEOPLE),
+        _post("/settings/users/{user_id}/remove", _DELETE_PEOPLE),
+        _get("/settings/grants/{grant_id}/take", _EDIT_PEOPLE),
+        _post("/settings/grants/{grant_id}/take", _EDIT_PEOPLE),
+        _get("/settings/groups", _SEE_PEOPLE),
+        _post("/settings/groups", _EDIT_PEOPLE),
+        _get("/settings/groups/{group_id}", _SEE_PEOPLE),
+        _post("/settings/groups/{group_id}/name", _EDIT_PEOPLE),
+        _post("/settings/groups/{group_id}/members", _EDIT_PEOPLE),
+        _get("/settings/groups/{group_id}/members/{user_id}/remove", _EDIT_PEOPLE),
+        _post("/settings/groups/{group_id}/members/{user_id}/remove", _EDIT_PEOPLE),
+        _post("/settings/groups/{group_id}/grants", _EDIT_PEOPLE),
+        _get("/settings/groups/{group_id}/delete", _EDIT_PEOPLE),
+        _post("/settings/groups/{group_id}/delete", _EDIT_PEOPLE),
+        _get("/settings/roles", _SEE_PEOPLE),
+        _get("/settings/roles/new", _EDIT_PEOPLE),
+        _post("/settings/roles", _EDIT_PEOPLE),
+        _get("/settings/roles/{role_id}", _SEE_PEOPLE),
+        _post("/settings/roles/{role_id}", _EDIT_PEOPLE),
+        _get("/settings/roles/{role_id}/delete", _EDIT_PEOPLE),
+        _post("/settings/roles/{role_id}/delete", _EDIT_PEOPLE),
     ),
     "API: recordings and jobs": (
         _get(f"{_API}/openapi.json", _OPEN),

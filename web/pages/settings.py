@@ -7,7 +7,7 @@ from web.domain.access import Permission
 from web.domain.errors import ForbiddenError
 from web.rendering import render, see_other
 
-_FIRST_PAGES = ((Permission.SETTINGS_READ, "settings.system"),)
+_FIRST_PAGES = ((Permission.USER_READ, "users.index"), (Permission.SETTINGS_READ, "settings.system"))
 
 
 async def index(request: Request) -> Response:

@@ -52,7 +52,7 @@ async def is_role_name_taken(session: Session, name: str, *, but: UUID | None = 
 
 async def add_role(session: Session, role_id: UUID, draft: RoleDraft, *, created_by: str) -> None:
     table = tables.Role
-    values: dict[Column | str, Any] = {
+    values: dict[Column, Any] = {
         table.id: role_id,
         table.name: draft.name,
         table.description: draft.description,

@@ -1,0 +1,179 @@
+"""People with an account: what they may do, whence, and the few things that are done to an account."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from web.domain.access import Permission
+from web.domain.errors import ConflictError, ForbiddenError, InvalidError
+from web.domain.grants import HeldGrant, Holder
+from web.domain.people import Invitation, Person
+from web.domain.permissions import SENTENCES
+from web.forms import read_form
+from web.pages import grants as grant_pages
+from web.pages.page import controller_of
+from web.rendering import render, see_other
+from web.services import grants, groups, people
+from web.store import nodes
+
+
+async def index(request: Request) -> Response:
+    return await _list(request)
+
+
+async def invite(request: Request) -> Response:
+    """Makes the account and shows its link, this once."""
+    name = (await read_form(request)).get("name")
+    try:
+        invitation = await people.invite(controller_of(request).db, name, by=request.user)
+    except InvalidError as refused:
+        return await _list(request, {refused.field or "": str(refused)}, name)
+    return _link_page(request, invitation, is_new=True)
+
+
+async def show(request: Request) -> Response:
+    return await _page(request)
+
+
+async def give(request: Request) -> Response:
+    """A role for this person."""
+    refused = await grant_pages.given(request, Holder("user", _id(request)))
+    return _done(request) if refused is None else await _page(request, **refused)
+
+
+async def disable_form(request: Request) -> Response:
+    return await _ask(request, "disable")
+
+
+async def disable(request: Request) -> Response:
+    return await _act(request, "disable", people.disable)
+
+
+async def enable_form(request: Request) -> Response:
+    return await _ask(request, "enable")
+
+
+async def enable(request: Request) -> Response:
+    return await _act(request, "enable", people.enable)
+
+
+async def remove_second_factor_form(request: Request) -> Response:
+    return await _ask(request, "remove_second_factor")
+
+
+async def remove_second_factor(request: Request) -> Response:
+    return await _act(request, "remove_second_factor", people.remove_second_factor)
+
+
+async def end_sessions_form(request: Request) -> Response:
+    return await _ask(request, "end_sessions")
+
+
+async def end_sessions(request: Request) -> Response:
+    return await _act(request, "end_sessions", people.end_sessions)
+
+
+async def reset_link_form(request: Request) -> Response:
+    return await _ask(request, "reset_link")
+
+
+async def reset_link(request: Request) -> Response:
+    """Shows the link, this once."""
+    try:
+        invitation = await people.reset_link(controller_of(request).db, _id(request), by=request.user)
+    except (ConflictError, ForbiddenError) as refused:
+        return await _ask(request, "reset_link", str(refused))
+    return _link_page(request, invitation, is_new=False)
+
+
+async def remove_form(request: Request) -> Response:
+    return await _ask(request, "remove", needs=Permission.USER_DELETE)
+
+
+async def remove(request: Request) -> Response:
+    try:
+        await people.remove(controller_of(request).db, _id(request), by=request.user)
+    except (ConflictError, ForbiddenError) as refused:
+        return await _ask(request, "remove", str(refused), needs=Permission.USER_DELETE)
+    return see_other(request, "users.index")
+
+
+async def _act(request: Request, act: str, do: Callable[..., Awaitable[object]]) -> Response:
+    try:
+        await do(controller_of(request).db, _id(request), by=request.user)
+    except (ConflictError, ForbiddenError) as refused:
+        return await _ask(request, act, str(refused))
+    return _done(request)
+
+
+async def _list(request: Request, faults: dict[str, str] | None = None, name: str = "") -> Response:
+    db, by = controller_of(request).db, request.user
+    found, held = await people.all_people(db, by=by), await grants.all_grants(db, by=by)
+    members = {group.name: group.id for group in await groups.all_groups(db, by=by)}
+    context = {
+        "here": "settings.index",
+        "people": [(person, _held_by(person, held, members)) for person in found],
+        "faults": faults or {},
+        "name": name,
+    }
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK
+    return render(request, "pages/users/index.html", context, status=status)
+
+
+def _held_by(person: Person, held: Sequence[HeldGrant], group_ids: dict[str, UUID]) -> list[HeldGrant]:
+    """Own grants, and those of the person's groups."""
+    whose = {person.id, *(group_ids[name] for name in person.groups if name in group_ids)}
+    return [one for one in held if one.holder.id in whose]
+
+
+async def _page(request: Request, **more: Any) -> Response:
+    db, by, person = controller_of(request).db, request.user, await _person(request)
+    held = await grants.grants_of(db, Holder("user", person.id), by=by)
+    context = {
+        "here": "settings.index",
+        "person": person,
+        "groups": [one for one in await groups.all_groups(db, by=by) if one.name in person.groups],
+        "held": held,
+        "resolved": grants.resolved(held),
+        "sentences": SENTENCES,
+        "node_names": {node.id: node.name for node in await nodes.by_name(db, scope=by.nodes, seen_within=0.0)},
+        "sessions": await people.sessions_of(db, person.id, by=by),
+        **await grant_pages.choices(request),
+        **more,
+    }
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if more.get("faults") else HTTPStatus.OK
+    return render(request, "pages/users/show.html", context, status=status)
+
+
+async def _ask(
+    request: Request, act: str, fault: str | None = None, *, needs: Permission = Permission.USER_EDIT
+) -> Response:
+    """Asks before an act on an account, or says why it was not done."""
+    request.user.require_everywhere(needs)
+    context = {"here": "settings.index", "person": await _person(request), "act": act, "fault": fault}
+    status = HTTPStatus.CONFLICT if fault else HTTPStatus.OK
+    return render(request, "pages/users/confirm.html", context, status=status)
+
+
+def _link_page(request: Request, invitation: Invitation, *, is_new: bool) -> Response:
+    path = request.app.url_path_for("invitations.show", code=invitation.code)
+    link = f"{str(request.base_url).rstrip('/')}{path}"
+    context = {"here": "settings.index", "invitation": invitation, "link": link, "is_new": is_new}
+    return render(request, "pages/users/link.html", context)
+
+
+def _done(request: Request) -> Response:
+    return see_other(request, "users.show", user_id=_id(request))
+
+
+async def _person(request: Request) -> Person:
+    return await people.person(controller_of(request).db, _id(request), by=request.user)
+
+
+def _id(request: Request) -> UUID:
+    user_id: UUID = request.path_params["user_id"]
+    return user_id
