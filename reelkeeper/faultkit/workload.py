@@ -158,7 +158,7 @@ class Workload:
         if found["cache_state"] == "cached":
             return bool(found["cache_file"]["checksum_sha256"])
         if found["cache_state"] == "damaged":
-            return True
+            return False
         return bool(found["state"] != "completed" and is_delivered(recording))
 
     def _within(self, seconds: float, probe: Callable[[], bool]) -> bool:

@@ -250,6 +250,15 @@ def find_damage(story: Story) -> None:
     story["rows"]["cache_file"][0]["state"] = "damaged"
 
 
+def never_send_damage_again(story: Story) -> None:
+    find_damage(story)
+    story["history"][0]["may_damage"] = True
+
+
+def deliver_again_what_was_whole(story: Story) -> None:
+    add_event(story, "delivered_again")
+
+
 def cut_the_download(story: Story) -> None:
     story["after"] = lambda path: path.write_bytes(path.read_bytes()[:-400])
 
@@ -444,6 +453,7 @@ LIES: dict[Callable[[Story], None], str] = {
     flip_a_bit_of_the_download: "I7",
     cut_the_download: "I7",
     find_damage: "I7",
+    never_send_damage_again: "I3",
     not_serve_what_is_whole: "I7",
     serve_a_growing_file: "I8",
     serve_other_bytes: "I8",
@@ -456,6 +466,7 @@ LIES: dict[Callable[[Story], None], str] = {
     stop_twice: "I11",
     forget_a_stop: "I11",
     forget_who_wished: "I12",
+    deliver_again_what_was_whole: "I12",
     go_on_after_the_end: "I12",
     write_history_backwards: "I12",
     take_much_memory: "I13",

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from protocol.ids import new_id
-from protocol.messages import HEAD_BYTES_OF, ClaimedJob, PartName
+from protocol.messages import HEAD_BYTES_OF, CacheFileRequest, ClaimedJob, Origin, PartName
 from tests.integration.web_room import (
     PARTS,
     Content,
@@ -491,6 +491,47 @@ async def test_file_that_reads_back_otherwise_is_damaged_and_not_given_out(
     assert (refused.status_code, refused.json()["cache_state"]) == (409, "damaged")
 
 
+@pytest.mark.parametrize("part", ["audio", "waveform"])
+async def test_bit_that_turned_over_before_the_seal_is_found_by_reading_back_and_its_node_sends_all_again(
+    tmp_path: Path, agent: WebAgent, job: ClaimedJob, user: httpx.AsyncClient, part: PartName
+) -> None:
+    content = make_content()
+    damaged = await agent.open_file(job)
+    await agent.send(job, damaged, content)
+    _turn_a_bit(CacheFolder(tmp_path / "cache").path(damaged, part))
+
+    sealed = (await agent.seal(job, damaged, content)).json()
+
+    assert sealed["is_verified"] is False
+    await _state_is(agent, job, damaged, "damaged")
+    assert (await agent.seal(job, damaged, content)).status_code == 409
+    again = await agent.deliver(job, content)
+    await _state_is(agent, job, again, "verified")
+    assert await _downloaded(user, job) == content.audio
+    recording = (await user.get(f"/api/v1/recordings/{job.recording_id}")).json()
+    assert (recording["state"], recording["health"]) == ("completed", "warning")
+
+
+@pytest.mark.parametrize("part", ["seek", "ledger"])
+async def test_bit_of_a_small_part_that_turned_over_before_the_seal_is_no_fault_of_its_sender(
+    tmp_path: Path, agent: WebAgent, job: ClaimedJob, part: PartName
+) -> None:
+    content = make_content()
+    cache_file_id = await agent.open_file(job)
+    await agent.send(job, cache_file_id, content)
+    _turn_a_bit(CacheFolder(tmp_path / "cache").path(cache_file_id, part))
+    refused = await agent.seal(job, cache_file_id, content)
+    assert (refused.status_code, refused.json()["code"]) == (422, "digest_mismatch")
+    await agent.append(job, cache_file_id, part, content.provisional(part))
+    assert (await agent.seal(job, cache_file_id, content)).status_code == 200
+
+
+def _turn_a_bit(path: Path) -> None:
+    stored = bytearray(path.read_bytes())
+    stored[-1] ^= 1
+    path.write_bytes(stored)
+
+
 async def test_file_that_is_gone_is_damaged(
     tmp_path: Path, agent: WebAgent, job: ClaimedJob, user: httpx.AsyncClient, db: Database, owner: Any
 ) -> None:
@@ -507,6 +548,22 @@ async def test_file_that_is_gone_is_damaged(
 
     recording = (await user.get(f"/api/v1/recordings/{job.recording_id}")).json()
     assert (recording["cache_state"], recording["health"]) == ("damaged", "critical")
+
+
+async def _state_is(agent: WebAgent, job: ClaimedJob, cache_file_id: UUID, state: str) -> None:
+    """Asks as the node does, until it hears this."""
+    request = CacheFileRequest(
+        id=cache_file_id,
+        job_id=job.job_id,
+        epoch=job.epoch,
+        node_run=agent.room.node_run,
+        origin=Origin.NORMAL,
+        codec="wav",
+    )
+    found = None
+    async with asyncio.timeout(60):
+        while found != state:
+            found = (await agent.post("/cache-files", request.model_dump_json())).json()["state"]
 
 
 async def _downloaded(user: httpx.AsyncClient, job: ClaimedJob) -> bytes:

@@ -41,6 +41,8 @@ ROOM_BYTES = 64 * 1024 * 1024
 _WRITE_BYTES = 512 * 1024
 _HASH_BYTES = 32 * 1024 * 1024
 _REMEMBERED_BODIES = 4096
+_LOOKED_INTO: frozenset[PartName] = frozenset({"seek", "ledger"})
+"""Parts that a seal reads from the disk besides: when one changed there, that is not said to be its sender's fault."""
 
 _Key = tuple[UUID, PartName]
 _T = TypeVar("_T")
@@ -285,8 +287,11 @@ class CacheContent:
             raise DigestMismatchError(part, f"It has {found_bytes} bytes instead of {wanted_bytes}.")
 
     async def _require_body(self, cache_file_id: UUID, part: PartName, wanted_sha256: str) -> None:
-        """What was summed up while it arrived is enough; anything else is read again before it is called wrong."""
+        """What was summed up while it arrived is enough, except of parts that are looked into; all else is read again
+        before it is called wrong."""
         remembered = self._bodies.pop((cache_file_id, part), None)
+        if part in _LOOKED_INTO:
+            remembered = None
         if remembered is not None and remembered.digest.hexdigest() == wanted_sha256:
             self._remember((cache_file_id, part), remembered)
             return

@@ -27,7 +27,7 @@ def i3_nothing_acknowledged_is_lost(evidence: Evidence) -> Iterator[str]:
         told = max((seen["frames"] or 0 for seen in evidence.entries("seen", recording=recording)), default=0)
         content, file = evidence.content(recording), evidence.current_file(recording)
         if content is None or file is None:
-            if told and _is_wanted(evidence, recording) and not _is_damaged(evidence, recording):
+            if told and _is_wanted(evidence, recording):
                 yield f"{told} frames of {recording} were durable, and no file came"
             continue
         if content.frames != file["facts"]["frames"]:
@@ -230,11 +230,6 @@ def _is_wanted(evidence: Evidence, recording: str) -> bool:
     """Whether somebody still wants the content: it was not cancelled."""
     job = evidence.last_attempt(recording)
     return job is not None and job["wish"] != "cancel" and job["state"] != "cancelled"
-
-
-def _is_damaged(evidence: Evidence, recording: str) -> bool:
-    """Whether the controller says itself that what it has is not what was sealed."""
-    return bool(evidence.of("cache_file", recording_id=recording, state="damaged"))
 
 
 def _press(evidence: Evidence, recording: str) -> tuple[Entry, Entry] | None:

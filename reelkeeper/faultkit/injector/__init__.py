@@ -35,7 +35,7 @@ class FaultClass:
     loses_contact: bool = False
     """Jobs may be given up by it; then nobody can stop their recordings any more, so they have a planned end."""
     may_damage: bool = False
-    """What the controller has may turn out to be damaged, as long as it says so and serves none of it."""
+    """What the controller has may turn out to be damaged, as long as it serves none of it and gets it once more."""
     why_not: Callable[[], str | None] = lambda: None
     """Why this machine does not allow it."""
     weight: int = 1
