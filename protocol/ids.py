@@ -8,8 +8,17 @@ import time
 import uuid
 from typing import Literal
 
-TokenKind = Literal["user", "node", "code", "session", "link"]
-_PREFIXES: dict[TokenKind, str] = {"user": "rku", "node": "rkn", "code": "rkc", "session": "rks", "link": "rkl"}
+TokenKind = Literal["user", "node", "code", "session", "half", "link", "invitation", "setup"]
+_PREFIXES: dict[TokenKind, str] = {
+    "user": "rku",
+    "node": "rkn",
+    "code": "rkc",
+    "session": "rks",
+    "half": "rkh",
+    "link": "rkl",
+    "invitation": "rki",
+    "setup": "rkf",
+}
 
 
 def new_id() -> uuid.UUID:

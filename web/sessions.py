@@ -1,6 +1,7 @@
 """The cookie by which a browser is known, and who that is."""
 
 import asyncio
+from dataclasses import replace
 
 import structlog
 from starlette.requests import Request
@@ -8,10 +9,11 @@ from starlette.responses import Response
 
 from web.domain.access import Actor
 from web.domain.errors import SignInRequiredError, UnavailableError
-from web.domain.people import LONGEST_SECONDS, SignedIn, User
+from web.domain.people import HALF_SECONDS, LONGEST_SECONDS, SignedIn, User, Visit
 from web.hosts import is_this_machine
 from web.services import accounts
 from web.services.controller import Controller
+from web.sources import source_of
 
 _NAME = "reelkeeper"
 _log = structlog.get_logger()
@@ -64,12 +66,47 @@ def drop_session(request: Request, response: Response) -> None:
     response.headers["Clear-Site-Data"] = '"cache", "storage"'
 
 
-def cookie_name(request: Request) -> str:
+def visit_of(request: Request) -> Visit:
+    """From where and with what somebody signs in."""
+    return Visit(source_of(request), request.headers.get("user-agent", ""))
+
+
+def half_token(request: Request) -> str:
+    """Of the sign-in whose second factor is awaited; it need not be good any more."""
+    return request.cookies.get(cookie_name(request, "half"), "")
+
+
+def keep_half(request: Request, response: Response, token: str) -> None:
+    """Let the browser wait for the second factor."""
+    keep_briefly(request, response, "half", token, HALF_SECONDS)
+
+
+def keep_briefly(request: Request, response: Response, what: str, value: str, seconds: float) -> None:
+    """A cookie of one sign-in."""
+    response.set_cookie(
+        cookie_name(request, what),
+        value,
+        max_age=round(seconds),
+        path="/",
+        secure=is_secure(request),
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def drop_brief(request: Request, response: Response, what: str) -> None:
+    response.delete_cookie(
+        cookie_name(request, what), path="/", secure=is_secure(request), httponly=True, samesite="lax"
+    )
+
+
+def cookie_name(request: Request, what: str = "") -> str:
     """`__Host-` where there is TLS, by a proxy too.
 
     On this machine the port is part of the name: browsers give a cookie of 127.0.0.1 to all its ports.
     """
-    return f"__Host-{_NAME}" if is_secure(request) else f"{_NAME}-{_host_and_port(request)[1]}"
+    name = f"{_NAME}-{what}" if what else _NAME
+    return f"__Host-{name}" if is_secure(request) else f"{name}-{_host_and_port(request)[1]}"
 
 
 def is_secure(request: Request) -> bool:
@@ -91,6 +128,7 @@ async def _person(request: Request) -> tuple[Actor, User]:
         raise SignInRequiredError
     if not hasattr(request.state, "person"):
         controller: Controller = request.app.state.controller
-        request.state.person = await accounts.authenticate_session(controller.db, token)
+        by, user = await accounts.authenticate_session(controller.db, token)
+        request.state.person = replace(by, source=source_of(request)), user
     person: tuple[Actor, User] = request.state.person
     return person

@@ -6,6 +6,23 @@ from typing import Any
 
 from protocol.messages import Limits
 
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+"""In this order, since most claim to be others as well."""
+_SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)
+_PROGRAM_LONGEST = 60
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -92,6 +109,15 @@ def offset(milliseconds: int) -> str:
     return f"{sign}{far / 1000:.2f} s" if far >= 1000 else f"{sign}{far} ms"
 
 
+def browser(user_agent: str) -> str:
+    """`Firefox on Linux`, as far as browsers tell the truth."""
+    program = next((name for mark, name in _BROWSERS if mark in user_agent), "")
+    system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
+    if not program:
+        return user_agent[:_PROGRAM_LONGEST] or "Unknown browser"
+    return f"{program} on {system}" if system else program
+
+
 def iso(instant: datetime) -> str:
     """For machines: UTC, to the second."""
     return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -112,5 +138,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "offset": offset,
     "count_of": count,
     "iso": iso,
+    "browser": browser,
 }
 """By the names that templates use."""

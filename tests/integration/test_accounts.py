@@ -9,7 +9,7 @@ from protocol.ids import new_id, new_token
 from web.domain.access import everywhere
 from web.domain.errors import InvalidError, LinkSpentError, SignInRequiredError, UnavailableError
 from web.domain.people import SignedIn
-from web.services import accounts
+from web.services import accounts, sign_in
 from web.services.passwords import Passwords
 from web.store.database import Database
 
@@ -91,7 +91,7 @@ async def test_a_password_signs_in_once_it_is_set(db: Database, passwords: Passw
     assert not await accounts.has_anybody_a_password(db)
     await accounts.set_password(db, passwords, (await _by_link(db)).token, PASSWORD)
     assert await accounts.has_anybody_a_password(db)
-    begun = await accounts.sign_in(db, passwords, " admin ", PASSWORD)
+    begun = await sign_in.sign_in(db, passwords, " admin ", PASSWORD)
     assert begun.user.has_password
     assert await _is_signed_in(db, begun.token)
 
@@ -102,14 +102,14 @@ async def test_what_was_wrong_with_a_sign_in_is_not_told(
 ) -> None:
     await accounts.set_password(db, passwords, (await _by_link(db)).token, PASSWORD)
     with pytest.raises(InvalidError) as refused:
-        await accounts.sign_in(db, passwords, name, password)
+        await sign_in.sign_in(db, passwords, name, password)
     assert str(refused.value) == "Name or password is not right."
 
 
 async def test_an_account_without_a_password_takes_none(db: Database, passwords: Passwords) -> None:
     await _by_link(db)
     with pytest.raises(InvalidError):
-        await accounts.sign_in(db, passwords, "admin", "")
+        await sign_in.sign_in(db, passwords, "admin", "")
 
 
 async def test_a_new_password_ends_every_other_session(db: Database, passwords: Passwords) -> None:
@@ -122,7 +122,7 @@ async def test_the_old_password_is_asked_for_unless_the_session_began_by_a_link(
     db: Database, passwords: Passwords
 ) -> None:
     begun = await accounts.set_password(db, passwords, (await _by_link(db)).token, PASSWORD)
-    session = await accounts.sign_in(db, passwords, "admin", PASSWORD)
+    session = await sign_in.sign_in(db, passwords, "admin", PASSWORD)
     with pytest.raises(InvalidError) as refused:
         await accounts.set_password(db, passwords, session.token, "another good one", old_password="guess")
     assert refused.value.field == "old_password"
@@ -130,7 +130,7 @@ async def test_the_old_password_is_asked_for_unless_the_session_began_by_a_link(
     assert not await _is_signed_in(db, begun.token)
     forgetful = await _by_link(db)
     await accounts.set_password(db, passwords, forgetful.token, PASSWORD)
-    assert await accounts.sign_in(db, passwords, "admin", PASSWORD)
+    assert await sign_in.sign_in(db, passwords, "admin", PASSWORD)
 
 
 @pytest.mark.parametrize("password", ["", "short", "x" * 1_001])
@@ -195,7 +195,7 @@ async def test_a_hash_made_another_way_is_made_anew_at_the_next_sign_in(
 
     await accounts.set_password(db, passwords, (await _by_link(db)).token, PASSWORD)
     await owner.execute("UPDATE user_account SET password_hash = $1", PasswordHasher(1, 1024, 1).hash(PASSWORD))
-    await accounts.sign_in(db, passwords, "admin", PASSWORD)
+    await sign_in.sign_in(db, passwords, "admin", PASSWORD)
     assert "m=47104" in await owner.fetchval("SELECT password_hash FROM user_account")
 
 

@@ -51,7 +51,7 @@ async def test_a_password_lets_in_from_anywhere_and_signs_others_out(
     other = httpx.AsyncClient(base_url=controller.url, headers=FROM_HERE)
     await other.post(f"/welcome/{await accounts.sign_in_link_code(db)}")
     answer = await visitor.post("/account/password", data={"password": PASSWORD})
-    assert answer.headers["location"] == "/account?changed=1"
+    assert answer.headers["location"] == "/account?changed=password"
     assert (await visitor.get("/account")).status_code == 200
     assert (await other.get("/account")).status_code == 303
 
@@ -143,7 +143,7 @@ async def test_an_unknown_address_is_a_page_for_people_and_a_problem_for_program
 
 async def test_assets_are_kept_for_ever_under_their_version(visitor: httpx.AsyncClient) -> None:
     page = parsed(await visitor.get("/account"))
-    address = page.one("link", rel="stylesheet").attributes["href"]
+    address = page.all("link", rel="stylesheet")[0].attributes["href"]
     answer = await visitor.get(address)
     assert "immutable" in answer.headers["cache-control"]
     assert answer.headers["content-encoding"] == "gzip"

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from web.domain.access import Access
+from web.domain.access import Access, Source
 from web.domain.errors import InvalidError
 
 ADMINISTRATOR = "admin"
@@ -12,6 +12,11 @@ ADMINISTRATOR = "admin"
 LINK_SECONDS = 900.0
 IDLE_SECONDS = 1_800.0
 LONGEST_SECONDS = 43_200.0
+HALF_SECONDS = 300.0
+"""How long a second factor is awaited after the right password."""
+INVITATION_SECONDS = 7 * 86_400.0
+NAME_LONGEST = 100
+BROWSER_LONGEST = 200
 PASSWORD_SHORTEST = 12
 PASSWORD_LONGEST = 1_000
 
@@ -22,6 +27,68 @@ class User:
     name: str
     has_password: bool
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with an account, as those who look after accounts see it."""
+
+    id: UUID
+    name: str
+    created_at: datetime
+    disabled_at: datetime | None
+    has_password: bool
+    has_second_factor: bool
+    is_by_single_sign_on: bool
+    invited_until: datetime | None
+    """Until when a link for this person works that nobody has used yet."""
+    last_seen_at: datetime | None
+    """Of the sessions that are still known."""
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SessionSeen:
+    """A session that is going on, as its owner sees it. Never what it is known by."""
+
+    id: UUID
+    address: str | None
+    browser: str
+    created_at: datetime
+    last_seen_at: datetime
+    is_by_link: bool
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """A link for one person, who sets a password by it."""
+
+    user_id: UUID
+    name: str
+    expires_at: datetime
+    code: str = field(repr=False)
+    """Shown once, to whoever hands it on; only its digest is kept."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """From where and with what somebody signs in."""
+
+    source: Source = field(default_factory=Source)
+    browser: str = ""
+
+
+FROM_NOWHERE = Visit()
+"""By hand, without a browser."""
+
+
+@dataclass(frozen=True)
+class HalfSignedIn:
+    """The password was right; the second factor is awaited."""
+
+    name: str
+    token: str = field(repr=False)
+    """Shown once, to the browser; only its digest is kept."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +113,7 @@ class LoginSession:
 
 
 def require_good_password(password: str) -> None:
-    """Raises InvalidError. Only the length counts."""
+    """Raises InvalidError. Only the length counts here; what is easily guessed `Passwords` knows."""
     if len(password) < PASSWORD_SHORTEST:
         raise InvalidError(
             f"A password has at least {PASSWORD_SHORTEST} characters; a few words are easy to keep in mind.",
@@ -54,3 +121,11 @@ def require_good_password(password: str) -> None:
         )
     if len(password) > PASSWORD_LONGEST:
         raise InvalidError(f"A password has at most {PASSWORD_LONGEST} characters.", field="password")
+
+
+def tidy_name(name: str) -> str:
+    """A name as an account bears it. Raises InvalidError."""
+    tidy = " ".join(name.split())
+    if not tidy or len(tidy) > NAME_LONGEST or not tidy.isprintable():
+        raise InvalidError(f"A name has 1 to {NAME_LONGEST} letters.", field="name")
+    return tidy

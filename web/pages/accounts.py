@@ -1,17 +1,21 @@
-"""People sign in, sign out, and set the password that they sign in with."""
+"""People sign in, sign out, and look after what they sign in with."""
 
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from web.domain.errors import InvalidError, LinkSpentError
-from web.domain.people import SignedIn
+from web.domain.errors import ControllerError, InvalidError, LinkSpentError, SignInRequiredError, SlowDownError
+from web.domain.people import HalfSignedIn, SignedIn
+from web.errors import status_and_code
 from web.forms import read_form
 from web.pages.page import controller_of, own_path
 from web.rendering import render, see_other
-from web.services import accounts
-from web.sessions import drop_session, keep_session, session_token, signed_in_user
+from web.services import accounts, people, second_factor
+from web.services import sign_in as signing_in
+from web.sessions import drop_brief, drop_session, half_token, keep_half, keep_session, session_token, visit_of
+from web.sources import source_of
 
 
 async def welcome(request: Request) -> Response:
@@ -28,26 +32,49 @@ async def accept_welcome(request: Request) -> Response:
     """Uses the link: this browser is signed in."""
     code = request.path_params["code"]
     try:
-        begun = await accounts.spend_code(controller_of(request).db, code)
+        begun = await accounts.spend_code(controller_of(request).db, code, visit_of(request))
     except LinkSpentError as spent:
         return _welcome(request, code, str(spent), HTTPStatus.GONE)
-    return await _signed_in(request, see_other(request, "dashboard.show"), begun)
+    return await signed_in_here(request, see_other(request, "dashboard.show"), begun)
 
 
 async def sign_in_form(request: Request) -> Response:
-    context = {"name": "", "next": own_path(request.query_params.get("next", "/")), "faults": {}}
-    return render(request, "pages/accounts/sign_in.html", context)
+    return sign_in_page(request, "", own_path(request.query_params.get("next", "/")))
 
 
 async def sign_in(request: Request) -> Response:
     controller, form = controller_of(request), await read_form(request)
     name, wanted = form.get("name"), own_path(form.get("next", "/"))
     try:
-        begun = await accounts.sign_in(controller.db, controller.passwords, name, form.raw("password"))
-    except InvalidError as refused:
-        context = {"name": name, "next": wanted, "faults": {refused.field or "": str(refused)}}
-        return render(request, "pages/accounts/sign_in.html", context, status=HTTPStatus.UNPROCESSABLE_ENTITY)
-    return await _signed_in(request, RedirectResponse(wanted, HTTPStatus.SEE_OTHER), begun)
+        begun = await signing_in.sign_in(
+            controller.db, controller.passwords, name, form.raw("password"), visit_of(request)
+        )
+    except (InvalidError, SlowDownError) as refused:
+        return sign_in_page(request, name, wanted, refused)
+    if isinstance(begun, HalfSignedIn):
+        response = _see(request, "accounts.code_form", next=wanted)
+        keep_half(request, response, begun.token)
+        return response
+    return await signed_in_here(request, RedirectResponse(wanted, HTTPStatus.SEE_OTHER), begun)
+
+
+async def code_form(request: Request) -> Response:
+    return await _code_form(request, own_path(request.query_params.get("next", "/")))
+
+
+async def finish_sign_in(request: Request) -> Response:
+    """The second step: a code."""
+    controller, form = controller_of(request), await read_form(request)
+    wanted = own_path(form.get("next", "/"))
+    try:
+        begun = await signing_in.finish(
+            controller.db, controller.keys, half_token(request), form.get("code"), visit_of(request)
+        )
+    except (InvalidError, SlowDownError) as refused:
+        return await _code_form(request, wanted, refused)
+    except SignInRequiredError:
+        return _see(request, "accounts.sign_in_form", next=wanted)
+    return await signed_in_here(request, RedirectResponse(wanted, HTTPStatus.SEE_OTHER), begun)
 
 
 async def sign_out(request: Request) -> Response:
@@ -58,47 +85,99 @@ async def sign_out(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
-    return await _account(request, {})
+    return await _account(request)
 
 
 async def set_password(request: Request) -> Response:
     controller, form = controller_of(request), await read_form(request)
-    token = session_token(request) or ""
     try:
         begun = await accounts.set_password(
             controller.db,
             controller.passwords,
-            token,
+            session_token(request) or "",
             form.raw("password"),
             old_password=form.raw("old_password"),
+            visit=visit_of(request),
         )
-    except InvalidError as refused:
-        return await _account(request, {refused.field or "": str(refused)}, HTTPStatus.UNPROCESSABLE_ENTITY)
-    response = RedirectResponse(f"{request.app.url_path_for('accounts.show')}?changed=1", HTTPStatus.SEE_OTHER)
+    except (InvalidError, SlowDownError) as refused:
+        return await _account(request, refused)
+    response = _see(request, "accounts.show", changed="password")
     keep_session(request, response, begun)
     return response
 
 
-async def _account(request: Request, faults: dict[str, str], status: HTTPStatus = HTTPStatus.OK) -> Response:
-    context = {
-        "user": await signed_in_user(request),
-        "faults": faults,
-        "is_changed": "changed" in request.query_params,
-    }
-    return render(request, "pages/accounts/show.html", context, status=status)
+async def end_session(request: Request) -> Response:
+    """One of one's own."""
+    await people.end_sessions(
+        controller_of(request).db, request.user.id, by=request.user, only=request.path_params["session_id"]
+    )
+    return _see(request, "accounts.show", changed="session")
 
 
-async def _signed_in(request: Request, response: Response, begun: SignedIn) -> Response:
+async def end_other_sessions(request: Request) -> Response:
+    """All of one's own but this one."""
+    db = controller_of(request).db
+    current = await accounts.session_of(db, session_token(request) or "")
+    await people.end_sessions(db, request.user.id, by=request.user, but=current.id)
+    return _see(request, "accounts.show", changed="sessions")
+
+
+def faults_and_status(refused: ControllerError | None) -> tuple[dict[str, str], HTTPStatus]:
+    """What a form says when it comes back, and its status."""
+    if refused is None:
+        return {}, HTTPStatus.OK
+    field = refused.field if isinstance(refused, InvalidError) else None
+    return {field or "": str(refused)}, status_and_code(type(refused))[0]
+
+
+async def signed_in_here(request: Request, response: Response, begun: SignedIn) -> Response:
     """Gives the browser its new session; the one that it had ends."""
     await _end_session(request)
+    drop_brief(request, response, "half")
     keep_session(request, response, begun)
     return response
+
+
+def sign_in_page(request: Request, name: str, wanted: str, refused: ControllerError | None = None) -> Response:
+    """The form, as it was filled."""
+    faults, status = faults_and_status(refused)
+    context = {"name": name, "next": wanted, "faults": faults}
+    return render(request, "pages/accounts/sign_in.html", context, status=status)
+
+
+async def _code_form(request: Request, wanted: str, refused: ControllerError | None = None) -> Response:
+    try:
+        name = await signing_in.who_waits(controller_of(request).db, half_token(request))
+    except SignInRequiredError:
+        return _see(request, "accounts.sign_in_form", next=wanted)
+    faults, status = faults_and_status(refused)
+    context = {"name": name, "next": wanted, "faults": faults}
+    return render(request, "pages/accounts/code.html", context, status=status)
+
+
+async def _account(request: Request, refused: ControllerError | None = None) -> Response:
+    db = controller_of(request).db
+    current = await accounts.session_of(db, session_token(request) or "")
+    faults, status = faults_and_status(refused)
+    context = {
+        "user": current.user,
+        "current": current,
+        "sessions": await people.sessions_of(db, current.user.id, by=request.user),
+        "recovery_codes_left": await second_factor.recovery_codes_left(db, current.user),
+        "faults": faults,
+        "changed": request.query_params.get("changed", ""),
+    }
+    return render(request, "pages/accounts/show.html", context, status=status)
 
 
 async def _end_session(request: Request) -> None:
     token = session_token(request)
     if token is not None:
-        await accounts.sign_out(controller_of(request).db, token)
+        await accounts.sign_out(controller_of(request).db, token, source_of(request))
+
+
+def _see(request: Request, name: str, **query: str) -> RedirectResponse:
+    return RedirectResponse(f"{request.app.url_path_for(name)}?{urlencode(query)}", HTTPStatus.SEE_OTHER)
 
 
 def _welcome(request: Request, code: str, fault: str | None, status: HTTPStatus) -> Response:

@@ -1,22 +1,26 @@
-"""People sign in by a one-time link or a password, and sign out."""
+"""People come in by one-time links, look after their own password, second factor and sessions, and sign out."""
 
-from uuid import UUID
+from dataclasses import replace
 
 from protocol.ids import new_id, new_token, token_digest, token_id
-from web.domain.access import Actor
+from web.domain.access import Actor, Source
+from web.domain.audit import Object
 from web.domain.errors import InvalidError, LinkSpentError, SignInRequiredError
 from web.domain.people import (
     ADMINISTRATOR,
+    FROM_NOWHERE,
     IDLE_SECONDS,
     LINK_SECONDS,
-    LONGEST_SECONDS,
     LoginSession,
     SignedIn,
     User,
-    require_good_password,
+    Visit,
 )
+from web.services import audit, login_sessions, people, second_factor, sign_in
+from web.services.keys import Keys
 from web.services.passwords import Passwords
 from web.store import accounts
+from web.store import people as stored_people
 from web.store.database import Database, Session
 
 
@@ -38,66 +42,148 @@ async def require_good_code(db: Database, code: str) -> None:
         raise LinkSpentError
 
 
-async def spend_code(db: Database, code: str) -> SignedIn:
-    """Sign the administrator in, and make that account when there is none yet. Raises LinkSpentError."""
+async def spend_code(db: Database, code: str, visit: Visit = FROM_NOWHERE) -> SignedIn:
+    """Sign an administrator in, and make that account when there is none yet. Raises LinkSpentError."""
     code_id = token_id("link", code)
     async with db.transaction() as session:
         if code_id is None or not await accounts.spend_code(session, code_id, digest=token_digest(code)):
             raise LinkSpentError
-        return await _begin_session(session, await _administrator(session), is_by_link=True)
-
-
-async def sign_in(db: Database, passwords: Passwords, name: str, password: str) -> SignedIn:
-    """Begin a session by a password. An unknown name takes as long as a wrong password.
-
-    Raises InvalidError, which does not tell what was wrong, and UnavailableError in a flood of sign-ins.
-    """
-    found = await accounts.by_name(db, name.strip())
-    known = None if found is None else found[1]
-    if not await passwords.is_right(password, known) or found is None or known is None:
-        raise InvalidError("Name or password is not right.", field="password")
-    user, _ = found
-    newer = await passwords.hash(password) if passwords.is_outdated(known) else None
-    async with db.transaction() as session:
-        if newer is not None:
-            await accounts.set_password(session, user.id, newer)
-        return await _begin_session(session, user, is_by_link=False)
+        user = await _administrator(session)
+        return await login_sessions.begin(session, user, visit, how="link of the machine", is_by_link=True)
 
 
 async def authenticate_session(db: Database, token: str) -> tuple[Actor, User]:
     """Whose session this is, which counts as used now. Raises SignInRequiredError."""
-    session = await _session_of(db, token)
+    session = await session_of(db, token)
     user = session.user
     return Actor("user", user.id, user.name, session.access), user
 
 
-async def sign_out(db: Database, token: str) -> None:
+async def session_of(db: Database, token: str) -> LoginSession:
+    """The session itself, which counts as used now. Raises SignInRequiredError."""
+    session_id = token_id("session", token)
+    found = None
+    if session_id is not None:
+        found = await accounts.session_of(db, session_id, digest=token_digest(token), idle_seconds=IDLE_SECONDS)
+    if found is None:
+        raise SignInRequiredError
+    return found
+
+
+async def sign_out(db: Database, token: str, source: Source = FROM_NOWHERE.source) -> None:
     """End this session. One that has ended is none."""
     session_id = token_id("session", token)
-    if session_id is not None:
-        await accounts.end_session(db, session_id, digest=token_digest(token))
+    if session_id is None:
+        return
+    async with db.transaction() as session:
+        user = await accounts.end_session(session, session_id, digest=token_digest(token))
+        if user is not None:
+            by = Actor("user", user.id, user.name, {}, source)
+            await audit.note(session, by, "session.end", Object("session", session_id))
 
 
 async def set_password(
-    db: Database, passwords: Passwords, token: str, new_password: str, *, old_password: str = ""
+    db: Database,
+    passwords: Passwords,
+    token: str,
+    new_password: str,
+    *,
+    old_password: str = "",
+    visit: Visit = FROM_NOWHERE,
 ) -> SignedIn:
     """Change the password of the user of this session, end all sessions of that user, and begin one in their place.
 
-    The old password is asked for when there is one, but not in a session that began by a link: that is for people who
-    have forgotten it. Raises InvalidError with the field at fault, SignInRequiredError, UnavailableError.
+    The old password is asked for when there is one, but not in a session that began by a link of the machine: that is
+    for people who have forgotten it. Raises InvalidError with the field at fault, SlowDownError, SignInRequiredError,
+    UnavailableError.
     """
-    current = await _session_of(db, token)
-    require_good_password(new_password)
-    if current.user.has_password and not current.is_by_link:
-        known = await accounts.password_hash(db, current.user.id)
-        if not await passwords.is_right(old_password, known):
-            raise InvalidError("This is not the password that was set before.", field="old_password")
+    current = await session_of(db, token)
+    await passwords.require_good(new_password, about=[current.user.name])
+    await require_own_password(db, passwords, current, old_password, visit, field="old_password")
     new_hash = await passwords.hash(new_password)
     async with db.transaction() as session:
-        await accounts.set_password(session, current.user.id, new_hash)
-        await accounts.end_sessions_of(session, current.user.id)
-        user = User(current.user.id, current.user.name, True, current.user.created_at)
-        return await _begin_session(session, user, is_by_link=current.is_by_link)
+        await _require_still(session, current)
+        await _replace_password(session, current.user, new_hash, visit)
+        user = replace(current.user, has_password=True)
+        return await login_sessions.begin(
+            session, user, visit, how="change of the password", is_by_link=current.is_by_link
+        )
+
+
+async def accept_invitation(
+    db: Database, passwords: Passwords, code: str, password: str, visit: Visit = FROM_NOWHERE
+) -> SignedIn | None:
+    """Set the password of whom this link is for, and sign in; None when the second factor of an old account is asked
+    for at the sign-in that has to follow.
+
+    Raises LinkSpentError, InvalidError, UnavailableError. A link stays good until a password was set by it.
+    """
+    name = await people.invited(db, code)
+    await passwords.require_good(password, about=[name])
+    new_hash = await passwords.hash(password)
+    invitation_id = token_id("invitation", code)
+    async with db.transaction() as session:
+        user_id = None
+        if invitation_id is not None:
+            user_id = await stored_people.spend_invitation(session, invitation_id, digest=token_digest(code))
+        held = None if user_id is None else await accounts.hold(session, user_id)
+        if held is None or held.is_disabled:
+            raise LinkSpentError
+        await _replace_password(session, held.user, new_hash, visit)
+        if held.has_second_factor:
+            return None
+        return await login_sessions.begin(session, replace(held.user, has_password=True), visit, how="invitation")
+
+
+async def require_own_password(
+    db: Database, passwords: Passwords, current: LoginSession, password: str, visit: Visit, *, field: str
+) -> None:
+    """Whoever merely found the browser open does not know it. Not asked of who has none, or came by a link of the
+    machine. Raises InvalidError for the field, SlowDownError, UnavailableError.
+    """
+    if not current.user.has_password or current.is_by_link:
+        return
+    account = await accounts.account(db, current.user.id)
+    try:
+        await sign_in.require_right_password(db, passwords, account, current.user.name, password, visit)
+    except InvalidError as fault:
+        raise InvalidError("This is not your present password.", field=field) from fault
+
+
+async def add_second_factor(
+    db: Database, keys: Keys, token: str, code: str, visit: Visit = FROM_NOWHERE
+) -> tuple[SignedIn, list[str]]:
+    """Ask for codes from now on, after a first one: a session in place of all there were, and the recovery codes.
+
+    Raises InvalidError, SlowDownError, SignInRequiredError.
+    """
+    current = await session_of(db, token)
+    second_factor.require_app_code(code)
+    await sign_in.require_right_code(db, keys, current.user, code, visit)
+    async with db.transaction() as session:
+        await _require_still(session, current)
+        codes = await second_factor.confirm(session, current.user, by=_acting(current, visit))
+        await stored_people.end_sessions(session, current.user.id)
+        begun = await login_sessions.begin(
+            session, current.user, visit, how="second factor added", is_by_link=current.is_by_link
+        )
+        return begun, codes
+
+
+async def renew_recovery_codes(
+    db: Database, keys: Keys, token: str, code: str, visit: Visit = FROM_NOWHERE
+) -> list[str]:
+    """Ten others, for a right code. Raises InvalidError, SlowDownError, SignInRequiredError."""
+    current = await session_of(db, token)
+    await sign_in.require_right_code(db, keys, current.user, code, visit)
+    return await second_factor.new_recovery_codes(db, current.user, by=_acting(current, visit))
+
+
+async def remove_second_factor(db: Database, keys: Keys, token: str, code: str, visit: Visit = FROM_NOWHERE) -> None:
+    """Ask for no codes any more, for a right one. Raises InvalidError, SlowDownError, SignInRequiredError."""
+    current = await session_of(db, token)
+    await sign_in.require_right_code(db, keys, current.user, code, visit)
+    await second_factor.remove(db, current.user, by=_acting(current, visit))
 
 
 async def has_anybody_a_password(db: Database) -> bool:
@@ -108,29 +194,26 @@ async def has_anybody_a_password(db: Database) -> bool:
 async def _administrator(session: Session) -> User:
     await accounts.add_first(session, new_id(), ADMINISTRATOR)
     found = await accounts.first(session)
-    assert found is not None
-    return found
-
-
-async def _begin_session(session: Session, user: User, *, is_by_link: bool) -> SignedIn:
-    session_id: UUID = new_id()
-    token = new_token("session", session_id)
-    await accounts.add_session(
-        session,
-        session_id,
-        user.id,
-        digest=token_digest(token),
-        is_by_link=is_by_link,
-        valid_seconds=LONGEST_SECONDS,
-    )
-    return SignedIn(user, token)
-
-
-async def _session_of(db: Database, token: str) -> LoginSession:
-    session_id = token_id("session", token)
-    found = None
-    if session_id is not None:
-        found = await accounts.session_of(db, session_id, digest=token_digest(token), idle_seconds=IDLE_SECONDS)
     if found is None:
-        raise SignInRequiredError
+        raise LinkSpentError("Every administrator is disabled; this link signs nobody in.")
     return found
+
+
+async def _replace_password(session: Session, user: User, new_hash: str, visit: Visit) -> None:
+    """And with it everything that the old one has opened, or was about to."""
+    await accounts.set_password(session, user.id, new_hash)
+    await stored_people.end_sessions(session, user.id)
+    await stored_people.end_entries(session, user.id)
+    by = Actor("user", user.id, user.name, {}, visit.source)
+    await audit.note(session, by, "password.change", Object("user", user.id, user.name))
+
+
+async def _require_still(session: Session, current: LoginSession) -> None:
+    """Holds the account. Raises SignInRequiredError when the session was ended meanwhile."""
+    held = await accounts.hold(session, current.user.id)
+    if held is None or held.is_disabled or not await accounts.is_session(session, current.id):
+        raise SignInRequiredError
+
+
+def _acting(current: LoginSession, visit: Visit) -> Actor:
+    return Actor("user", current.user.id, current.user.name, current.access, visit.source)

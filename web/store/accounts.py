@@ -1,14 +1,25 @@
 """Accounts, sessions, and the codes of one-time links."""
 
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
 from protocol.ids import new_id
 from web.domain.people import LoginSession, User
 from web.domain.roles import ADMINISTRATOR_ROLE
-from web.store import tables
+from web.store import grants, tables
 from web.store.access import access_in
 from web.store.database import Row, Session
+
+
+@dataclass(frozen=True)
+class Account:
+    """What decides whether somebody comes in."""
+
+    user: User
+    password_hash: str | None = field(repr=False)
+    is_disabled: bool
+    has_second_factor: bool
 
 
 async def has_password(session: Session) -> bool:
@@ -18,26 +29,28 @@ async def has_password(session: Session) -> bool:
 
 
 async def first(session: Session) -> User | None:
-    """The oldest account; None before the first sign-in."""
+    """The oldest account of an administrator who is not disabled; before any grant was made, the oldest."""
+    able = await grants.administrators(session)
     table = tables.UserAccount
-    rows = await session.run(table.select().order_by(table.created_at, table.id).limit(1))
-    return _user(rows[0]) if rows else None
+    rows = await session.run(table.select().where(table.disabled_at.is_null()).order_by(table.created_at, table.id))
+    found = [_user(row) for row in rows]
+    return next((user for user in found if user.id in able), found[0] if found and not able else None)
 
 
-async def by_name(session: Session, name: str) -> tuple[User, str | None] | None:
-    """An account and the hash of its password."""
+async def by_name(session: Session, name: str) -> Account | None:
     table = tables.UserAccount
-    for row in await session.run(table.select().where(table.name == name)):
-        return _user(row), row["password_hash"]
+    for row in await session.run(table.select(table.id).where(table.name == name)):
+        return await _account(session, "account", row["id"])
     return None
 
 
-async def password_hash(session: Session, user_id: UUID) -> str | None:
-    table = tables.UserAccount
-    for row in await session.run(table.select(table.password_hash).where(table.id == user_id)):
-        found: str | None = row["password_hash"]
-        return found
-    return None
+async def account(session: Session, user_id: UUID) -> Account | None:
+    return await _account(session, "account", user_id)
+
+
+async def hold(session: Session, user_id: UUID) -> Account | None:
+    """The same, and nobody changes its password or disables it until this transaction ends."""
+    return await _account(session, "hold_account", user_id)
 
 
 async def add_first(session: Session, user_id: UUID, name: str) -> None:
@@ -65,7 +78,15 @@ async def spend_code(session: Session, code_id: UUID, *, digest: str) -> bool:
 
 
 async def add_session(
-    session: Session, session_id: UUID, user_id: UUID, *, digest: str, is_by_link: bool, valid_seconds: float
+    session: Session,
+    session_id: UUID,
+    user_id: UUID,
+    *,
+    digest: str,
+    is_by_link: bool,
+    valid_seconds: float,
+    address: str | None,
+    browser: str,
 ) -> None:
     """A new session. Those of the user that have run out go."""
     await session.rows(
@@ -75,6 +96,8 @@ async def add_session(
         digest=digest,
         is_by_link=is_by_link,
         valid=timedelta(seconds=valid_seconds),
+        address=address,
+        browser=browser,
     )
 
 
@@ -83,18 +106,48 @@ async def session_of(session: Session, session_id: UUID, *, digest: str, idle_se
     row = await session.row("login_session", id=session_id, digest=digest, idle=timedelta(seconds=idle_seconds))
     if row is None:
         return None
-    user = User(row["user_id"], row["name"], row["has_password"], row["created_at"])
-    return LoginSession(row["id"], user, row["is_by_link"], access_in(row["grants"]))
+    return LoginSession(row["id"], _known_user(row), row["is_by_link"], access_in(row["grants"]))
 
 
-async def end_session(session: Session, session_id: UUID, *, digest: str) -> None:
-    """Streams of it hear of the end."""
-    await session.rows("end_login_session", id=session_id, digest=digest)
+async def is_session(session: Session, session_id: UUID) -> bool:
+    """Whether nobody has ended it."""
+    table = tables.LoginSession
+    return bool(await session.run(table.select(table.id).where(table.id == session_id)))
 
 
-async def end_sessions_of(session: Session, user_id: UUID) -> None:
-    """All of them; their streams hear of it."""
-    await session.rows("end_login_sessions", user_id=user_id)
+async def end_session(session: Session, session_id: UUID, *, digest: str) -> User | None:
+    """Whose it was, if it was still there. Streams of it hear of the end."""
+    row = await session.row("end_login_session", id=session_id, digest=digest)
+    return None if row is None else _known_user(row)
+
+
+async def add_half(session: Session, half_id: UUID, user_id: UUID, *, digest: str, valid_seconds: float) -> None:
+    """Somebody whose second factor is awaited."""
+    await session.rows(
+        "add_half_sign_in", id=half_id, user_id=user_id, digest=digest, valid=timedelta(seconds=valid_seconds)
+    )
+
+
+async def half(session: Session, half_id: UUID, *, digest: str) -> User | None:
+    """Whose second factor is still awaited."""
+    row = await session.row("half_sign_in", id=half_id, digest=digest)
+    return None if row is None else _known_user(row)
+
+
+async def end_half(session: Session, half_id: UUID, *, digest: str) -> bool:
+    """Whether it was still awaited. It is not any more."""
+    return await session.row("end_half_sign_in", id=half_id, digest=digest) is not None
+
+
+async def _account(session: Session, query: str, user_id: UUID) -> Account | None:
+    row = await session.row(query, user_id=user_id)
+    if row is None:
+        return None
+    return Account(_user(row), row["password_hash"], row["is_disabled"], row["has_second_factor"])
+
+
+def _known_user(row: Row) -> User:
+    return User(row["user_id"], row["name"], row["has_password"], row["created_at"])
 
 
 def _user(row: Row) -> User:
