@@ -35,6 +35,12 @@ class OtherSide:
     answers: list[bytes | Writing] = field(default_factory=lambda: [answer(200)])
     received: list[Received] = field(default_factory=list)
     connections: int = 0
+    _news: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def has_received(self, number: int) -> None:
+        """Returns once it was sent so many requests."""
+        async with self._news:
+            await self._news.wait_for(lambda: len(self.received) >= number)
 
     @property
     def url(self) -> str:
@@ -51,7 +57,9 @@ class OtherSide:
             line, *fields = head.rstrip().split("\r\n")
             headers = {name.lower(): value for name, _, value in (one.partition(": ") for one in fields)}
             body = await reader.readexactly(int(headers.get("content-length", "0")))
-            self.received.append(Received(line, headers, body))
+            async with self._news:
+                self.received.append(Received(line, headers, body))
+                self._news.notify_all()
             said = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
             if isinstance(said, bytes):
                 writer.write(said)
