@@ -123,8 +123,7 @@ async def test_a_stranger_is_led_to_sign_in(controller: Running, path: str) -> N
 @pytest.mark.parametrize(
     "handler",
     [
-        *(dashboard.show, dashboard.bar, dashboard.verdict, dashboard.recording_now, dashboard.attention),
-        *(dashboard.nodes, dashboard.last_day, nodes.index, nodes.show, nodes.card, nodes.head, nodes.work),
+        *(nodes.index, nodes.show, nodes.card, nodes.head, nodes.work),
         *(record.form, record.fit, record.start),
     ],
     ids=lambda handler: f"{handler.__module__}.{handler.__name__}",

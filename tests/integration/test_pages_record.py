@@ -57,7 +57,7 @@ async def send(visitor: httpx.AsyncClient, sent: Fields, **headers: str) -> http
 
 
 async def all_of(db: Database) -> list[Recording]:
-    return await recordings.latest(db, scope=EVERYTHING)
+    return await recordings.latest(db, scope=EVERYTHING, nodes=EVERYTHING)
 
 
 async def interface_id(owner: Any, name: str) -> UUID:

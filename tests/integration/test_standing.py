@@ -48,12 +48,12 @@ async def attention(room: Room, by: Actor = SOMEBODY) -> int:
 
 async def test_a_recording_goes_from_waiting_to_running_to_finishing_to_gone(db: Database, room: Room) -> None:
     await room.start("Council", duration_ms=3_600_000)
-    (waiting,) = await stored_standing.live_recordings(db, scope=EVERYTHING)
+    (waiting,) = await stored_standing.live_recordings(db, scope=EVERYTHING, nodes=EVERYTHING)
     assert (waiting.is_due, waiting.is_running, waiting.occupies_node, waiting.elapsed_ms) == (True, False, True, None)
     job = await room.claim()
     assert job is not None
     await room.heartbeat(job, phase=Phase.CAPTURING)
-    (running,) = await stored_standing.live_recordings(db, scope=EVERYTHING)
+    (running,) = await stored_standing.live_recordings(db, scope=EVERYTHING, nodes=EVERYTHING)
     assert running.is_running
     assert running.interface_label == "Counter"
     assert running.elapsed_ms is not None
@@ -61,7 +61,7 @@ async def test_a_recording_goes_from_waiting_to_running_to_finishing_to_gone(db:
     assert running.remaining_ms is not None
     assert 3_500_000 < running.remaining_ms <= 3_600_000
     await recordings.stop_recording(db, job.recording_id, by=SOMEBODY)
-    (stopping,) = await stored_standing.live_recordings(db, scope=EVERYTHING)
+    (stopping,) = await stored_standing.live_recordings(db, scope=EVERYTHING, nodes=EVERYTHING)
     assert stopping.is_finishing
     assert not stopping.occupies_node
     await room.finish(job, outcome="cancelled", reason="nothing_captured")
@@ -73,7 +73,7 @@ async def test_a_recording_whose_lease_ran_out_is_not_called_running(db: Databas
     await room.heartbeat(job, phase=Phase.CAPTURING)
     await owner.execute("UPDATE lease SET expires_at = clock_timestamp() - interval '42 seconds'")
     assert (await standing.bar(db, by=SOMEBODY)).running == 0
-    (lost,) = await stored_standing.live_recordings(db, scope=EVERYTHING)
+    (lost,) = await stored_standing.live_recordings(db, scope=EVERYTHING, nodes=EVERYTHING)
     assert lost.is_out_of_contact
     assert not lost.is_running
     assert lost.lease_seconds is not None

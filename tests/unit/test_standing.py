@@ -80,13 +80,21 @@ def card(
         created_at=now,
         minimum_bytes=None,
         spools=[],
+        location="",
+        tags=[],
+        site_zone="",
+        is_draining=False,
+        is_absence_known=False,
+        groups=[],
         disk_seconds_left=measured_seconds,
     )
     interface = Interface(
         id=new_id(),
         node_id=node.id,
         ref=InterfaceRef(backend="synthetic", name="counter"),
-        label="Counter",
+        device_label="Counter",
+        given_label=None,
+        channel_labels=[],
         max_channels=2,
         sample_rates_hz=[48_000],
         sample_types=["s16"],
@@ -94,6 +102,7 @@ def card(
         chosen_capture=None,
         is_preferred=False,
         is_present=True,
+        is_enabled=True,
         preroll_seconds=preroll_seconds,
     )
     return NodeCard(node, [interface], list(recordings), occupied=0)

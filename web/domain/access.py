@@ -76,6 +76,10 @@ class Scope:
             return False
         return self.everything or node_id in self.nodes or _is_in(folder, self.folders)
 
+    def reaches(self, node_id: UUID) -> bool:
+        """Whether a thing of this node may lie within, in whichever folder."""
+        return node_id not in self.but_nodes and (self.everything or node_id in self.nodes or bool(self.folders))
+
     @property
     def sql(self) -> dict[str, Any] | None:
         """The form in which the database's `in_scope` takes it; None is Everything."""
@@ -168,12 +172,12 @@ class Actor:
         if of is not None and not _covers(self.scope(permission.to_read), of):
             raise NotFoundError(permission.noun, of.node_id)
         if not self.may(permission, of):
-            raise ForbiddenError(permission, self.name)
+            raise ForbiddenError(permission)
 
     def require_everywhere(self, permission: Permission) -> None:
         """For what belongs to no node and no folder. Raises ForbiddenError."""
         if not self.scope(permission).everything:
-            raise ForbiddenError(permission, self.name)
+            raise ForbiddenError(permission)
 
 
 @dataclass(frozen=True)

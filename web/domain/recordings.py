@@ -116,6 +116,10 @@ class StartRecording(Message):
         return self
 
     @property
+    def place(self) -> "Place":
+        return Place(self.node_id, self.folder)
+
+    @property
     def window_ends_at(self) -> datetime | None:
         """The instant of the end, if it is known before the start."""
         if self.starts_at is not None and self.duration_ms is not None:
@@ -126,6 +130,14 @@ class StartRecording(Message):
         """Equal exactly for requests that ask for the same, also to a version that knew fewer fields."""
         asked = self.model_dump(mode="json", exclude_defaults=True)
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a recording is to be: what a start needs its permission for."""
+
+    node_id: UUID
+    folder: str
 
 
 @dataclass(frozen=True)

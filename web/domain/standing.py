@@ -159,6 +159,7 @@ class Concern:
     recording_id: UUID | None
     """None also for who may not know of the recording."""
     recording_name: str | None
+    folder: str | None
     is_failed: bool
     """Whether the recording itself failed; the next four are of such."""
     reason: str | None

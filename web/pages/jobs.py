@@ -67,12 +67,15 @@ async def row(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
-    db, scope, job = controller_of(request).db, request.user.recordings, await _job(request)
+    db, job = controller_of(request).db, await _job(request)
+    scope, nodes_of_viewer = request.user.recordings, request.user.nodes
     context = {
         "here": "jobs.index",
         "job": job,
         "recording": await stored_recordings.get(db, job.recording_id, scope=scope),
-        "attempts": await job_cards.latest(db, scope=scope, recording_id=job.recording_id, limit=_PER_PAGE),
+        "attempts": await job_cards.latest(
+            db, scope=scope, nodes=nodes_of_viewer, recording_id=job.recording_id, limit=_PER_PAGE
+        ),
         "history": await job_cards.history(db, job.id, scope=scope),
         "encoding": encoding_in_words(job),
         "grace": grace_in(db.timeouts),

@@ -14,12 +14,12 @@ from starlette.responses import Response
 from protocol.fit import misfit
 from protocol.ids import new_id
 from protocol.messages import Encoding, FlacEncoding, JobSettings, Limits, Mp3Encoding, WavEncoding
-from web.domain.access import Permission
+from web.domain.access import Actor, Permission
 from web.domain.channels import ChannelMode, channel_map
-from web.domain.errors import CapacityError, ConflictError, InvalidError, NodeFullError
+from web.domain.errors import CapacityError, ConflictError, ForbiddenError, InvalidError, NodeFullError
 from web.domain.nodes import Interface
 from web.domain.profiles import Profile
-from web.domain.recordings import Recording, StartRecording, WantedLimits
+from web.domain.recordings import Place, Recording, StartRecording, WantedLimits
 from web.domain.space import usual_kbps
 from web.domain.standing import NodeCard
 from web.forms import Form, faults_of, read_form
@@ -87,7 +87,19 @@ class Asked:
     form: Form
     card: NodeCard
     profiles: list[Profile]
+    by: Actor
     faults: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def folders(self) -> list[str]:
+        """Those that the recording has to lie in; none when it may lie anywhere."""
+        scope = self.by.scope(Permission.RECORDING_CREATE)
+        return [] if scope.covers(self.card.node.id, "") else sorted(scope.folders)
+
+    @property
+    def folder(self) -> str:
+        """The first that is allowed where the form says none."""
+        return self.form.get("folder") or next(iter(self.folders), "")
 
     @property
     def interface(self) -> Interface | None:
@@ -205,6 +217,8 @@ async def start(request: Request) -> Response:
             faults = {refused.field or "": str(refused)}
         except (CapacityError, NodeFullError) as refused:
             faults = {"node": str(refused)}
+        except ForbiddenError as refused:
+            faults = {"folder": str(refused)}
         except ConflictError:
             return await _form(
                 request,
@@ -217,7 +231,7 @@ async def start(request: Request) -> Response:
 async def _form(
     request: Request, sent: Form, faults: dict[str, str] | None = None, recording_id: UUID | None = None
 ) -> Response:
-    cards = await standing.node_cards(controller_of(request).db, by=request.user)
+    cards = await _cards(request)
     asked = await _asked(request, sent, cards)
     context: dict[str, Any] = {
         "here": "record.form",
@@ -237,36 +251,38 @@ async def _form(
 
 
 async def _asked(request: Request, sent: Form, cards: list[NodeCard] | None = None) -> Asked | None:
-    """None while there is no node."""
-    db = controller_of(request).db
-    cards = await standing.node_cards(db, by=request.user) if cards is None else cards
+    """None while there is no node that may be recorded on."""
+    cards = await _cards(request) if cards is None else cards
     chosen = next((card for card in cards if str(card.node.id) == sent.get("node")), None)
     likeliest = sorted(cards, key=_trouble)
     if chosen is None and not likeliest:
         return None
-    return Asked(sent, chosen or likeliest[0], await profiles.all_profiles(db, by=request.user))
+    by: Actor = request.user
+    return Asked(sent, chosen or likeliest[0], await profiles.all_profiles(controller_of(request).db, by=by), by)
+
+
+async def _cards(request: Request) -> list[NodeCard]:
+    """Of the nodes that whoever asks may record on."""
+    scope = request.user.scope(Permission.RECORDING_CREATE)
+    cards = await standing.node_cards(controller_of(request).db, by=request.user)
+    return [card for card in cards if scope.reaches(card.node.id)]
 
 
 def _fit(asked: Asked) -> dict[str, Any]:
     return {
         "card": asked.card,
         "fit": asked.fit(),
-        "is_full": _is_full(asked.card),
         "encoding": _in_words(asked.profile.encoding),
     }
 
 
 def _trouble(card: NodeCard) -> tuple[bool, ...]:
     """Less of it comes first."""
-    return not card.node.is_seen, not card.node.has_space, _is_full(card), not card.present
+    return not card.node.is_seen, not card.node.has_space, card.is_full, not card.present
 
 
 def _usual_name(request: Request) -> str:
     return f"Recording {datetime.now(viewer_of(request).zone):%Y-%m-%d %H:%M}"
-
-
-def _is_full(card: NodeCard) -> bool:
-    return len(card.busy) >= card.node.capacity
 
 
 def _faults(asked: Asked) -> dict[str, str]:
@@ -275,7 +291,9 @@ def _faults(asked: Asked) -> dict[str, str]:
     if not 1 <= len(sent.get("name")) <= _NAME_LONGEST:
         faults["name"] = f"Give the recording a name of 1 to {_NAME_LONGEST} characters."
     if sent.get("node") and sent.get("node") != str(asked.card.node.id):
-        faults["node"] = "This node is not there any more; choose another."
+        faults["node"] = "This node is not there any more, or not yours to record on; choose another."
+    if not asked.by.may(Permission.RECORDING_CREATE, Place(asked.card.node.id, asked.folder)):
+        faults["folder"] = f"You may record only into {' and '.join(asked.folders) or 'other folders'}."
     if asked.interface is None or sent.get("interface") not in ("", str(asked.interface.id)):
         faults["interface"] = f"Choose an input of “{asked.card.node.name}”."
     elif not asked.channels(asked.interface):
@@ -299,7 +317,7 @@ def _wanted(asked: Asked) -> StartRecording:
         id=_id(sent),
         node_id=asked.card.node.id,
         name=sent.get("name"),
-        folder=sent.get("folder"),
+        folder=asked.folder,
         tags=[tag.strip() for tag in sent.get("tags").split(",") if tag.strip()],
         profile_id=asked.profile.id,
         interface=None if interface is None else interface.ref,

@@ -21,12 +21,13 @@ from web.pages.jobs import encoding_in_words, grace_in
 from web.pages.page import controller_of
 from web.pages.queries import block, choices, identifier, query_string, written_query
 from web.rendering import render, see_other
-from web.services import recordings
+from web.services import profiles, recordings
 from web.services.controller import Controller
 from web.services.retry import retry_recording
 from web.services.waveforms import LEVEL_LIMIT, TILE_LIMIT_BINS, Overview
 from web.sessions import signed_out
-from web.store import cache_files, health_events, job_cards, profiles
+from web.store import cache_files, health_events, job_cards
+from web.store import profiles as stored_profiles
 from web.store import recordings as stored_recordings
 
 PER_PAGE = (10, 25, 50, 100)
@@ -137,17 +138,15 @@ async def row(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
-    controller, scope, recording = (
-        controller_of(request),
-        request.user.recordings,
-        await _recording(request),
-    )
-    db = controller.db
+    controller, recording = controller_of(request), await _recording(request)
+    by: Actor = request.user
+    db, scope, nodes = controller.db, by.recordings, by.nodes
     cache_file = await cache_files.current_of(db, recording.id, scope=scope)
     facts = None if cache_file is None else cache_file.facts
-    job = await job_cards.get(db, recording.job_id, scope=scope)
-    events = await health_events.latest(db, scope=scope, recording_id=recording.id, limit=_EVENTS_LIMIT)
-    may_play = Permission.RECORDING_PLAYBACK in request.user.access
+    job = await job_cards.get(db, recording.job_id, scope=scope, nodes=nodes)
+    health = by.scope(Permission.HEALTH_READ)
+    events = await health_events.latest(db, scope=health, recording_id=recording.id, limit=_EVENTS_LIMIT)
+    may_play = by.may(Permission.RECORDING_PLAYBACK, recording)
     sound = _sound(recording, cache_file) if may_play else "none"
     drawn = await _drawn(controller, cache_file) if sound != "none" else None
     length_seconds = _length_seconds(facts, drawn, job)
@@ -162,11 +161,11 @@ async def show(request: Request) -> Response:
         "why_silent": _why_silent(recording, cache_file)
         if may_play
         else f"Playing needs the permission {Permission.RECORDING_PLAYBACK}.",
-        "profile": await profiles.get(db, recording.profile_id),
+        "profile": await stored_profiles.get(db, recording.profile_id) if profiles.are_known_to(by) else None,
         "encoding": encoding_in_words(job),
         "channels": len(job.settings.channel_map),
         "inputs": [_inputs_in_words(gains) for gains in job.settings.channel_map],
-        "attempts": await job_cards.latest(db, scope=scope, recording_id=recording.id),
+        "attempts": await job_cards.latest(db, scope=scope, nodes=nodes, recording_id=recording.id),
         "history": await job_cards.history(db, recording.job_id, scope=scope),
         "reached_back_seconds": _reached_back_seconds(recording),
         "grace": grace_in(db.timeouts),
