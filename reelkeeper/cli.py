@@ -49,7 +49,7 @@ def controller() -> None:
     from web.serve import serve
     from web.settings import ControllerSettings
 
-    uvloop.run(serve(ControllerSettings()))
+    uvloop.run(serve(ControllerSettings(), on_first_run=lambda link: print(f"First run  {link}", flush=True)))
 
 
 @app.command()
@@ -80,6 +80,15 @@ def agent(
         if not code:
             raise
         print("The agent that runs here goes on under the new token.")
+
+
+@app.command()
+def setup() -> None:
+    """Prints the link of the first run, as long as nobody has an account: once, within an hour."""
+    from web import local
+    from web.settings import ControllerSettings
+
+    print(asyncio.run(local.setup_link(ControllerSettings())))
 
 
 @app.command()

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from protocol.messages import InterfaceRef
 from web.domain.access import system
-from web.domain.errors import ControllerError, DatabaseUnavailableError, NotFoundError
+from web.domain.errors import ControllerError, DatabaseUnavailableError, NotFoundError, SetupClosedError
 from web.domain.nodes import Node
-from web.services import accounts, joining, keys, nodes, tokens
+from web.services import accounts, joining, keys, nodes, setup, tokens
 from web.settings import ControllerSettings
 from web.store import nodes as stored_nodes
 from web.store.database import Database
@@ -42,10 +42,28 @@ async def rotate_keys(settings: ControllerSettings) -> UUID:
         return await keys.rotate(db, settings.keys_file)
 
 
-async def first_page(settings: ControllerSettings) -> str:
-    """What to open in a browser: the console, or a link that signs in as long as nobody has a password."""
+async def setup_link(settings: ControllerSettings) -> str:
+    """Where the first run begins, once, within an hour. Raises NoControllerError, SetupClosedError."""
     async with _running_database(settings) as db:
+        code = await setup.link_code(db)
+    if code is None:
+        raise SetupClosedError("Somebody has an account already. `reelkeeper sign-in` prints a link that signs in.")
+    return setup_address(settings, code)
+
+
+def setup_address(settings: ControllerSettings, code: str) -> str:
+    """Of the page where this code begins the first run."""
+    return f"{settings.local_url}/setup/begin/{code}"
+
+
+async def first_page(settings: ControllerSettings) -> str:
+    """What to open in a browser: the first run while nobody has an account, a link that signs in while nobody has a
+    password, else the console."""
+    async with _running_database(settings) as db:
+        code = await setup.link_code(db)
         has_password = await accounts.has_anybody_a_password(db)
+    if code is not None:
+        return setup_address(settings, code)
     return f"{settings.local_url}/" if has_password else await sign_in_link(settings)
 
 

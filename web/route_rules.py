@@ -83,6 +83,9 @@ _OPEN, _SELF, _NODE = Door.OPEN, Door.SIGNED_IN, Door.NODE
 _SEE_NODES = Needs(P.NODE_READ, Of.ANYTHING)
 _SEE_NODE = Needs(P.NODE_READ, Of.NODE)
 _EDIT_NODE = Needs(P.NODE_EDIT, Of.NODE)
+_CONTROL_NODE = Needs(P.NODE_CONTROL, Of.NODE)
+_ADD_NODES = Needs(P.NODE_CREATE, Of.EVERYTHING)
+_GROUP_NODES = Needs(P.NODE_EDIT, Of.EVERYTHING)
 _SEE_RECORDINGS = Needs(P.RECORDING_READ, Of.ANYTHING)
 _SEE_RECORDING = Needs(P.RECORDING_READ, Of.RECORDING)
 _CONTROL_RECORDING = Needs(P.RECORDING_CONTROL, Of.RECORDING)
@@ -115,6 +118,8 @@ SECTIONS: dict[str, tuple[Rule, ...]] = {
         _post("/welcome/{code}", _OPEN),
         _get("/sign-in", _OPEN),
         _post("/sign-in", _OPEN),
+        _get("/sign-in/single", _OPEN),
+        _get("/sign-in/single/back", _OPEN),
         _get("/sign-in/code", _OPEN),
         _post("/sign-in/code", _OPEN),
         _get("/invitation/{code}", _OPEN),
@@ -130,6 +135,21 @@ SECTIONS: dict[str, tuple[Rule, ...]] = {
         _post("/account/second-factor/codes", _SELF),
         _post("/account/second-factor/remove", _SELF),
         _post("/preferences", _OPEN),
+    ),
+    "The first run": (
+        _get("/setup", _OPEN),
+        _get("/setup/begin/{code}", _OPEN),
+        _post("/setup/begin/{code}", _OPEN),
+        _get("/setup/recorder", _SELF),
+        _post("/setup/recorder", _SELF),
+        _post("/setup/recorder/code", _SELF),
+        _get("/setup/input", _SELF),
+        _post("/setup/input", _SELF),
+        _get("/setup/try", _SELF),
+        _post("/setup/try", _SELF),
+        _get("/setup/done", _SELF),
+        _post("/setup/done", _SELF),
+        _post("/setup/put-away", _SELF),
     ),
     "Dashboard": (
         _get("/", _SELF),
@@ -165,6 +185,14 @@ SECTIONS: dict[str, tuple[Rule, ...]] = {
     ),
     "Nodes": (
         _get("/nodes", _SEE_NODES),
+        _get("/nodes/new", _ADD_NODES),
+        _post("/nodes/new", _ADD_NODES),
+        _get("/nodes/codes/{code_id}", _ADD_NODES),
+        _post("/nodes/codes/{code_id}/revoke", _ADD_NODES),
+        _get("/nodes/groups", _SEE_NODES),
+        _post("/nodes/groups", _GROUP_NODES),
+        _post("/nodes/groups/{group_id}", _GROUP_NODES),
+        _post("/nodes/groups/{group_id}/remove", _GROUP_NODES),
         _get(_NODE_PAGE, _SEE_NODE),
         _get(f"{_NODE_PAGE}/card", _SEE_NODE),
         _get(f"{_NODE_PAGE}/head", _SEE_NODE),
@@ -174,6 +202,18 @@ SECTIONS: dict[str, tuple[Rule, ...]] = {
         _post(f"{_INTERFACE}/capture-format", _EDIT_NODE),
         _post(f"{_INTERFACE}/prefer", _EDIT_NODE),
         _post(f"{_INTERFACE}/arm", _EDIT_NODE),
+        _post(f"{_INTERFACE}/name", _EDIT_NODE),
+        _post(f"{_INTERFACE}/enable", _EDIT_NODE),
+        _post(f"{_NODE_PAGE}/describe", _EDIT_NODE),
+        _post(f"{_NODE_PAGE}/drain", _CONTROL_NODE),
+        _post(f"{_NODE_PAGE}/acknowledge", Needs(P.HEALTH_CONTROL, Of.NODE)),
+        _get(f"{_NODE_PAGE}/tokens", _SEE_NODE),
+        _post(f"{_NODE_PAGE}/rotate-token", _CONTROL_NODE),
+        _get(f"{_NODE_PAGE}/revoke", _CONTROL_NODE),
+        _post(f"{_NODE_PAGE}/revoke", _CONTROL_NODE),
+        _post(f"{_NODE_PAGE}/join-again", Needs(P.NODE_CREATE, Of.NODE)),
+        _get(f"{_NODE_PAGE}/remove", Needs(P.NODE_DELETE, Of.NODE)),
+        _post(f"{_NODE_PAGE}/remove", Needs(P.NODE_DELETE, Of.NODE)),
     ),
     "Audit": (
         _get("/audit", Needs(P.AUDIT_READ, Of.EVERYTHING)),

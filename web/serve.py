@@ -21,8 +21,11 @@ from protocol.timeouts import Timeouts
 from web.app import create_app
 from web.connections import Connection
 from web.domain.errors import ControllerError, UnavailableError
+from web.local import setup_address
+from web.services import setup
 from web.services.controller import Controller
 from web.settings import ControllerSettings
+from web.store.database import Database
 from web.store.embedded import EmbeddedPostgres
 from web.store.migrate import migrate
 
@@ -40,10 +43,16 @@ class StartError(ControllerError):
     """The controller cannot start; the text is one line and says what to do."""
 
 
-async def serve(settings: ControllerSettings, on_ready: Callable[[str], None] | None = None) -> None:
+async def serve(
+    settings: ControllerSettings,
+    on_ready: Callable[[str], None] | None = None,
+    *,
+    on_first_run: Callable[[str], None] | None = None,
+) -> None:
     """Serves until SIGTERM or SIGINT, which end the process within `Timeouts.controller_stop`.
 
-    `on_ready` gets the address once it answers.
+    `on_ready` gets the address once it answers; `on_first_run` before that the link of the first run, while nobody has
+    an account.
 
     Raises ControllerError, in one line, when it cannot start.
     """
@@ -57,6 +66,8 @@ async def serve(settings: ControllerSettings, on_ready: Callable[[str], None] | 
         _require_writable(settings)
         url = await _unless(stop, resources.enter_async_context(running_database(settings)))
         if url is not None:
+            if on_first_run is not None:
+                await _tell_first_run(settings, url, on_first_run)
             await run_server(settings, url, listener, stop, on_ready)
 
 
@@ -136,6 +147,13 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+async def _tell_first_run(settings: ControllerSettings, url: str, tell: Callable[[str], None]) -> None:
+    async with Database(url, settings.timeouts) as db:
+        code = await setup.link_code(db)
+    if code is not None:
+        tell(setup_address(settings, code))
 
 
 async def _exit_on(stop: asyncio.Event, server: uvicorn.Server) -> None:

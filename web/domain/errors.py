@@ -37,7 +37,7 @@ class ForbiddenError(ControllerError):
     """The permission for this is missing; ask an administrator for it."""
 
     def __init__(self, permission: str, message: str | None = None) -> None:
-        super().__init__(message or f"The permission {permission} is missing; ask an administrator for it.")
+        super().__init__(message or f"You lack the permission {permission} for this.")
         self.permission = permission
         self.facts = {"permission": permission}
 
@@ -62,6 +62,10 @@ class ConflictError(ControllerError):
 
 class LastAdministratorError(ConflictError):
     """Then nobody would be left who may do everything; make somebody else an administrator first."""
+
+
+class SetupClosedError(ConflictError):
+    """The first run is over; sign in, or ask whoever set this up."""
 
 
 class ChangedMeanwhileError(ConflictError):

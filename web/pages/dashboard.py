@@ -12,9 +12,8 @@ from web.domain.errors import UnavailableError
 from web.domain.standing import LiveRecording, NodeCard
 from web.pages.page import controller_of
 from web.rendering import render
-from web.services import standing
+from web.services import setup, standing
 from web.store import standing as stored_standing
-from web.store.database import Database
 
 _Panel = TypeVar("_Panel")
 
@@ -23,7 +22,7 @@ _log = structlog.get_logger()
 
 async def show(request: Request) -> Response:
     """A panel that cannot be read says so alone."""
-    db = _db(request)
+    db = controller_of(request).db
     cards = await _read("nodes", standing.node_cards(db, by=request.user))
     live = await _read("live recordings", standing.live_recordings(db, by=request.user))
     concerns = await _read("concerns", standing.concerns(db, by=request.user))
@@ -32,6 +31,7 @@ async def show(request: Request) -> Response:
         said = standing.verdict(cards, live, _attention(request, concerns.total))
     context = {
         "here": "dashboard.show",
+        "leftovers": await _read("leftovers", setup.leftovers(db, by=request.user)),
         "cards": cards,
         **_now(cards or [], live),
         "concerns": concerns,
@@ -43,11 +43,12 @@ async def show(request: Request) -> Response:
 
 async def bar(request: Request) -> Response:
     """The counts in the bar over every page."""
-    return render(request, "partials/_bar_status.html", {"bar": await standing.bar(_db(request), by=request.user)})
+    counts = await standing.bar(controller_of(request).db, by=request.user)
+    return render(request, "partials/_bar_status.html", {"bar": counts})
 
 
 async def verdict(request: Request) -> Response:
-    db = _db(request)
+    db = controller_of(request).db
     counts = await standing.bar(db, by=request.user)
     cards = await standing.node_cards(db, by=request.user)
     live = await standing.live_recordings(db, by=request.user)
@@ -56,25 +57,24 @@ async def verdict(request: Request) -> Response:
 
 
 async def recording_now(request: Request) -> Response:
-    db = _db(request)
+    db = controller_of(request).db
     cards = await standing.node_cards(db, by=request.user)
     live = await standing.live_recordings(db, by=request.user)
     return render(request, "partials/_recording_now.html", _now(cards, live))
 
 
 async def attention(request: Request) -> Response:
-    return render(
-        request, "partials/_attention.html", {"concerns": await standing.concerns(_db(request), by=request.user)}
-    )
+    found = await standing.concerns(controller_of(request).db, by=request.user)
+    return render(request, "partials/_attention.html", {"concerns": found})
 
 
 async def nodes(request: Request) -> Response:
-    cards = await standing.node_cards(_db(request), by=request.user)
+    cards = await standing.node_cards(controller_of(request).db, by=request.user)
     return render(request, "partials/_nodes_strip.html", {"cards": cards})
 
 
 async def last_day(request: Request) -> Response:
-    found = await stored_standing.last_day(_db(request), scope=request.user.recordings)
+    found = await stored_standing.last_day(controller_of(request).db, scope=request.user.recordings)
     return render(request, "partials/_last_day.html", {"last_day": found})
 
 
@@ -94,9 +94,3 @@ def _now(cards: Sequence[NodeCard], live: Sequence[LiveRecording] | None) -> dic
 def _attention(request: Request, total: int) -> int | None:
     """None for who may not know what is wrong."""
     return total if request.user.may(Permission.HEALTH_READ) else None
-
-
-def _db(request: Request) -> Database:
-    """Of the controller, for whoever may see recordings."""
-    request.user.require(Permission.RECORDING_READ)
-    return controller_of(request).db

@@ -171,10 +171,8 @@ SELECT id FROM node WHERE name = {name} AND removed_at IS NULL AND id IS DISTINC
 UPDATE node SET is_draining = {is_draining} WHERE id = {node_id};
 
 -- owed_of_node --
--- Recordings of a node that have not ended, which would be stranded without it.
-SELECT r.name FROM job j JOIN recording r ON r.id = j.recording_id
-WHERE j.node_id = {node_id} AND j.state IN ('queued', 'running')
-ORDER BY r.created_at, r.id;
+-- How many jobs of a node have not ended, which would be stranded without it.
+SELECT count(*) AS jobs FROM job WHERE node_id = {node_id} AND state IN ('queued', 'running');
 
 -- remove_node --
 -- A node is gone: its recordings stay, its name is free, and nobody is to look after it any more.
