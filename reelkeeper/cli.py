@@ -26,6 +26,8 @@ app.add_typer(token_app, name="token")
 app.add_typer(node_app, name="node")
 keys_app = typer.Typer(help="The keys that seal secrets in the database.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+audit_app = typer.Typer(help="What everybody did.", no_args_is_help=True)
+app.add_typer(audit_app, name="audit")
 
 Name = Annotated[str, typer.Argument(help="A name that people recognise.")]
 
@@ -151,6 +153,42 @@ def rotate_keys() -> None:
     settings = ControllerSettings()
     newest = asyncio.run(local.rotate_keys(settings))
     print(f"Every secret is sealed by key {newest} now. Back up {settings.keys_file}, apart from the database.")
+
+
+@audit_app.command("verify")
+def verify_audit(
+    head: Annotated[
+        str | None, typer.Option(help="A seal that was kept elsewhere, ID:HASH: the chain must hold it.")
+    ] = None,
+) -> None:
+    """Proves the whole chain of the audit. Exit code 1 when an entry was changed, removed or put in afterwards."""
+    from web import local
+    from web.domain.seals import Head
+    from web.settings import ControllerSettings
+
+    proof = asyncio.run(local.prove_audit(ControllerSettings(), None if head is None else Head.parse(head)))
+    if proof.fault is not None:
+        print(f"BROKEN at entry {proof.fault.entry_id} ({proof.fault.kind}): {proof.fault.words}")
+        print(f"The {proof.sealed} sealed entries before it hold.")
+        raise typer.Exit(1)
+    print(f"{proof.sealed} sealed entries hold; {proof.unsealed} newer ones are not sealed yet.")
+    print(f"Head: {proof.head or 'nothing is sealed yet'}")
+
+
+@audit_app.command("export")
+def export_audit(
+    path: Annotated[Path, typer.Argument(help="The CSV file to make; it must not exist yet.")],
+) -> None:
+    """Writes the whole audit as CSV, with the head of its chain in the heading."""
+    from web import local
+    from web.settings import ControllerSettings
+
+    try:
+        with path.open("x", encoding="utf-8-sig", newline="") as file:
+            head = asyncio.run(local.export_audit(ControllerSettings(), file.write))
+    except OSError as fault:
+        raise CommandError(f"{path} cannot be written ({fault.strerror}); choose another file.") from fault
+    print(f"Head: {head or 'nothing is sealed yet'}")
 
 
 @node_app.command("add")

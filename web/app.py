@@ -20,6 +20,7 @@ from web.api.openapi import openapi_document
 from web.assets import Assets
 from web.cache.folder import CacheFolder
 from web.certificates import CertificateNeeded
+from web.domain.audit import LIMITS
 from web.domain.errors import ControllerError, UnavailableError
 from web.errors import problem_response
 from web.headers import SafeHeaders
@@ -33,13 +34,16 @@ from web.runners import abandoned, absence, finalise, leases, own_disk, webhooks
 from web.runners.changes import ChangeWatch
 from web.runners.loop import keep_running
 from web.runners.presence import PresenceWatch
+from web.runners.sealing import Sealing
 from web.services import jobs
 from web.services.api_rates import ApiLimits, ApiRates
 from web.services.cache_content import CacheContent, ContentLimits
 from web.services.controller import Controller
+from web.services.denials import Denials
 from web.services.keys import open_keys
 from web.services.listening import Listening
 from web.services.meters import Meters
+from web.services.openid import OpenId
 from web.services.stored_content import StoredContent
 from web.services.waveforms import Waveforms
 from web.services.webhooks import Sending
@@ -120,9 +124,12 @@ async def _running(settings: ControllerSettings, database_url: str) -> AsyncIter
             waveforms=Waveforms(folder, settings.store_workers),
             listening=Listening(folder, settings.store_workers, settings.listeners_limit),
             keys=await open_keys(db, settings.keys_file),
+            open_id=None if (issuer := settings.issuer) is None else OpenId(issuer),
+            is_local_sign_in=settings.local_sign_in,
             outbound=Outbound(settings.webhook_networks, ca_file=settings.webhook_ca_file),
             api_rates=ApiRates(_api_limits(settings)),
             timeouts=timeouts,
+            denials=Denials(db),
         )
         async with _beside(controller):
             yield controller
@@ -149,6 +156,8 @@ async def _beside(controller: Controller) -> AsyncIterator[None]:
         keep_running("absence", partial(absence.tick, db, leases.OutageWatch()), every_seconds=timeouts.presence),
         keep_running("own disk", partial(own_disk.tick, db, controller.content), every_seconds=_DISK_EVERY),
         keep_running("changes", partial(ChangeWatch().tick, db, notifications), every_seconds=timeouts.change_poll),
+        keep_running("sealing", partial(Sealing().tick, db), every_seconds=LIMITS.seal_every),
+        keep_running("denials", controller.denials.tick, every_seconds=LIMITS.denials.seconds / 4),
         keep_running("presence", partial(PresenceWatch().tick, db, notifications), every_seconds=timeouts.presence),
     ]
     running = [asyncio.create_task(task) for task in tasks]

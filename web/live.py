@@ -23,6 +23,7 @@ from web.domain.access import Actor, Permission
 from web.domain.errors import ControllerError, InvalidError, SignInRequiredError, UnavailableError
 from web.domain.live import RESYNC, TO_HEAR, TOPICS, LiveEvent
 from web.errors import problem_response
+from web.refusals import note_refusal
 from web.services import accounts
 from web.services.controller import Controller
 from web.sessions import session_token, signed_in
@@ -47,10 +48,12 @@ async def show(request: Request) -> Response:
     """
     controller: Controller = request.app.state.controller
     try:
-        by, looking = await signed_in(request), _Looking.of(request)
+        request.scope["user"] = by = await signed_in(request)
+        looking = _Looking.of(request)
         if looking.interface_ids:
             await controller.meters.keep_watched(looking.interface_ids, by=by)
     except ControllerError as fault:
+        await note_refusal(request, fault, by=request.scope.get("user"), path="/events")
         return await problem_response(request, fault)
     return _Stream(
         _events(controller, looking, by),

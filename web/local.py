@@ -1,16 +1,20 @@
 """What a person at the controller's own machine may do by command, without a token."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from protocol.messages import InterfaceRef
 from web.domain.access import system
+from web.domain.audit import Filter
 from web.domain.errors import ControllerError, DatabaseUnavailableError, NotFoundError, SetupClosedError
 from web.domain.nodes import Node
-from web.services import accounts, joining, keys, nodes, setup, tokens
+from web.domain.seals import Head, Seal
+from web.exports import audit_csv
+from web.services import accounts, audit_reading, audit_seals, joining, keys, nodes, setup, tokens
+from web.services.audit_seals import Proof
 from web.settings import ControllerSettings
 from web.store import nodes as stored_nodes
 from web.store.database import Database
@@ -71,6 +75,22 @@ async def create_enrolment_code(settings: ControllerSettings, name: str) -> str:
     """A one-time code for a new node. Raises ConflictError when the name is taken."""
     async with _running_database(settings) as db:
         return (await joining.create_enrolment_code(db, name, by=_BY)).code
+
+
+async def prove_audit(settings: ControllerSettings, kept: Head | None) -> Proof:
+    """Whether the chain over the audit holds, and goes through a seal that somebody has kept."""
+    async with _running_database(settings) as db:
+        return await audit_seals.prove(db, kept)
+
+
+async def export_audit(settings: ControllerSettings, write: Callable[[str], object]) -> Seal | None:
+    """Writes the whole audit as CSV, newest first, piece by piece; answers the head of the chain. It is on record."""
+    async with _running_database(settings) as db:
+        blocks = await audit_reading.export(db, Filter(), by=_BY)
+        head = await audit_reading.head(db, by=_BY)
+        async for lines in audit_csv(blocks, head, UTC):
+            write(lines)
+    return head
 
 
 async def wait_for_report(settings: ControllerSettings, name: str, known: datetime | None) -> None:

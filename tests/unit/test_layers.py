@@ -22,14 +22,14 @@ ALLOWED = {
     "web.media": {"web.media", "web.services", "web.store", "web.domain", "protocol"},
     "web.api": {
         *("web.api", "web.media", "web.services", "web.store", "web.cache", "web.domain", "web.errors"),
-        *("web.bodies", "web.sources", "protocol"),
+        *("web.bodies", "web.refusals", "web.sources", "protocol"),
     },
     "web.pages": {
         *("web.pages", "web.media", "web.services", "web.store", "web.domain", "web.errors", "web.rendering"),
-        *("web.htmx", "web.csv", "web.forms", "web.sessions", "web.sources", "web.texts", "protocol"),
+        *("web.htmx", "web.csv", "web.exports", "web.forms", "web.refusals", "web.sessions", "web.sources", "web.texts", "protocol"),
     },
     "web.errors": {"web.errors", "web.sources", "web.domain", "protocol"},
-    "web.settings": {"web.settings", "protocol"},
+    "web.settings": {"web.settings", "web.domain", "protocol"},
     "web.route_rules": {"web.route_rules", "web.domain"},
     "web": {"web", "protocol"},
     "agent.owner": {"agent.owner", "protocol", "core_rs"},

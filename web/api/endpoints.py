@@ -34,6 +34,7 @@ from web.domain.errors import (
     UnsupportedBodyError,
 )
 from web.errors import problem_response, rate_headers
+from web.refusals import note_refusal
 from web.services import joining, tokens
 from web.services.controller import Controller
 from web.services.kept_answers import KEY_LIMIT, Answered, once
@@ -140,6 +141,7 @@ class Endpoint:
         except ClientDisconnect:
             return Response(status_code=HTTPStatus.BAD_REQUEST)
         except Exception as fault:
+            await note_refusal(request, fault, by=request.scope.get("user"), path=self.path)
             response = await problem_response(request, fault)
         if hasattr(request.state, "rate"):
             response.headers.update(rate_headers(request.state.rate))
@@ -172,6 +174,7 @@ class Endpoint:
             values["node"] = await joining.authenticate_node(controller.db, _bearer(request), source=source_of(request))
         if "held" in self.parameters:
             values["held"] = await joining.hold_token(controller.db, _bearer(request), source=source_of(request))
+        request.scope["user"] = values.get("by") or values.get("node")
         for name, kind in self.path_parameters.items():
             values[name] = _path_value(name, kind, request.path_params[name])
         if "query" in self.parameters:

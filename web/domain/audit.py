@@ -24,6 +24,14 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
+class Budget:
+    """So many entries in so many seconds."""
+
+    number: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class AuditLimits:
     """Seconds, characters and numbers of the audit."""
 
@@ -32,11 +40,12 @@ class AuditLimits:
     """The newest seal goes to the log so often, when it has moved."""
     read_once_within: float = 600.0
     """Hearing or downloading the same recording again is no other entry for so long."""
-    denials_window: float = 60.0
-    denials_each: int = 20
-    """In a window, of one actor at one address; more are only counted."""
-    denials_together: int = 600
-    """In a window, of all; more are only counted."""
+    denials: Budget = Budget(20, 60.0)
+    """Of one actor at one address; more refusals are only counted."""
+    denials_together: Budget = Budget(600, 60.0)
+    """The same of all."""
+    failed_tokens: Budget = Budget(3, 600.0)
+    """Of one token at one address: an agent whose token was revoked tries for ever."""
     text: int = 2_000
     """Of any one text in an entry; more is cut off."""
 
@@ -110,11 +119,7 @@ def new_entry(
     if old is not None and new is not None:
         differing = [key for key in {**old, **new} if old.get(key) != new.get(key) or (key in old) != (key in new)]
         old, new = ({key: values[key] for key in differing if key in values} for values in (old, new))
-    match by:
-        case NodeActor():
-            kind, actor_id = "node", by.node_id
-        case Actor():
-            kind, actor_id = by.kind, by.id
+    kind, actor_id = ("node", by.node_id) if isinstance(by, NodeActor) else (by.kind, by.id)
     return NewEntry(
         actor_kind=kind,
         actor_id=actor_id,

@@ -9,13 +9,14 @@ from uuid import UUID
 
 from web.domain.access import Permission
 
-Topic = Literal["recording", "job", "node", "health"]
+Topic = Literal["recording", "job", "node", "health", "audit"]
 TOPICS: frozenset[str] = frozenset(get_args(Topic))
 TO_HEAR: Mapping[str, Permission] = {
     "recording": Permission.RECORDING_READ,
     "job": Permission.RECORDING_READ,
     "node": Permission.NODE_READ,
     "health": Permission.HEALTH_READ,
+    "audit": Permission.AUDIT_READ,
     "meters": Permission.NODE_READ,
 }
 """What lets somebody hear of a thing's changes."""

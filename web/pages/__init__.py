@@ -18,6 +18,7 @@ from web.pages import (
     second_factors,
     settings,
     setup,
+    single_sign_on,
     users,
 )
 from web.pages.page import Page, data, get, post, stream

@@ -14,11 +14,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from web.domain.errors import ControllerError, SignInRequiredError, UnavailableError
+from web.domain.access import Permission
+from web.domain.errors import ControllerError, ForbiddenError, SignInRequiredError, UnavailableError
+from web.domain.permissions import SENTENCES
 from web.errors import fault_id_of, status_and_code
 from web.htmx import go_to, wants_fragment
+from web.refusals import note_refusal
 from web.rendering import render
 from web.services import standing
+from web.services.access import who_can_give
 from web.services.controller import Controller
 from web.sessions import signed_in
 
@@ -60,6 +64,9 @@ class Page:
         except SignInRequiredError:
             return _ask_to_sign_in(request)
         except Exception as fault:
+            await note_refusal(request, fault, by=request.scope.get("user"), path=self.path)
+            if isinstance(fault, ForbiddenError):
+                return await forbidden_page(request, fault)
             return fault_page(request, fault)
 
 
@@ -117,6 +124,19 @@ def fault_page(request: Request, fault: Exception) -> Response:
         _log_unforeseen(request, fault, fault_id)
     context = {"status": status, "message": message, "fault_id": fault_id}
     return render(request, "pages/fault.html", context, fragment="fault", status=status)
+
+
+async def forbidden_page(request: Request, fault: ForbiddenError) -> Response:
+    """Which permission is missing, what it is for, and who can give it."""
+    givers = await who_can_give(controller_of(request).db, by=request.user)
+    context = {
+        "status": HTTPStatus.FORBIDDEN,
+        "message": str(fault),
+        "fault_id": None,
+        "permission_for": SENTENCES[Permission(fault.permission)],
+        "givers": givers,
+    }
+    return render(request, "pages/fault.html", context, fragment="fault", status=HTTPStatus.FORBIDDEN)
 
 
 def _log_unforeseen(request: Request, fault: Exception, fault_id: UUID) -> None:

@@ -8,8 +8,10 @@ from web.outbound import Outbound
 from web.services.api_rates import ApiRates
 from web.services.cache_content import CacheContent
 from web.services.keys import Keys
+from web.services.denials import Denials
 from web.services.listening import Listening
 from web.services.meters import Meters
+from web.services.openid import OpenId
 from web.services.passwords import Passwords
 from web.services.stored_content import StoredContent
 from web.services.waveforms import Waveforms
@@ -29,8 +31,13 @@ class Controller:
     waveforms: Waveforms
     meters: Meters
     keys: Keys
+    open_id: OpenId | None
+    """The way to who vouches for people, if anybody does."""
+    is_local_sign_in: bool
+    """Whether names and passwords let people in."""
     outbound: Outbound
     timeouts: Timeouts
+    denials: Denials
     passwords: Passwords = field(default_factory=Passwords)
     api_rates: ApiRates = field(default_factory=ApiRates)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -1,6 +1,6 @@
 """Nodes start and say what they have; people set what they may do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from uuid import UUID
 
@@ -236,7 +236,7 @@ async def _require_manage(session: Session, node_id: UUID, by: Actor) -> LockedN
 
 
 async def _note_edit(
-    session: Session, by: Actor, node: LockedNode, before: dict[str, object], after: dict[str, object]
+    session: Session, by: Actor, node: LockedNode, before: Mapping[str, object], after: Mapping[str, object]
 ) -> None:
     await audit.note(session, by, "node.edit", Object("node", node.id, node.name), before=before, after=after)
 
