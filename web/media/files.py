@@ -53,11 +53,12 @@ class FileResponse(Response):
         self._controller = controller
         self._file = file
         self.background = None
+        self.raw_headers = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         file, asked = self._file, {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if is_known(asked.get("if-none-match"), file.etag):
-            await send_head(send, HTTPStatus.NOT_MODIFIED, _headers(file))
+            await send_head(send, HTTPStatus.NOT_MODIFIED, _headers(file), self.raw_headers)
             return await send_end(send)
         try:
             async with self._controller.stored.opened(file.cache_file_id, file.part) as part:
@@ -66,7 +67,7 @@ class FileResponse(Response):
                 span = None
                 if range_holds(asked.get("if-range"), file.etag):
                     span = requested_range(asked.get("range"), part.length_bytes)
-                await send_head(send, *_described(file, span, part.length_bytes))
+                await send_head(send, *_described(file, span, part.length_bytes), self.raw_headers)
                 if scope["method"] == "HEAD":
                     return await send_end(send)
                 span = span or ByteRange(0, part.length_bytes)

@@ -33,6 +33,7 @@ class LiveResponse(Response):
         self._goes_on = goes_on
         self._until = until
         self.background = None
+        self.raw_headers = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         listening, cache_file = self._controller.listening, self._cache_file
@@ -43,7 +44,7 @@ class LiveResponse(Response):
                     "Accept-Ranges": "none",
                     START_HEADER: f"{listener.start_seconds:.6f}",
                 }
-                await send_head(send, HTTPStatus.OK, headers)
+                await send_head(send, HTTPStatus.OK, headers, self.raw_headers)
                 if scope["method"] == "HEAD":
                     return await send_end(send)
                 await send_blocks(self._controller, listener.blocks(self._goes_on), receive, send, self._until)

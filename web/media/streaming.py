@@ -1,6 +1,6 @@
 """Blocks to a client that may leave, from a controller that may stop."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 
 import anyio
@@ -8,10 +8,13 @@ from starlette.types import Receive, Send
 
 from web.services.controller import Controller
 
+Headers = Iterable[tuple[bytes, bytes]]
 
-async def send_head(send: Send, status: HTTPStatus, headers: Mapping[str, str]) -> None:
+
+async def send_head(send: Send, status: HTTPStatus, headers: Mapping[str, str], added: Headers = ()) -> None:
+    """`added` is what others gave the response besides."""
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.start", "status": status, "headers": [*raw, *added]})
 
 
 async def send_end(send: Send) -> None:
