@@ -44,6 +44,7 @@ from web.services.keys import open_keys
 from web.services.listening import Listening
 from web.services.meters import Meters
 from web.services.openid import OpenId
+from web.services.openid import OpenId
 from web.services.stored_content import StoredContent
 from web.services.waveforms import Waveforms
 from web.services.webhooks import Sending
@@ -124,6 +125,8 @@ async def _running(settings: ControllerSettings, database_url: str) -> AsyncIter
             waveforms=Waveforms(folder, settings.store_workers),
             listening=Listening(folder, settings.store_workers, settings.listeners_limit),
             keys=await open_keys(db, settings.keys_file),
+            open_id=None if (issuer := settings.issuer) is None else OpenId(issuer),
+            is_local_sign_in=settings.local_sign_in,
             open_id=None if (issuer := settings.issuer) is None else OpenId(issuer),
             is_local_sign_in=settings.local_sign_in,
             outbound=Outbound(settings.webhook_networks, ca_file=settings.webhook_ca_file),

@@ -120,6 +120,8 @@ SECTIONS: dict[str, tuple[Rule, ...]] = {
         _post("/sign-in", _OPEN),
         _get("/sign-in/single", _OPEN),
         _get("/sign-in/single/back", _OPEN),
+        _get("/sign-in/single", _OPEN),
+        _get("/sign-in/single/back", _OPEN),
         _get("/sign-in/code", _OPEN),
         _post("/sign-in/code", _OPEN),
         _get("/invitation/{code}", _OPEN),

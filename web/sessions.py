@@ -73,7 +73,12 @@ def visit_of(request: Request) -> Visit:
 
 def half_token(request: Request) -> str:
     """Of the sign-in whose second factor is awaited; it need not be good any more."""
-    return request.cookies.get(cookie_name(request, "half"), "")
+    return brief(request, "half")
+
+
+def brief(request: Request, what: str) -> str:
+    """What the browser keeps for one sign-in; empty when it keeps nothing."""
+    return request.cookies.get(cookie_name(request, what), "")
 
 
 def keep_half(request: Request, response: Response, token: str) -> None:

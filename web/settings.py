@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from protocol.home import default_home, default_run_folder
 from protocol.timeouts import Timeouts
+from web.domain.single_sign_on import Issuer, Target
 
 MEBIBYTE = 1024 * 1024
 GIBIBYTE = 1024 * MEBIBYTE
@@ -54,6 +55,22 @@ class ControllerSettings(BaseSettings):
     machine need not be told."""
     trusted_proxies: Networks = ()
     """Addresses or networks, separated by commas, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
+    local_sign_in: bool = True
+    """Whether names and passwords of this installation let people in; links of the machine always do."""
+    oidc_issuer: str | None = None
+    """The address of an OpenID provider, as it calls itself. With it people may come in by single sign-on."""
+    oidc_client_id: str = "reelkeeper"
+    oidc_client_secret_file: Path | None = None
+    """Without it we are a public client."""
+    oidc_label: str = "Single sign-on"
+    """What stands on the button."""
+    oidc_groups_claim: str = "groups"
+    oidc_mapping: dict[str, Target] = Field(default_factory=dict)
+    """JSON: what groups there mean here, `{"radio": {"role": "operator"}, "night": {"group": "Night shift"}}`."""
+    oidc_hosts: Names = ()
+    """Other hosts than the issuer's, separated by commas, that it may send us to for keys and tokens."""
+    oidc_allow_http: bool = False
+    """For trying: the issuer is spoken to without TLS, on loopback only."""
     time_scale: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Stretches or shrinks every timeout."""
     upload_request_limit_bytes: Annotated[int, Field(gt=0)] = 16 * GIBIBYTE
@@ -90,6 +107,29 @@ class ControllerSettings(BaseSettings):
         if self.tls_certificate is None and (self.tls_key or self.tls_client_ca):
             raise ValueError("tls_key and tls_client_ca need REELKEEPER_TLS_CERTIFICATE")
         return self
+
+    @model_validator(mode="after")
+    def _leave_a_way_in(self) -> "ControllerSettings":
+        if self.oidc_issuer is None and not self.local_sign_in:
+            raise ValueError("local_sign_in can be switched off only where REELKEEPER_OIDC_ISSUER lets people in")
+        return self
+
+    @property
+    def issuer(self) -> Issuer | None:
+        """Who vouches for people. Raises OSError when the file of the client secret cannot be read."""
+        if self.oidc_issuer is None:
+            return None
+        secret = self.oidc_client_secret_file
+        return Issuer(
+            address=self.oidc_issuer,
+            client_id=self.oidc_client_id,
+            client_secret=None if secret is None else secret.read_text().strip(),
+            label=self.oidc_label,
+            groups_claim=self.oidc_groups_claim,
+            mapping=self.oidc_mapping,
+            hosts=frozenset(self.oidc_hosts),
+            may_be_plain=self.oidc_allow_http,
+        )
 
     @property
     def timeouts(self) -> Timeouts:

@@ -46,6 +46,8 @@ async def sign_in(request: Request) -> Response:
     controller, form = controller_of(request), await read_form(request)
     name, wanted = form.get("name"), own_path(form.get("next", "/"))
     try:
+        if not controller.is_local_sign_in:
+            raise InvalidError("Passwords are switched off here; use single sign-on.")
         begun = await signing_in.sign_in(
             controller.db, controller.passwords, name, form.raw("password"), visit_of(request)
         )
@@ -140,8 +142,15 @@ async def signed_in_here(request: Request, response: Response, begun: SignedIn) 
 
 def sign_in_page(request: Request, name: str, wanted: str, refused: ControllerError | None = None) -> Response:
     """The form, as it was filled."""
+    controller = controller_of(request)
     faults, status = faults_and_status(refused)
-    context = {"name": name, "next": wanted, "faults": faults}
+    context = {
+        "name": name,
+        "next": wanted,
+        "faults": faults,
+        "is_local": controller.is_local_sign_in,
+        "issuer": None if controller.open_id is None else controller.open_id.issuer.label,
+    }
     return render(request, "pages/accounts/sign_in.html", context, status=status)
 
 
