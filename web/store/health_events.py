@@ -17,11 +17,17 @@ async def latest(
     scope: Scope,
     recording_id: UUID | None = None,
     node_id: UUID | None = None,
+    before: UUID | None = None,
     limit: int = 50,
 ) -> list[HealthEvent]:
-    """Newest first; of one recording or node when it is given."""
+    """Newest first; of one recording or node when it is given, behind the event `before`."""
     rows = await session.rows(
-        "newest_health_events", scope=scope.sql, recording_id=recording_id, node_id=node_id, limit=limit
+        "newest_health_events",
+        scope=scope.sql,
+        recording_id=recording_id,
+        node_id=node_id,
+        before=before,
+        limit=limit,
     )
     return [_event(row) for row in rows]
 

@@ -1039,6 +1039,8 @@ LEFT JOIN recording r ON r.id = e.recording_id
 WHERE in_scope({scope}::jsonb, e.node_id, r.folder)
   AND ({recording_id}::uuid IS NULL OR e.recording_id = {recording_id})
   AND ({node_id}::uuid IS NULL OR e.node_id = {node_id})
+  AND ({before}::uuid IS NULL
+       OR (e.happened_at, e.id) < (SELECT happened_at, id FROM health_event WHERE id = {before}))
 ORDER BY e.happened_at DESC, e.id DESC
 LIMIT {limit};
 
@@ -1612,3 +1614,27 @@ INSERT INTO setup (user_id, step) VALUES ({user_id}, {step}) ON CONFLICT DO NOTH
 UPDATE setup
 SET step = 'done', finished_at = coalesce(finished_at, clock_timestamp()),
     put_away_at = CASE WHEN {put_away}::boolean THEN coalesce(put_away_at, clock_timestamp()) ELSE put_away_at END;
+
+-- change_profile --
+-- Makes a profile that is locked its next version.
+UPDATE profile
+SET name = {name}, encoding = {encoding}, channel_mode = {channel_mode}, minimum_bytes = {minimum_bytes},
+    length_limit_ms = {length_limit_ms}, size_limit_bytes = {size_limit_bytes}, idle_limit_ms = {idle_limit_ms},
+    version = version + 1, changed_by = {changed_by}, changed_at = clock_timestamp()
+WHERE id = {id};
+
+-- add_profile --
+-- A profile that is not the default.
+INSERT INTO profile (id, name, encoding, channel_mode, minimum_bytes, length_limit_ms, size_limit_bytes, idle_limit_ms,
+                     is_default, changed_by)
+VALUES ({id}, {name}, {encoding}, {channel_mode}, {minimum_bytes}, {length_limit_ms}, {size_limit_bytes},
+        {idle_limit_ms}, false, {changed_by});
+
+-- make_profile_default --
+-- The one profile that is taken when a start names none.
+WITH before AS (UPDATE profile SET is_default = false WHERE is_default AND id <> {id})
+SELECT 1;
+
+-- profile_uses --
+-- How many recordings were made with each profile.
+SELECT profile_id, count(*) AS recordings FROM recording GROUP BY profile_id;

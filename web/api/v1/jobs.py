@@ -18,7 +18,9 @@ async def index(call: Call, by: Actor, query: JobsQuery) -> JobPage:
         limit=query.limit + 1,
         before=query.before,
         recording_id=query.recording_id,
-        states=[] if query.state is None else [query.state],
+        states=query.state,
+        text=query.text,
+        node_id=query.node_id,
     )
     items = [JobAnswer.model_validate(job) for job in found[: query.limit]]
     return JobPage(items=items, next=items[-1].id if len(found) > query.limit else None)

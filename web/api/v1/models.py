@@ -22,7 +22,14 @@ from protocol.messages import (
     Wish,
 )
 from web.domain.channels import ChannelMode
-from web.domain.nodes import MINIMUM_BYTES_LIMIT, PREROLL_LIMIT_SECONDS
+from web.domain.nodes import (
+    CHANNELS_LIMIT,
+    LABEL_LENGTH_LIMIT,
+    MINIMUM_BYTES_LIMIT,
+    PREROLL_LIMIT_SECONDS,
+    TAGS_LIMIT,
+    CodeState,
+)
 from web.domain.recordings import (
     DURATION_LIMIT_MS,
     SHORTEST_IDLE_LIMIT_MS,
@@ -182,12 +189,19 @@ class PageQuery(BaseModel):
 
 
 class RecordingsQuery(PageQuery):
-    state: RecordingState | None = None
+    state: list[RecordingState] = []
+    """In any of these states; without one, in all."""
+    text: Annotated[str, Field(max_length=200)] = ""
+    """Somewhere in name, folder, tags or node, in any case."""
 
 
 class JobsQuery(PageQuery):
     recording_id: UUID | None = None
-    state: JobState | None = None
+    node_id: UUID | None = None
+    state: list[JobState] = []
+    """In any of these states; without one, in all."""
+    text: Annotated[str, Field(max_length=200)] = ""
+    """Somewhere in the names of recording, interface and node, or in the reason."""
 
 
 class LiveQuery(BaseModel):
@@ -205,6 +219,11 @@ class PeaksQuery(BaseModel):
     start: Annotated[int, Field(ge=0, le=2**40)] = 0
     """The first bin."""
     count: Annotated[int, Field(ge=1, le=TILE_LIMIT_BINS)] = 1024
+
+
+Label = Annotated[str, Field(max_length=LABEL_LENGTH_LIMIT)]
+AddressRange = Annotated[str, Field(max_length=100)] | None
+"""`192.0.2.0/24`: where the code works; null is anywhere."""
 
 
 class NodeAnswer(Answer):
@@ -225,6 +244,14 @@ class NodeAnswer(Answer):
     """The folders it writes to, in the order in which they are filled."""
     disk_seconds_left: int | None
     """At the rate at which recordings fill them now; null when nothing does."""
+    location: str
+    tags: list[str]
+    site_zone: str
+    """The IANA zone of where it stands; empty when nobody said."""
+    is_draining: bool
+    """It takes on nothing new."""
+    groups: list[str]
+    """The names of the node groups that it is in."""
 
 
 class InterfaceAnswer(Answer):
@@ -232,6 +259,9 @@ class InterfaceAnswer(Answer):
     backend: str
     name: str
     label: str
+    """As people call it, else as the device calls itself."""
+    channel_labels: list[str]
+    """By channel from the first on; those that are empty or missing have no name."""
     max_channels: int
     sample_rates_hz: list[int]
     sample_types: list[str]
@@ -240,6 +270,8 @@ class InterfaceAnswer(Answer):
     """Null follows the default."""
     is_preferred: bool
     is_present: bool
+    is_enabled: bool
+    """Whether a recording may be started on it."""
     preroll_seconds: int
     """It keeps so much before anybody starts a recording; 0: nothing is captured then."""
 
@@ -261,6 +293,11 @@ class NodeSettings(BaseModel):
     capacity: Annotated[int, Field(ge=1, le=64)] = 1
     minimum_bytes: Annotated[int, Field(ge=0, le=MINIMUM_BYTES_LIMIT)] | None = None
     """Null takes the default."""
+    name: Name = ""
+    location: Label = ""
+    tags: Annotated[list[Label], Field(max_length=TAGS_LIMIT)] = []
+    site_zone: Annotated[str, Field(max_length=100)] = ""
+    """An IANA zone; empty for none."""
 
 
 class InterfaceSettings(BaseModel):
@@ -275,6 +312,11 @@ class InterfaceSettings(BaseModel):
     is_preferred: Literal[True] | None = None
     preroll_seconds: Annotated[int, Field(ge=0, le=PREROLL_LIMIT_SECONDS)] = 0
     """So much is kept before anybody starts a recording; 0 ends that."""
+    label: Label = ""
+    """As people call it; empty goes back to the device's own."""
+    channel_labels: Annotated[list[Label], Field(max_length=CHANNELS_LIMIT)] = []
+    """From the first channel on."""
+    is_enabled: bool = True
 
 
 class EnrolmentCodeRequest(BaseModel):
@@ -282,10 +324,48 @@ class EnrolmentCodeRequest(BaseModel):
 
     name: Name
     """Of the node that it makes."""
+    address_range: AddressRange = None
+
+
+class RejoinCodeRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    address_range: AddressRange = None
 
 
 class EnrolmentCodeAnswer(Answer):
+    id: UUID
     code: str
     """Shown only this once."""
     node_name: str
     expires_at: datetime
+
+
+class CodeAnswer(Answer):
+    """An enrolment code without its secret."""
+
+    id: UUID
+    node_name: str
+    node_id: UUID
+    """The node that it makes, or that joins again by it."""
+    is_rejoining: bool
+    address_range: str | None
+    created_by: str
+    created_at: datetime
+    expires_at: datetime
+    state: CodeState
+
+
+class CodeList(Answer):
+    items: list[CodeAnswer]
+    """Newest first."""
+
+
+class NodeTokenAnswer(Answer):
+    created_at: datetime
+    expires_at: datetime
+
+
+class NodeTokenList(Answer):
+    items: list[NodeTokenAnswer]
+    """Newest first; never their secrets."""

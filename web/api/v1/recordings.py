@@ -34,7 +34,8 @@ async def index(call: Call, by: Actor, query: RecordingsQuery) -> RecordingPage:
         nodes=by.nodes,
         limit=query.limit + 1,
         before=query.before,
-        states=[] if query.state is None else [query.state],
+        states=query.state,
+        text=query.text,
     )
     items = [RecordingAnswer.model_validate(recording) for recording in found[: query.limit]]
     return RecordingPage(items=items, next=items[-1].id if len(found) > query.limit else None)
