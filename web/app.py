@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -44,7 +45,6 @@ from web.services.keys import open_keys
 from web.services.listening import Listening
 from web.services.meters import Meters
 from web.services.openid import OpenId
-from web.services.openid import OpenId
 from web.services.stored_content import StoredContent
 from web.services.waveforms import Waveforms
 from web.services.webhooks import Sending
@@ -62,10 +62,6 @@ _DISK_EVERY = 15.0
 
 def create_app(settings: ControllerSettings, database_url: str) -> Starlette:
     """Routes of a controller on a database that is migrated. Everything else happens in the lifespan."""
-    document = openapi_document("Reelkeeper", version("reelkeeper"), JSON_API, v1.ENDPOINTS)
-
-    async def openapi(request: Request) -> Response:
-        return JSONResponse(document)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -81,7 +77,7 @@ def create_app(settings: ControllerSettings, database_url: str) -> Starlette:
             live.ROUTE,
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
-            Route(f"{JSON_API}/openapi.json", openapi),
+            Route(f"{JSON_API}/openapi.json", _openapi),
             *(endpoint.route(AGENT_API, of_nodes) for endpoint in agent.ENDPOINTS),
             *(endpoint.route(JSON_API) for endpoint in v1.ENDPOINTS),
         ],
@@ -125,8 +121,6 @@ async def _running(settings: ControllerSettings, database_url: str) -> AsyncIter
             waveforms=Waveforms(folder, settings.store_workers),
             listening=Listening(folder, settings.store_workers, settings.listeners_limit),
             keys=await open_keys(db, settings.keys_file),
-            open_id=None if (issuer := settings.issuer) is None else OpenId(issuer),
-            is_local_sign_in=settings.local_sign_in,
             open_id=None if (issuer := settings.issuer) is None else OpenId(issuer),
             is_local_sign_in=settings.local_sign_in,
             outbound=Outbound(settings.webhook_networks, ca_file=settings.webhook_ca_file),
@@ -182,6 +176,16 @@ async def _faulty(request: Request, fault: Exception) -> Response:
     """Programs get a problem, people a page."""
     is_program = request.scope["path"].startswith((AGENT_API, JSON_API))
     return await problem_response(request, fault) if is_program else fault_page(request, fault)
+
+
+async def _openapi(request: Request) -> Response:
+    return JSONResponse(_document())
+
+
+@cache
+def _document() -> dict[str, Any]:
+    """Hangs on the code alone, and takes a while to make."""
+    return openapi_document("Reelkeeper", version("reelkeeper"), JSON_API, v1.ENDPOINTS)
 
 
 async def _healthz(request: Request) -> Response:

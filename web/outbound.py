@@ -10,6 +10,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -77,10 +78,7 @@ class Outbound:
         self._allowed = tuple(allowed)
         self._limits = limits or OutboundLimits()
         self._resolve = resolve or _resolved
-        self._tls = ssl.create_default_context()
-        self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
-        if ca_file is not None:
-            self._tls.load_verify_locations(ca_file)
+        self._ca_file = ca_file
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         """One POST, to one address. Any status is a reply.
@@ -100,6 +98,15 @@ class Outbound:
             raise OutboundError(f"{host} was not reached within {self._limits.connect_seconds:g} s.") from late
         except (httpx.HTTPError, httpx.InvalidURL) as fault:
             raise OutboundError(f"{host} could not be spoken to ({_reason(fault)}).") from fault
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Made for the first post: to read whom this machine trusts takes a while."""
+        tls = ssl.create_default_context()
+        tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self._ca_file is not None:
+            tls.load_verify_locations(self._ca_file)
+        return tls
 
     async def _address_of(self, host: str, port: int) -> Address:
         """The one that is connected to. All addresses of the name must be allowed, whichever is taken."""

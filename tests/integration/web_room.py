@@ -87,6 +87,7 @@ async def user_client(url: str, db: Database) -> AsyncIterator[httpx.AsyncClient
         headers={"Authorization": f"Bearer {token}"},
         event_hooks={"response": [contract.check]},
         trust_env=False,
+        verify=False,
     ) as client:
         yield client
 
@@ -168,7 +169,9 @@ async def web_agent(url: str, db: Database, name: str = "Town hall") -> AsyncIte
 
 
 def _node_client(url: str, token: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=url + AGENT, headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+    return httpx.AsyncClient(
+        base_url=url + AGENT, headers={"Authorization": f"Bearer {token}"}, trust_env=False, verify=False
+    )
 
 
 @dataclass(frozen=True)
