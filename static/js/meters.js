@@ -9,20 +9,22 @@
   const inWords = (db, clipped) =>
     db <= FLOOR_DB ? "silent" : `${Math.round(db)} decibel, ${clipped ? "clipping" : db > -6 ? "loud" : db < -45 ? "very quiet" : "fine"}`.replace("-", "−");
 
+  const nameOf = (bank, index) => bank.dataset.names?.split("|")[index] || String(index + 1);
   const channelOf = (bank, index) => {
     const row = document.createElement("div");
     row.className = "meter";
     row.innerHTML = "<span></span><canvas aria-hidden=\"true\"></canvas><output></output>";
-    const name = `Channel ${index + 1}`;
-    row.firstChild.textContent = index + 1;
+    const name = `Channel ${nameOf(bank, index)}`;
+    row.firstChild.textContent = nameOf(bank, index);
+    row.firstChild.title = nameOf(bank, index);
     row.setAttribute("role", "meter");
-    row.setAttribute("aria-label", bank.dataset.label ? `${bank.dataset.label}, ${name.toLowerCase()}` : name);
+    row.setAttribute("aria-label", bank.dataset.label ? `${bank.dataset.label}, ${name.replace("Channel", "channel")}` : name);
     for (const [key, value] of [["valuemin", FLOOR_DB], ["valuemax", 0], ["valuenow", FLOOR_DB], ["valuetext", "no signal yet"]]) row.setAttribute(`aria-${key}`, value);
     bank.append(row);
     return { row, canvas: row.children[1], says: row.children[2], rms: -Infinity, loudest: -Infinity, shown: -Infinity, peak: -Infinity, peakAt: 0, clipAt: -Infinity, toldAt: 0, writtenAt: 0 };
   };
 
-  const isSame = (one, other) => ["meters", "channels", "label"].every((name) => one[name] === other[name]);
+  const isSame = (one, other) => ["meters", "channels", "label", "names"].every((name) => one[name] === other[name]);
   const find = () => {
     for (const bank of document.querySelectorAll("[data-meters]")) {
       if (banks.has(bank)) continue;

@@ -11,8 +11,12 @@ from tests.integration.console import FRAGMENT, Element, parsed
 from tests.integration.room import SOMEBODY, WIDE, inventory, make_room
 from tests.integration.web_room import WebAgent
 from web.domain.access import EVERYTHING
+from web.domain.errors import InvalidError
+from web.domain.health import Finding
 from web.domain.nodes import Interface
+from web.domain.states import Severity
 from web.services import nodes, standing
+from web.store import health_events
 from web.store import nodes as stored_nodes
 from web.store.database import Database
 
@@ -262,3 +266,100 @@ async def test_what_is_not_there_is_not_found(visitor: httpx.AsyncClient, agent:
 async def _counter_of(db: Database, agent: WebAgent) -> Interface:
     found = await stored_nodes.interfaces_of(db, agent.room.node.node_id, scope=EVERYTHING)
     return next(one for one in found if one.ref.name == "counter")
+
+
+async def test_people_name_inputs_and_channels_and_the_names_outlive_the_device(
+    visitor: httpx.AsyncClient, agent: WebAgent, db: Database
+) -> None:
+    one = await interface(db, "counter")
+    fields = {"label": "Desk", "channel-0": "Judge", "channel-1": ""}
+    assert (await visitor.post(own(agent, f"/interfaces/{one.id}/name"), data=fields)).status_code == 303
+    await nodes.update_inventory(db, inventory(agent.room.node_run, ("counter-32",)), node=agent.room.node)
+    await nodes.update_inventory(db, inventory(agent.room.node_run), node=agent.room.node)
+    assert (
+        input_card(parsed(await visitor.get(own(agent))), "Desk").one("p", class_="device").text.startswith("Counter ·")
+    )
+    record = parsed(await visitor.get("/record"))
+    assert "Channel Judge of Desk" in record.text
+    assert "Channel 2 of Desk" in record.text
+    job = await agent.room.claimed()
+    assert "Desk" in parsed(await visitor.get(f"/jobs/{job.job_id}")).one(id="job").text
+    too_long = await visitor.post(own(agent, f"/interfaces/{one.id}/name"), data={"label": "x" * 101})
+    assert too_long.status_code == 422
+    assert parsed(too_long).one("input", id=f"label-{one.id}").attributes["aria-invalid"] == "true"
+
+
+async def test_an_input_that_is_switched_off_is_neither_offered_nor_started(
+    visitor: httpx.AsyncClient, agent: WebAgent, db: Database
+) -> None:
+    one = await interface(db, "counter")
+    await visitor.post(own(agent, f"/interfaces/{one.id}/enable"), data={"enabled": "no"})
+    assert "Switched off" in input_card(parsed(await visitor.get(own(agent))), "Counter").text
+    box = next(
+        each
+        for each in parsed(await visitor.get("/record")).all("input", name="interface")
+        if each.attributes["value"] == str(one.id)
+    )
+    assert "disabled" in box.attributes
+    with pytest.raises(InvalidError, match="switched off"):
+        await agent.room.start(interface=one.ref)
+    await visitor.post(own(agent, f"/interfaces/{one.id}/enable"), data={"enabled": "yes"})
+    await agent.room.start(interface=one.ref)
+
+
+async def test_a_node_that_drains_says_so_and_is_removed_once_it_owes_nothing(
+    visitor: httpx.AsyncClient, agent: WebAgent, db: Database
+) -> None:
+    job = await agent.room.claimed(name="Council")
+    assert "Set it to drain first" in parsed(await visitor.get(own(agent, "/remove"))).text
+    assert (await visitor.post(own(agent, "/drain"), data={"draining": "yes"})).status_code == 303
+    assert "Draining" in parsed(await visitor.get("/nodes")).text
+    assert "It still owes 1 recording" in parsed(await visitor.get(own(agent, "/remove"))).text
+    assert (await visitor.post(own(agent, "/remove"))).status_code == 409
+    await agent.room.finish(job)
+    assert (await visitor.post(own(agent, "/remove"))).status_code == 303
+    assert parsed(await visitor.get("/nodes")).has(class_="first-node")
+    assert (await visitor.get(own(agent))).status_code == 404
+    assert "Council" in parsed(await visitor.get("/recordings")).text
+    assert (await visitor.get(f"/recordings/{job.recording_id}")).status_code == 200
+
+
+async def test_an_absence_that_somebody_knows_of_needs_attention_no_more(
+    visitor: httpx.AsyncClient, agent: WebAgent, db: Database, owner: Any
+) -> None:
+    await owner.execute(UNSEEN)
+    async with db.transaction() as session:
+        found = Finding("node_not_seen", Severity.WARNING, "Town hall has not been heard of.")
+        await health_events.begin(session, found, node_id=agent.room.node.node_id)
+    assert "has not been heard of" in parsed(await visitor.get("/")).text
+    assert (await visitor.post(own(agent, "/acknowledge"))).status_code == 303
+    dashboard = parsed(await visitor.get("/")).text
+    assert "has not been heard of" not in dashboard
+    assert "Nothing needs attention" in dashboard
+    assert "Somebody knows that it is away" in parsed(await visitor.get(own(agent))).text
+
+
+async def test_a_node_is_described_and_found_by_what_is_said_of_it(visitor: httpx.AsyncClient, agent: WebAgent) -> None:
+    said = {"name": "Great hall", "location": "2nd floor", "tags": "music, court", "site_zone": "Europe/Berlin"}
+    assert (await visitor.post(own(agent, "/describe"), data=said)).status_code == 303
+    card = parsed(await visitor.get("/nodes?q=music")).one("li", class_="node")
+    assert card.one("h2").text == "Great hall"
+    assert "2nd floor · music, court" in card.text
+    refused = await visitor.post(own(agent, "/describe"), data={**said, "site_zone": "Mars/Base"})
+    assert refused.status_code == 422
+    assert parsed(refused).one("input", id="site_zone").attributes["value"] == "Mars/Base"
+
+
+async def test_the_token_of_a_node_is_rotated_and_revoked_on_its_page(
+    visitor: httpx.AsyncClient, agent: WebAgent, db: Database
+) -> None:
+    assert "In use" in parsed(await visitor.get(own(agent))).one(id="node-tokens").text
+    await visitor.post(own(agent, "/rotate-token"))
+    assert "asked for another" in parsed(await visitor.get(own(agent, "/tokens"), headers=FRAGMENT)).text
+    assert (await agent.room.heartbeat()).rotate_token
+    assert "Its agent is refused at once" in parsed(await visitor.get(own(agent, "/revoke"))).text
+    assert (await visitor.post(own(agent, "/revoke"))).status_code == 303
+    assert "No token of this node is good" in parsed(await visitor.get(own(agent))).one(id="node-tokens").text
+    refused = await agent.http.get("/wake?after=0")
+    assert (refused.status_code, refused.json()["code"]) == (401, "unauthorised")
+    assert "Join again" in refused.json()["detail"]

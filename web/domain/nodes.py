@@ -1,9 +1,10 @@
 """Nodes and their interfaces as values."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 from zoneinfo import available_timezones
 
@@ -60,15 +61,24 @@ class Description:
     """The IANA zone of where it stands; empty is not said."""
 
 
-def checked_description(said: Description) -> Description:
-    """As it is kept. Raises InvalidError."""
-    tags = tuple(dict.fromkeys(tag for one in said.tags if (tag := checked_label(one, "tags"))))
-    if len(tags) > TAGS_LIMIT:
-        raise InvalidError(f"Give at most {TAGS_LIMIT} tags.", field="tags")
-    zone = said.site_zone.strip()
-    if zone and zone not in available_timezones():
-        raise InvalidError("Give a time zone as Europe/Berlin, or none.", field="site_zone")
-    return Description(checked_name(said.name), checked_label(said.location, "location"), tags, zone)
+def checked_description(
+    *, name: str | None, location: str | None, tags: Iterable[str] | None, site_zone: str | None
+) -> dict[str, Any]:
+    """The fields of a `Description` that are given, as they are kept. Raises InvalidError."""
+    checked: dict[str, Any] = {}
+    if name is not None:
+        checked["name"] = checked_name(name)
+    if location is not None:
+        checked["location"] = checked_label(location, "location")
+    if tags is not None:
+        checked["tags"] = tuple(dict.fromkeys(tag for one in tags if (tag := checked_label(one, "tags"))))
+        if len(checked["tags"]) > TAGS_LIMIT:
+            raise InvalidError(f"Give at most {TAGS_LIMIT} tags.", field="tags")
+    if site_zone is not None:
+        checked["site_zone"] = site_zone.strip()
+        if checked["site_zone"] and checked["site_zone"] not in available_timezones():
+            raise InvalidError("Give a time zone as Europe/Berlin, or none.", field="site_zone")
+    return checked
 
 
 @dataclass(frozen=True)

@@ -101,9 +101,14 @@ class NodeCard:
         return [interface for interface in self.interfaces if interface.is_present]
 
     @property
+    def usable(self) -> list[Interface]:
+        """Those on which a recording can be started now."""
+        return [interface for interface in self.interfaces if interface.is_usable]
+
+    @property
     def likeliest(self) -> Interface | None:
         """What somebody who starts a recording most probably means."""
-        return next((one for one in self.present if one.is_preferred), next(iter(self.present), None))
+        return next((one for one in self.usable if one.is_preferred), next(iter(self.usable), None))
 
     @property
     def is_filling(self) -> bool:

@@ -72,6 +72,7 @@ async def show(request: Request) -> Response:
     context = {
         "here": "jobs.index",
         "job": job,
+        "input_label": await _input_label(request, job),
         "recording": await stored_recordings.get(db, job.recording_id, scope=scope),
         "attempts": await job_cards.latest(
             db, scope=scope, nodes=nodes_of_viewer, recording_id=job.recording_id, limit=_PER_PAGE
@@ -81,6 +82,12 @@ async def show(request: Request) -> Response:
         "grace": grace_in(db.timeouts),
     }
     return render(request, "pages/jobs/show.html", context, fragment="job")
+
+
+async def _input_label(request: Request, job: Job) -> str | None:
+    """What people call its input, for who may know the node; None when it has no other name."""
+    found = await nodes.interfaces_of(controller_of(request).db, job.node_id, scope=request.user.nodes)
+    return next((one.label for one in found if one.ref == job.settings.interface), None)
 
 
 def encoding_in_words(job: Job) -> str:

@@ -1,8 +1,10 @@
 """Nodes: what they have, hear and do, and the few things that people set."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
+from zoneinfo import available_timezones
 
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -10,24 +12,44 @@ from starlette.responses import Response
 
 from protocol.messages import CaptureFormat
 from web.domain.access import Permission
-from web.domain.errors import InvalidError, NotFoundError
+from web.domain.errors import ConflictError, InvalidError, NotFoundError
 from web.domain.nodes import MINIMUM_BYTES, Interface
 from web.domain.standing import NodeCard
 from web.forms import Form, faults_of, read_form
 from web.pages.page import controller_of
 from web.rendering import render, see_other
-from web.services import nodes, standing
+from web.services import joining, node_life, nodes, standing
 from web.store import health_events, job_cards
 from web.store import nodes as stored_nodes
 
 _ROWS = 10
 _DIGITS = 12
+_STATES: dict[str, tuple[str, Callable[[NodeCard], bool]]] = {
+    "online": ("Online", lambda card: card.node.is_seen),
+    "away": ("Not seen", lambda card: not card.node.is_seen),
+    "recording": ("Recording", lambda card: bool(card.busy)),
+    "draining": ("Draining", lambda card: card.node.is_draining),
+}
+"""What the list can be narrowed to."""
 
 
 async def index(request: Request) -> Response:
     request.user.require(Permission.NODE_READ)
     cards = await standing.node_cards(controller_of(request).db, by=request.user)
-    return render(request, "pages/nodes/index.html", {"here": "nodes.index", "cards": cards})
+    text, state, group = (request.query_params.get(key, "").strip() for key in ("q", "state", "group"))
+    state = state if state in _STATES else ""
+    context = {
+        "here": "nodes.index",
+        "total": len(cards),
+        "seen": sum(card.node.is_seen for card in cards),
+        "cards": [card for card in cards if _matches(card, text, state, group)],
+        "groups": sorted({name for card in cards for name in card.node.groups}),
+        "states": {state: label for state, (label, _) in _STATES.items()},
+        "text": text,
+        "state": state,
+        "group": group,
+    }
+    return render(request, "pages/nodes/index.html", context)
 
 
 async def card(request: Request) -> Response:
@@ -47,6 +69,88 @@ async def head(request: Request) -> Response:
 async def work(request: Request) -> Response:
     """Its newest jobs and events, as a fragment."""
     return render(request, "partials/_node_work.html", await _work(request))
+
+
+async def tokens(request: Request) -> Response:
+    """What its agent signs in with, as a fragment."""
+    card = await _card(request)
+    return render(request, "partials/_node_tokens.html", {"card": card, **(await _tokens(request))})
+
+
+async def describe(request: Request) -> Response:
+    sent = await read_form(request)
+    typed = {name: sent.get(name) for name in ("name", "location", "tags", "site_zone")}
+    try:
+        await nodes.describe(
+            controller_of(request).db,
+            _id(request),
+            name=typed["name"],
+            location=typed["location"],
+            tags=typed["tags"].split(","),
+            site_zone=typed["site_zone"],
+            by=request.user,
+        )
+    except (InvalidError, ConflictError) as refused:
+        return await _node(request, {getattr(refused, "field", None) or "name": str(refused)}, typed)
+    return _done(request)
+
+
+async def name_interface(request: Request) -> Response:
+    """An empty label goes back to what the device calls itself."""
+    sent, interface = await read_form(request), await _interface(request)
+    channels = [sent.get(f"channel-{index}") for index in range(interface.max_channels)]
+    try:
+        await nodes.name_interface(
+            controller_of(request).db, _id(request), interface.ref, sent.get("label"), channels, by=request.user
+        )
+    except InvalidError as refused:
+        faults = {refused.field or "label": str(refused)}
+        return await _node(request, _named(interface, faults), _named(interface, dict(sent.fields)))
+    return _done(request)
+
+
+async def enable_interface(request: Request) -> Response:
+    sent, interface = await read_form(request), await _interface(request)
+    await nodes.enable_interface(
+        controller_of(request).db, _id(request), interface.ref, sent.has("enabled", "yes"), by=request.user
+    )
+    return _done(request)
+
+
+async def drain(request: Request) -> Response:
+    act = node_life.drain if (await read_form(request)).has("draining", "yes") else node_life.end_drain
+    await act(controller_of(request).db, _id(request), by=request.user)
+    return _done(request)
+
+
+async def acknowledge(request: Request) -> Response:
+    await node_life.acknowledge(controller_of(request).db, _id(request), by=request.user)
+    return _done(request)
+
+
+async def rotate_token(request: Request) -> Response:
+    await joining.ask_for_rotation(controller_of(request).db, _id(request), by=request.user)
+    return _done(request)
+
+
+async def revoke_form(request: Request) -> Response:
+    """Asks once more; also fits a dialog."""
+    return await _ask(request, "revoke", Permission.NODE_CONTROL)
+
+
+async def revoke_tokens(request: Request) -> Response:
+    await joining.revoke_tokens(controller_of(request).db, _id(request), by=request.user)
+    return _done(request)
+
+
+async def remove_form(request: Request) -> Response:
+    """Asks once more, or says what stands in the way; also fits a dialog."""
+    return await _ask(request, "remove", Permission.NODE_DELETE)
+
+
+async def remove(request: Request) -> Response:
+    await node_life.remove(controller_of(request).db, _id(request), by=request.user)
+    return see_other(request, "nodes.index")
 
 
 async def set_capacity(request: Request) -> Response:
@@ -105,14 +209,17 @@ async def prefer(request: Request) -> Response:
 async def _node(
     request: Request, faults: dict[str, str] | None = None, typed: dict[str, str] | None = None
 ) -> Response:
+    card = await _card(request)
     context = {
         "here": "nodes.index",
-        "card": await _card(request),
+        "card": card,
         "usual_minimum_bytes": MINIMUM_BYTES,
-        "may_manage": Permission.NODE_EDIT in request.user.access,
+        "may_edit": request.user.may(Permission.NODE_EDIT, card.node),
+        "zones": sorted(available_timezones()),
         "faults": faults or {},
         "typed": typed or {},
         **(await _work(request)),
+        **(await _tokens(request)),
     }
     status = HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK
     return render(request, "pages/nodes/show.html", context, status=status)
@@ -128,9 +235,32 @@ async def _work(request: Request) -> dict[str, Any]:
     db, by, node_id = controller_of(request).db, request.user, _id(request)
     return {
         "node_id": node_id,
+        "trend": await stored_nodes.trend(db, node_id) if by.scope(Permission.HEALTH_READ).covers(node_id) else [],
         "jobs": await job_cards.latest(db, scope=by.recordings, nodes=by.nodes, node_id=node_id, limit=_ROWS),
         "events": await health_events.latest(db, scope=by.scope(Permission.HEALTH_READ), node_id=node_id, limit=_ROWS),
     }
+
+
+async def _tokens(request: Request) -> dict[str, Any]:
+    """Nothing for who may not act on them."""
+    by, node_id = request.user, _id(request)
+    if not by.scope(Permission.NODE_CONTROL).covers(node_id):
+        return {"tokens": None}
+    return {"tokens": await joining.tokens_of(controller_of(request).db, node_id, by=by)}
+
+
+async def _ask(request: Request, act: str, permission: Permission) -> Response:
+    card = await _card(request)
+    request.user.require(permission, card.node)
+    owed = await stored_nodes.owed(controller_of(request).db, card.node.id)
+    context = {"here": "nodes.index", "card": card, "act": act, "owed": owed}
+    return render(request, "pages/nodes/confirm.html", context, fragment="form")
+
+
+def _matches(card: NodeCard, text: str, state: str, group: str) -> bool:
+    node = card.node
+    words = " ".join([node.name, node.location, *node.tags, *(one.label for one in card.interfaces)]).casefold()
+    return text.casefold() in words and (not state or _STATES[state][1](card)) and (not group or group in node.groups)
 
 
 async def _interface(request: Request) -> Interface:

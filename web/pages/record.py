@@ -16,7 +16,14 @@ from protocol.ids import new_id
 from protocol.messages import Encoding, FlacEncoding, JobSettings, Limits, Mp3Encoding, WavEncoding
 from web.domain.access import Actor, Permission
 from web.domain.channels import ChannelMode, channel_map
-from web.domain.errors import CapacityError, ConflictError, ForbiddenError, InvalidError, NodeFullError
+from web.domain.errors import (
+    CapacityError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NodeDrainingError,
+    NodeFullError,
+)
 from web.domain.nodes import Interface
 from web.domain.profiles import Profile
 from web.domain.recordings import Place, Recording, StartRecording, WantedLimits
@@ -105,7 +112,7 @@ class Asked:
     def interface(self) -> Interface | None:
         """None on a node that has none."""
         chosen = self.form.get("interface")
-        return next((one for one in self.card.present if str(one.id) == chosen), self.card.likeliest)
+        return next((one for one in self.card.usable if str(one.id) == chosen), self.card.likeliest)
 
     @property
     def profile(self) -> Profile:
@@ -215,7 +222,7 @@ async def start(request: Request) -> Response:
             faults = faults_of(refused, _LABELS)
         except InvalidError as refused:
             faults = {refused.field or "": str(refused)}
-        except (CapacityError, NodeFullError) as refused:
+        except (CapacityError, NodeDrainingError, NodeFullError) as refused:
             faults = {"node": str(refused)}
         except ForbiddenError as refused:
             faults = {"folder": str(refused)}
@@ -278,7 +285,7 @@ def _fit(asked: Asked) -> dict[str, Any]:
 
 def _trouble(card: NodeCard) -> tuple[bool, ...]:
     """Less of it comes first."""
-    return not card.node.is_seen, not card.node.has_space, card.is_full, not card.present
+    return not card.node.is_seen, card.node.is_draining, not card.node.has_space, card.is_full, not card.usable
 
 
 def _usual_name(request: Request) -> str:

@@ -152,6 +152,7 @@ async def rotate_token(db: Database, held: HeldToken, request: TokenRequest) -> 
         if known is None:
             await _add_token(db, session, node.node_id, request.digest)
             await audit.note(session, node, "node.rotate_token", Object("node", node.node_id, node.name))
+            await nodes.tell(session, node.node_id)
 
 
 async def tokens_of(db: Database, node_id: UUID, *, by: Actor) -> list[NodeToken]:

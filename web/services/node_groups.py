@@ -47,7 +47,7 @@ async def change(
         after = NodeGroup(
             group_id,
             before.name if name is None else checked_name(name),
-            before.node_ids if node_ids is None else frozenset(node_ids),
+            before.node_ids if node_ids is None else frozenset(node_ids) | _unseen(before, by),
             before.gives_rights,
         )
         if after.name != before.name and not await node_groups.rename(session, group_id, after.name):
@@ -81,6 +81,11 @@ async def _locked(session: Session, group_id: UUID, by: Actor) -> NodeGroup:
     if group.gives_rights:
         by.require_everywhere(Permission.USER_EDIT)
     return group
+
+
+def _unseen(group: NodeGroup, by: Actor) -> frozenset[UUID]:
+    """Members that the actor may not know of, and so cannot mean to leave out."""
+    return frozenset(node_id for node_id in group.node_ids if not by.nodes.covers(node_id))
 
 
 def _noted(group: NodeGroup) -> dict[str, object]:

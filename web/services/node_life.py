@@ -32,9 +32,9 @@ async def remove(db: Database, node_id: UUID, *, by: Actor) -> None:
         if not locked.is_draining:
             raise ConflictError(f"{locked.name} takes on recordings; set it to drain first, then remove it.")
         if owed := await nodes.owed(session, node_id):
-            names = ", ".join(f"“{name}”" for name in owed)
+            what = "1 recording" if owed == 1 else f"{owed} recordings"
             raise ConflictError(
-                f"{locked.name} still owes {names}; wait until it has delivered, or cancel what it never will deliver."
+                f"{locked.name} still owes {what}; wait until it has delivered, or cancel what it never will deliver."
             )
         await joining.end_tokens(session, node_id, TokenEnd.REMOVAL)
         await nodes.remove(session, node_id)

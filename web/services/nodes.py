@@ -1,7 +1,7 @@
 """Nodes start and say what they have; people set what they may do."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from uuid import UUID
 
 from protocol.messages import (
@@ -19,7 +19,6 @@ from web.domain.leases import require_run
 from web.domain.nodes import (
     MINIMUM_BYTES_LIMIT,
     PREROLL_LIMIT_SECONDS,
-    Description,
     Interface,
     checked_channel_labels,
     checked_description,
@@ -147,17 +146,11 @@ async def describe(
 
     Raises InvalidError, ConflictError when the name is taken.
     """
+    changes = checked_description(name=name, location=location, tags=tags, site_zone=site_zone)
     async with db.transaction() as session:
-        locked = await _require_manage(session, node_id, by)
+        await _require_manage(session, node_id, by)
         before = await nodes.description(session, node_id)
-        after = checked_description(
-            Description(
-                locked.name if name is None else name,
-                before.location if location is None else location,
-                before.tags if tags is None else tuple(tags),
-                before.site_zone if site_zone is None else site_zone,
-            )
-        )
+        after = replace(before, **changes)
         if await nodes.is_name_taken(session, after.name, but_by=node_id):
             raise ConflictError(f"There is a node “{after.name}” already; choose another name.")
         if after != before:

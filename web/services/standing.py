@@ -83,7 +83,7 @@ def verdict(cards: Sequence[NodeCard], live: Sequence[LiveRecording], attention:
     late = sum(
         recording.lease_seconds is None and recording.waited_seconds > STARTS_WITHIN_SECONDS for recording in expected
     )
-    unseen = sum(not card.node.is_seen for card in cards)
+    unseen = sum(not card.node.is_seen and not card.node.is_absence_known for card in cards)
     return Verdict(
         kind=_kind(bool(running), bool(lost or late), bool(attention or unseen)),
         headline=_headline(len(running), len(expected), is_known=not lost),

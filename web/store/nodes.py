@@ -183,9 +183,10 @@ async def drain(session: Session, node_id: UUID, *, is_draining: bool) -> None:
     await session.rows("drain_node", node_id=node_id, is_draining=is_draining)
 
 
-async def owed(session: Session, node_id: UUID) -> list[str]:
-    """The names of its recordings that have not ended."""
-    return [row["name"] for row in await session.rows("owed_of_node", node_id=node_id)]
+async def owed(session: Session, node_id: UUID) -> int:
+    """How many of its recordings have not ended."""
+    row = await session.row("owed_of_node", node_id=node_id)
+    return 0 if row is None else int(row["jobs"])
 
 
 async def remove(session: Session, node_id: UUID) -> None:
