@@ -12,7 +12,6 @@ from web.services.denials import Denials
 from web.services.listening import Listening
 from web.services.meters import Meters
 from web.services.openid import OpenId
-from web.services.openid import OpenId
 from web.services.passwords import Passwords
 from web.services.stored_content import StoredContent
 from web.services.waveforms import Waveforms
@@ -32,10 +31,6 @@ class Controller:
     waveforms: Waveforms
     meters: Meters
     keys: Keys
-    open_id: OpenId | None
-    """The way to who vouches for people, if anybody does."""
-    is_local_sign_in: bool
-    """Whether names and passwords let people in."""
     open_id: OpenId | None
     """The way to who vouches for people, if anybody does."""
     is_local_sign_in: bool
