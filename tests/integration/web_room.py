@@ -74,7 +74,9 @@ async def running(settings: ControllerSettings, database_url: str) -> AsyncItera
 
 
 def settings_in(folder: Path, **changes: Any) -> ControllerSettings:
-    return ControllerSettings(**{"home": folder, "port": 0, "disk_reserve_bytes": 0, **changes})
+    """Where nothing is counted that a test may do more often than a program should."""
+    unlimited = {"api_calls_per_minute": 10**6, "api_failures_per_minute": 10**6}
+    return ControllerSettings(**{"home": folder, "port": 0, "disk_reserve_bytes": 0, **unlimited, **changes})
 
 
 @asynccontextmanager
