@@ -1,5 +1,6 @@
 """What the controller is told from outside. Read once at start, checked, frozen; nothing else reads the environment."""
 
+import os
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from socket import gethostname
@@ -114,9 +115,15 @@ class ControllerSettings(BaseSettings):
             raise ValueError("local_sign_in can be switched off only where REELKEEPER_OIDC_ISSUER lets people in")
         return self
 
+    @model_validator(mode="after")
+    def _find_the_client_secret(self) -> "ControllerSettings":
+        if self.oidc_client_secret_file is not None and not os.access(self.oidc_client_secret_file, os.R_OK):
+            raise ValueError(f"oidc_client_secret_file {self.oidc_client_secret_file} cannot be read")
+        return self
+
     @property
     def issuer(self) -> Issuer | None:
-        """Who vouches for people. Raises OSError when the file of the client secret cannot be read."""
+        """Who vouches for people."""
         if self.oidc_issuer is None:
             return None
         secret = self.oidc_client_secret_file
