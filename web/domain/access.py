@@ -81,6 +81,10 @@ class Scope:
         return node_id not in self.but_nodes and (self.everything or node_id in self.nodes or bool(self.folders))
 
     @property
+    def tells_folders_apart(self) -> bool:
+        return bool(self.folders or self.but_folders)
+
+    @property
     def sql(self) -> dict[str, Any] | None:
         """The form in which the database's `in_scope` takes it; None is Everything."""
         if self == EVERYTHING:

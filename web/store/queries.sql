@@ -789,12 +789,26 @@ LIMIT {limit};
 SELECT s.state, now.jobs, today.jobs AS of_today
 FROM unnest({states}::text[]) AS s (state),
      LATERAL (SELECT count(*) AS jobs FROM (
-         SELECT FROM job j LEFT JOIN recording r ON r.id = j.recording_id
-         WHERE j.state = s.state AND in_scope({scope}::jsonb, j.node_id, r.folder) LIMIT {limit}) found) now,
+         SELECT FROM job j
+         WHERE j.state = s.state AND in_scope({scope}::jsonb, j.node_id) LIMIT {limit}) found) now,
      LATERAL (SELECT count(*) AS jobs FROM (
-         SELECT FROM job j LEFT JOIN recording r ON r.id = j.recording_id
+         SELECT FROM job j
          WHERE j.state = s.state AND j.ended_at > (SELECT clock_timestamp() - interval '1 day')
-           AND in_scope({scope}::jsonb, j.node_id, r.folder) LIMIT {limit}) found) today;
+           AND in_scope({scope}::jsonb, j.node_id) LIMIT {limit}) found) today;
+
+-- job_counts_in_folders --
+-- The same for a scope that tells folders apart, in one pass over what lies within.
+WITH found AS MATERIALIZED (
+    SELECT j.state, j.ended_at > (SELECT clock_timestamp() - interval '1 day') AS is_of_today
+    FROM job j
+    JOIN recording r ON r.id = j.recording_id
+    WHERE in_scope({scope}::jsonb, j.node_id, r.folder)
+)
+SELECT s.state, least(count(f.state), {limit}) AS jobs,
+       least(count(f.state) FILTER (WHERE f.is_of_today), {limit}) AS of_today
+FROM unnest({states}::text[]) AS s (state)
+LEFT JOIN found f ON f.state = s.state
+GROUP BY s.state;
 
 -- job_history --
 -- What happened to a job, oldest first.
@@ -1630,11 +1644,12 @@ INSERT INTO profile (id, name, encoding, channel_mode, minimum_bytes, length_lim
 VALUES ({id}, {name}, {encoding}, {channel_mode}, {minimum_bytes}, {length_limit_ms}, {size_limit_bytes},
         {idle_limit_ms}, false, {changed_by});
 
--- make_profile_default --
--- The one profile that is taken when a start names none.
-WITH before AS (UPDATE profile SET is_default = false WHERE is_default AND id <> {id})
-SELECT 1;
-
 -- profile_uses --
 -- How many recordings were made with each profile.
 SELECT profile_id, count(*) AS recordings FROM recording GROUP BY profile_id;
+
+-- database_facts --
+-- Version, size and newest migration of this database, and its present connections.
+SELECT current_setting('server_version') AS version, pg_database_size(current_database()) AS bytes,
+       coalesce((SELECT max(name) FROM migration), '') AS newest_migration,
+       (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()) AS connections;
