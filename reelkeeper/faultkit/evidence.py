@@ -41,6 +41,10 @@ class Content:
     """None for MP3, which does not keep them."""
 
 
+FLUSH_ALLOWANCE_SECONDS = 0.5
+"""For the flush that runs at the moment of death."""
+
+
 class Evidence:
     """The folder of one fault, read as it is needed."""
 
@@ -95,6 +99,17 @@ class Evidence:
     def frame_at(self, interface: str, at_ns: int) -> int:
         """The number of the frame that a synthetic input had at that instant."""
         return 1 + (at_ns - self.node.clocks[interface]) * RATE_HZ // 1_000_000_000
+
+    def is_past_when_mended(self, recording: str) -> bool:
+        """Whether all of a planned recording passed while nothing captured, but what a flush may cost at its start."""
+        planned_ms = self.body(recording).get("duration_ms")
+        if planned_ms is None:
+            return False
+        began_ns = self.entries("start asked", recording=recording)[0]["at_ns"]
+        kept_ns = began_ns + round((self.timeouts.flush + FLUSH_ALLOWANCE_SECONDS) * 1_000_000_000)
+        died = any(entry["at_ns"] <= kept_ns for entry in self.entries("capture ended"))
+        back = [entry["at_ns"] for entry in self.entries("mended")]
+        return died and bool(back) and min(back) > began_ns + planned_ms * 1_000_000
 
     @cached_property
     def _contents(self) -> dict[str, Content]:

@@ -526,3 +526,22 @@ def test_owner_that_dies_again_before_it_kept_anything_lost_no_more_than_the_fir
     evidence = evidence_of(story, tmp_path)
     assert check(evidence) == []
     assert worst_loss_ms(evidence) == pytest.approx(4_000 / RATE * 1000, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("planned_ms", "died_after", "found"),
+    [(1_500, 0.2, set()), (60_000, 0.2, {"I1", "I3"}), (1_500, 1.3, {"I1", "I3"})],
+)
+def test_only_what_passed_whole_while_nothing_captured_may_come_to_nothing(
+    planned_ms: int, died_after: float, found: set[str], tmp_path: Path
+) -> None:
+    story = true_story()
+    deliver_nothing(story)
+    story["rows"]["job"][0].update(state="failed", reason="below_minimum", wish="run")
+    story["rows"]["job_event"][2:] = [{**story["rows"]["job_event"][3], "id": 2, "kind": "failed"}]
+    story["history"][1]["body"]["duration_ms"] = planned_ms
+    story["history"] = [one for one in story["history"] if one["what"] not in ("stop asked", "stop answered")]
+    story["history"][8]["at_ns"] = story["history"][1]["at_ns"] + round(died_after * SECOND_NS)
+    story["history"].insert(9, entry("mended", FIRST + 3 * RATE, name="power_cut_all"))
+    story["history"][-1]["state"] = "failed"
+    assert {violation.invariant for violation in check(evidence_of(story, tmp_path))} == found

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from reelkeeper.faultkit.evidence import RATE_HZ, Content, Evidence, Row
+from reelkeeper.faultkit.evidence import FLUSH_ALLOWANCE_SECONDS, RATE_HZ, Content, Evidence, Row
 from reelkeeper.faultkit.history import Entry, instant
 from reelkeeper.faultkit.sound import SILENCE
 from reelkeeper.faultkit.system import TERMINAL
@@ -16,8 +16,6 @@ ABSENCE_TOLERANCE_FRAMES = 480
 """What the length of an absence of the device may be off by: 10 ms."""
 PRESS_TOLERANCE_SECONDS = 0.5
 """Between a press and the frame it means: what the request was under way."""
-FLUSH_ALLOWANCE_SECONDS = 0.5
-"""For the flush that runs at the moment of death."""
 HEAD_BYTES = 4096
 _LOST_WITH_THE_OWNER = {"owner_died"}
 
@@ -27,7 +25,7 @@ def i3_nothing_acknowledged_is_lost(evidence: Evidence) -> Iterator[str]:
         told = max((seen["frames"] or 0 for seen in evidence.entries("seen", recording=recording)), default=0)
         content, file = evidence.content(recording), evidence.current_file(recording)
         if content is None or file is None:
-            if told and _is_wanted(evidence, recording):
+            if told and _is_wanted(evidence, recording) and not evidence.is_past_when_mended(recording):
                 yield f"{told} frames of {recording} were durable, and no file came"
             continue
         if content.frames != file["facts"]["frames"]:
