@@ -72,6 +72,8 @@ class ControllerSettings(BaseSettings):
     """Other hosts than the issuer's, separated by commas, that it may send us to for keys and tokens."""
     oidc_allow_http: bool = False
     """For trying: the issuer is spoken to without TLS, on loopback only."""
+    node_token_hours: Annotated[float, Field(ge=1, le=24 * 365)] = 24.0
+    """The token of a node is good so long; its agent exchanges it at half of that."""
     time_scale: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Stretches or shrinks every timeout."""
     upload_request_limit_bytes: Annotated[int, Field(gt=0)] = 16 * GIBIBYTE
@@ -122,6 +124,14 @@ class ControllerSettings(BaseSettings):
         return self
 
     @property
+    def told(self) -> dict[str, str]:
+        """What was set from outside, by the names of the variables; of the database only that it was."""
+        return {
+            f"REELKEEPER_{name.upper()}": "set" if name == "database_url" else str(getattr(self, name))
+            for name in sorted(self.model_fields_set)
+        }
+
+    @property
     def issuer(self) -> Issuer | None:
         """Who vouches for people."""
         if self.oidc_issuer is None:
@@ -140,7 +150,7 @@ class ControllerSettings(BaseSettings):
 
     @property
     def timeouts(self) -> Timeouts:
-        return Timeouts().scaled(self.time_scale)
+        return Timeouts(node_token=self.node_token_hours * 3600).scaled(self.time_scale)
 
     @property
     def local_url(self) -> str:
