@@ -1,7 +1,7 @@
 """The controller as an ASGI application: routes, what they share, and what runs beside them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from importlib.metadata import version
@@ -23,6 +23,7 @@ from web.cache.folder import CacheFolder
 from web.certificates import CertificateNeeded
 from web.domain.audit import LIMITS
 from web.domain.errors import ControllerError, UnavailableError
+from web.domain.system import Surroundings
 from web.errors import problem_response
 from web.headers import SafeHeaders
 from web.hosts import KnownHosts
@@ -94,8 +95,14 @@ def create_app(settings: ControllerSettings, database_url: str) -> Starlette:
         },
         lifespan=lifespan,
     )
-    app.state.rendering = Rendering(app.url_path_for)
+    app.state.rendering = Rendering(_paths_by_name(app))
     return app
+
+
+def _paths_by_name(app: Starlette) -> Callable[..., str]:
+    """The path of a route, found at once: pages ask for hundreds, and Starlette looks through all routes each time."""
+    routes = {route.name: route for route in app.routes if isinstance(route, Route)}
+    return lambda name, /, **parameters: str(routes[name].url_path_for(name, **parameters))
 
 
 @asynccontextmanager
@@ -121,6 +128,13 @@ async def _running(settings: ControllerSettings, database_url: str) -> AsyncIter
             waveforms=Waveforms(folder, settings.store_workers),
             listening=Listening(folder, settings.store_workers, settings.listeners_limit),
             keys=await open_keys(db, settings.keys_file),
+            surroundings=Surroundings(
+                version=version("reelkeeper"),
+                address=f"{settings.scheme}://{settings.host}:{settings.port}",
+                cache_folder=settings.cache_folder,
+                is_database_embedded=settings.database_url is None,
+                told=settings.told,
+            ),
             open_id=None if (issuer := settings.issuer) is None else OpenId(issuer),
             is_local_sign_in=settings.local_sign_in,
             outbound=Outbound(settings.webhook_networks, ca_file=settings.webhook_ca_file),

@@ -227,6 +227,14 @@ SECTIONS: dict[str, tuple[Rule, ...]] = {
     "Settings": (
         _get("/settings", Needs(P.SETTINGS_READ, Of.EVERYTHING, (P.USER_READ,))),
         _get("/settings/system", Needs(P.SETTINGS_READ, Of.EVERYTHING)),
+        _get("/settings/profiles", _SEE_SETTINGS),
+        _get("/settings/profiles/new", _EDIT_SETTINGS),
+        _post("/settings/profiles", _EDIT_SETTINGS),
+        _get("/settings/profiles/{profile_id}", _SEE_SETTINGS),
+        _post("/settings/profiles/{profile_id}", _EDIT_SETTINGS),
+        _post("/settings/profiles/{profile_id}/default", _EDIT_SETTINGS),
+        _get("/settings/profiles/{profile_id}/delete", _EDIT_SETTINGS),
+        _post("/settings/profiles/{profile_id}/delete", _EDIT_SETTINGS),
     ),
     "People, groups and roles": (
         _get("/settings/users", _SEE_PEOPLE),

@@ -29,18 +29,18 @@
     const loudest = Math.max(...input.peaks.map((held) => held?.peak ?? -Infinity));
     const words = {
       clipping: "Clipping: turn it down a little.",
-      heard: `I hear you on channel ${moving.join(" and ")}${loudest > LOUD_DB ? ", loud" : ""}.`,
+      heard: `I hear you on ${moving.length > 2 ? `${moving.length} channels` : `channel ${moving.join(" and ")}`}${loudest > LOUD_DB ? ", loud" : ""}.`,
       silent: "Silent.",
     }[state];
     line.dataset.state = state;
     if (line.textContent !== words) line.textContent = words;
     prefer();
   };
-  /** The input that is heard, as long as nobody has chosen and what is preselected stays silent. */
+  /** The microphone or line that is heard, as long as nobody has chosen and what is preselected stays silent. */
   const prefer = () => {
     const chosen = document.querySelector("[name=interface_id]:checked");
     if (touched || !chosen || document.querySelector(`[data-heard="${CSS.escape(chosen.value)}"]`)?.dataset.state !== "silent") return;
-    const better = document.querySelector(":not(details) > .choice-of-input [data-state=heard]");
+    const better = document.querySelector(".choice-of-input:not([data-test]) [data-state=heard]");
     if (better) better.closest(".choice-of-input").querySelector("[name=interface_id]").checked = true;
   };
 }

@@ -249,7 +249,7 @@ async def _form(
         "name": sent.get("name") if faults else sent.get("name") or _usual_name(request),
         "modes": _MODES,
         "limit_fields": LIMITS,
-        "encodings": {profile.id: _in_words(profile.encoding) for profile in asked.profiles} if asked else {},
+        "encodings": {profile.id: encoding_words(profile.encoding) for profile in asked.profiles} if asked else {},
         **(_fit(asked) if asked else {}),
     }
     template = "partials/_record_dialog.html" if wants_fragment(request) else "pages/record/form.html"
@@ -279,7 +279,7 @@ def _fit(asked: Asked) -> dict[str, Any]:
     return {
         "card": asked.card,
         "fit": asked.fit(),
-        "encoding": _in_words(asked.profile.encoding),
+        "encoding": encoding_words(asked.profile.encoding),
     }
 
 
@@ -340,11 +340,11 @@ def _limits(sent: Form) -> WantedLimits:
     """An empty field is left to the profile. Raises ValidationError, also for what is no number."""
     typed = {limit: sent.get(limit.name).replace(",", ".") for limit in LIMITS}
     return WantedLimits.model_validate(
-        {limit.field: _times(text, limit.factor) for limit, text in typed.items() if text}
+        {limit.field: times(text, limit.factor) for limit, text in typed.items() if text}
     )
 
 
-def _times(text: str, factor: int) -> int:
+def times(text: str, factor: int) -> int:
     """A number of a larger unit in its smallest; below every limit for what is no number."""
     return round(float(text) * factor) if _NUMBER.fullmatch(text) else -1
 
@@ -365,7 +365,8 @@ def _duration_ms(sent: Form) -> int | None:
     return (int(hours[:9]) * 60 + int(minutes[:9])) * 60_000
 
 
-def _in_words(encoding: Encoding) -> str:
+def encoding_words(encoding: Encoding) -> str:
+    """`MP3, about 128 kbit/s`, `FLAC, 24 bit`."""
     match encoding:
         case Mp3Encoding(bitrate_kbps=None):
             return f"MP3, about {usual_kbps(encoding)} kbit/s"

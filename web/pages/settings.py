@@ -5,9 +5,11 @@ from starlette.responses import Response
 
 from web.domain.access import Permission
 from web.domain.errors import ForbiddenError
+from web.pages.page import controller_of
 from web.rendering import render, see_other
+from web.services import system as systems
 
-_FIRST_PAGES = ((Permission.USER_READ, "users.index"), (Permission.SETTINGS_READ, "settings.system"))
+_FIRST_PAGES = ((Permission.SETTINGS_READ, "profiles.index"), (Permission.USER_READ, "users.index"))
 
 
 async def index(request: Request) -> Response:
@@ -19,5 +21,6 @@ async def index(request: Request) -> Response:
 
 
 async def system(request: Request) -> Response:
-    request.user.require_everywhere(Permission.SETTINGS_READ)
-    return render(request, "pages/settings/system.html", {"here": "settings.index"})
+    """What the controller is and stands on."""
+    facts = await systems.facts(controller_of(request), by=request.user)
+    return render(request, "pages/settings/system.html", {"here": "settings.index", "facts": facts})

@@ -33,8 +33,9 @@ from web.rendering import render, see_other
 from web.services import joining, setup, standing
 from web.services.waveforms import Overview
 from web.sessions import signed_in, visit_of
-from web.store import cache_files, job_cards
+from web.store import cache_files
 from web.store import recordings as stored_recordings
+from web.texts import elapsed_ms
 
 _PAGES = {
     Step.RECORDER: "setup.recorder",
@@ -44,6 +45,8 @@ _PAGES = {
 }
 _COLUMNS = 500
 _FIRST_NODE = "This machine"
+_WORTH_TRYING = ("speech", "tone")
+"""Of the inputs that no microphone feeds: what a person can tell from noise."""
 
 
 # ---- You ----
@@ -224,6 +227,7 @@ async def _input(request: Request, progress: Setup, faults: dict[str, str] | Non
     assert progress.node_id is not None
     card = await standing.node_card(controller_of(request).db, progress.node_id, by=request.user)
     real = [one for one in card.present if not _is_test(one)]
+    tests = [one for one in card.present if _is_test(one)]
     chosen = next((one for one in card.present if one.id == progress.interface_id), None)
     return _step(
         request,
@@ -233,7 +237,7 @@ async def _input(request: Request, progress: Setup, faults: dict[str, str] | Non
         fragment=block(request, "inputs"),
         card=card,
         real=real,
-        tests=[one for one in card.present if _is_test(one)],
+        tests=[one for one in tests if one.ref.name in _WORTH_TRYING] or tests,
         likeliest=chosen or (card.likeliest if card.likeliest in real else next(iter(real), card.likeliest)),
     )
 
@@ -247,13 +251,13 @@ async def _try(request: Request, progress: Setup, fault: str | None = None, frag
     if progress.recording_id is not None:
         recording = await stored_recordings.get(db, progress.recording_id, scope=scope)
         cache_file = await cache_files.current_of(db, recording.id, scope=scope)
-        job = await job_cards.get(db, recording.job_id, scope=scope)
-        captured_ms = 1000 * (job.frames or 0) // job.settings.capture.sample_rate_hz
+        overview, drawn_ms = await _drawn(request, cache_file)
         context |= {
             "recording": recording,
-            "overview": await _drawn(request, cache_file),
+            "overview": overview,
+            "drawn_ms": drawn_ms,
             "checks": _checked(recording, cache_file),
-            "left_ms": max(0, TRY_MS - captured_ms),
+            "left_ms": TRY_MS - elapsed_ms(recording.started_at) if recording.started_at else TRY_MS,
         }
     return _step(
         request,
@@ -270,15 +274,17 @@ async def _try(request: Request, progress: Setup, fault: str | None = None, frag
     )
 
 
-async def _drawn(request: Request, cache_file: CacheFile | None) -> Overview | None:
-    """What has arrived of the try so far."""
+async def _drawn(request: Request, cache_file: CacheFile | None) -> tuple[Overview | None, float]:
+    """What has arrived of the try so far, and of how many milliseconds."""
     if cache_file is None:
-        return None
+        return None, 0.0
+    waveforms = controller_of(request).waveforms
     try:
-        overview = await controller_of(request).waveforms.overview(cache_file, _COLUMNS)
+        overview = await waveforms.overview(cache_file, _COLUMNS)
+        newest = await waveforms.tile(cache_file, 0, 0, 1)
     except (FileNotFoundError, UnavailableError):
-        return None
-    return overview if overview.lows else None
+        return None, 0.0
+    return (overview, 1000 * newest.frames / newest.sample_rate_hz) if overview.lows else (None, 0.0)
 
 
 def _checked(recording: Recording, cache_file: CacheFile | None) -> list[Any] | None:

@@ -4,11 +4,12 @@ import asyncio
 from dataclasses import dataclass, field
 
 from protocol.timeouts import Timeouts
+from web.domain.system import Surroundings
 from web.outbound import Outbound
 from web.services.api_rates import ApiRates
 from web.services.cache_content import CacheContent
-from web.services.keys import Keys
 from web.services.denials import Denials
+from web.services.keys import Keys
 from web.services.listening import Listening
 from web.services.meters import Meters
 from web.services.openid import OpenId
@@ -38,6 +39,7 @@ class Controller:
     outbound: Outbound
     timeouts: Timeouts
     denials: Denials
+    surroundings: Surroundings
     passwords: Passwords = field(default_factory=Passwords)
     api_rates: ApiRates = field(default_factory=ApiRates)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -110,7 +110,12 @@ async def start_try(db: Database, recording_id: UUID, *, by: Actor) -> Recording
     if chosen is None:
         raise InvalidError("Choose an input first.", field="interface_id")
     request = StartRecording(
-        id=recording_id, node_id=chosen.node_id, name="First recording", interface=chosen.ref, duration_ms=TRY_MS
+        id=recording_id,
+        node_id=chosen.node_id,
+        name="First recording",
+        interface=chosen.ref,
+        channels=[0, 1] if chosen.capture.channels > 2 else None,  # what every profile takes
+        duration_ms=TRY_MS,
     )
     started = await recordings.start_recording(db, request, by=by)
     await setup.keep_try(db, started.id)

@@ -1,6 +1,7 @@
 """Encode presets, and upload policies as far as a start names them."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from piccolo.columns import Column
@@ -8,7 +9,7 @@ from pydantic import TypeAdapter
 
 from protocol.messages import Encoding, Limits
 from web.domain.errors import NotFoundError
-from web.domain.profiles import Profile
+from web.domain.profiles import Profile, ProfileDraft
 from web.store import tables
 from web.store.database import Row, Session
 
@@ -36,6 +37,46 @@ async def set_protection(session: Session, profile_id: UUID, limits: Limits, min
     await session.run(table.update(values).where(table.id == profile_id))
 
 
+async def is_name_taken(session: Session, name: str, *, but: UUID | None = None) -> bool:
+    table = tables.Profile
+    return any(row["id"] != but for row in await session.run(table.select(table.id).where(table.name == name)))
+
+
+async def add(session: Session, profile_id: UUID, draft: ProfileDraft, *, created_by: str) -> None:
+    """A profile that is not the default."""
+    await session.rows("add_profile", id=profile_id, changed_by=created_by, **_values(draft))
+
+
+async def change(session: Session, profile_id: UUID, draft: ProfileDraft, *, changed_by: str) -> None:
+    """Makes the profile, which the caller has locked, its next version."""
+    await session.rows("change_profile", id=profile_id, changed_by=changed_by, **_values(draft))
+
+
+async def lock(session: Session, profile_id: UUID) -> Profile:
+    """Nobody else changes it until the transaction ends. Raises NotFoundError."""
+    table = tables.Profile
+    for row in await session.run(table.select().where(table.id == profile_id).lock_rows("UPDATE")):
+        return _profile(row)
+    raise NotFoundError("profile", profile_id)
+
+
+async def set_default(session: Session, profile_id: UUID) -> None:
+    """The one that is taken when a start names none."""
+    table = tables.Profile
+    await session.run(table.update({table.is_default: False}).where(table.is_default.eq(True)))
+    await session.run(table.update({table.is_default: True}).where(table.id == profile_id))
+
+
+async def delete(session: Session, profile_id: UUID) -> None:
+    table = tables.Profile
+    await session.run(table.delete().where(table.id == profile_id))
+
+
+async def uses(session: Session) -> dict[UUID, int]:
+    """How many recordings were made with each."""
+    return {row["profile_id"]: row["recordings"] for row in await session.rows("profile_uses")}
+
+
 async def by_name(session: Session) -> list[Profile]:
     """All of them, in the order of their names."""
     return [_profile(row) for row in await session.run(tables.Profile.select().order_by(tables.Profile.name))]
@@ -50,6 +91,19 @@ async def unknown_upload_policies(session: Session, policy_ids: Sequence[UUID]) 
     return [policy_id for policy_id in policy_ids if policy_id not in known]
 
 
+def _values(draft: ProfileDraft) -> dict[str, Any]:
+    limits = draft.limits.over(Limits())
+    return {
+        "name": draft.name,
+        "encoding": draft.encoding.model_dump(mode="json", exclude_none=True),
+        "channel_mode": draft.channel_mode,
+        "minimum_bytes": draft.minimum_bytes,
+        "length_limit_ms": limits.length_ms,
+        "size_limit_bytes": limits.size_bytes,
+        "idle_limit_ms": limits.idle_ms,
+    }
+
+
 def _profile(row: Row) -> Profile:
     return Profile(
         id=row["id"],
@@ -61,4 +115,7 @@ def _profile(row: Row) -> Profile:
             length_ms=row["length_limit_ms"], size_bytes=row["size_limit_bytes"], idle_ms=row["idle_limit_ms"]
         ),
         is_default=row["is_default"],
+        version=row["version"],
+        changed_by=row["changed_by"],
+        changed_at=row["changed_at"],
     )
