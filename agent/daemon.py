@@ -2,10 +2,6 @@
 
 import asyncio
 import contextlib
-import os
-import signal
-import threading
-from collections.abc import Iterator
 
 import structlog
 
@@ -30,6 +26,7 @@ from agent.states import Stage
 from agent.takes import Takes
 from agent.upload import Uploads
 from protocol.messages import EndReason
+from protocol.stopping import stop_by_signal
 
 log = structlog.get_logger()
 
@@ -48,7 +45,7 @@ async def run(settings: AgentSettings, *, drain: bool = False) -> int:
     When the node joins again meanwhile, it goes on under the new token. Raises SpoolBusyError, NotEnrolledError,
     RunFolderError, CertificateError or InsecureControllerError when it cannot run at all.
     """
-    with _stop_by_signal(settings) as stop:
+    with stop_by_signal(settings.timeouts.agent_stop * _LAST_RESORT) as stop:
         while True:
             try:
                 return await _run_as_node(settings, stop, drain=drain)
@@ -135,24 +132,6 @@ def _is_drained(spool: Spool) -> bool:
         state.stage is Stage.KEPT or (state.owed is not None and state.stage is Stage.UPLOADING)
         for state in spool.jobs.values()
     )
-
-
-@contextlib.contextmanager
-def _stop_by_signal(settings: AgentSettings) -> Iterator[asyncio.Event]:
-    """Set by SIGTERM and SIGINT. What does not end by itself after one, such as a hanging disk, is left behind."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    last_resort = threading.Timer(settings.timeouts.agent_stop * _LAST_RESORT, os._exit, (EXIT_OK,))
-    last_resort.daemon = True
-
-    def ask() -> None:
-        if not stop.is_set():
-            stop.set()
-            last_resort.start()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ask)
-    yield stop
 
 
 def _stop_renderers(settings: AgentSettings) -> None:

@@ -2,12 +2,9 @@
 
 import asyncio
 import contextlib
-import os
 import resource
-import signal
 import socket
 import ssl
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -17,6 +14,7 @@ import structlog
 import uvicorn
 
 from protocol.home import make_private
+from protocol.stopping import stop_by_signal
 from protocol.timeouts import Timeouts
 from web.app import create_app
 from web.connections import Connection
@@ -56,9 +54,8 @@ async def serve(
 
     Raises ControllerError, in one line, when it cannot start.
     """
-    stop = asyncio.Event()
     async with AsyncExitStack() as resources:
-        resources.enter_context(_set_by_signals(stop, settings.timeouts.controller_stop * _LAST_RESORT))
+        stop = resources.enter_context(stop_by_signal(settings.timeouts.controller_stop * _LAST_RESORT))
         listener = resources.enter_context(listening(settings))
         if settings.tls_certificate is not None:
             tls_context(settings)
@@ -184,28 +181,6 @@ async def _migrate_once_there(url: str) -> None:
         except UnavailableError as fault:
             _log.warning("waiting for the database", reason=str(fault))
             await asyncio.sleep(_RETRY_SECONDS)
-
-
-@contextlib.contextmanager
-def _set_by_signals(stop: asyncio.Event, seconds: float) -> Iterator[None]:
-    """Whatever hangs so long after a signal is left behind; a database of ours is then ended by the next start."""
-    loop = asyncio.get_running_loop()
-    last_resort = threading.Timer(seconds, os._exit, (0,))
-    last_resort.daemon = True
-
-    def ask() -> None:
-        if not stop.is_set():
-            stop.set()
-            last_resort.start()
-
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-        loop.add_signal_handler(number, ask)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 @contextlib.contextmanager
