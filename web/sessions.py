@@ -1,6 +1,7 @@
 """The cookie by which a browser is known, and who that is."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -29,13 +30,18 @@ async def signed_in_user(request: Request) -> User:
     return (await _person(request))[1]
 
 
-async def signed_out(request: Request) -> None:
-    """Returns soon after the session of who asks has ended. Whatever runs until then counts as use of it."""
+async def signed_out(request: Request, may: Callable[[Actor], bool] = lambda _: True) -> None:
+    """Returns soon after the session of who asks has ended, or `may` says no of what they hold by then.
+
+    Whatever runs until then counts as use of the session.
+    """
     controller: Controller = request.app.state.controller
     while True:
         await asyncio.sleep(controller.timeouts.page_session)
         try:
-            await accounts.authenticate_session(controller.db, session_token(request) or "")
+            by, _ = await accounts.authenticate_session(controller.db, session_token(request) or "")
+            if not may(by):
+                return
         except SignInRequiredError:
             return
         except UnavailableError as fault:

@@ -1,22 +1,25 @@
 """What people hold decides in each request, and in each read, what there is for them."""
 
+import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
 import pytest
+from starlette.requests import Request
 
 from protocol.ids import new_id
 from protocol.messages import EventReport, EventsRequest
 from tests.integration.console import FRAGMENT, parsed
 from tests.integration.room import SOMEBODY, Room, make_room
 from tests.integration.test_live import opened
-from tests.integration.web_room import Running
+from tests.integration.web_room import Running, WebAgent, make_content
 from web.domain.access import Actor, Permission, Scope
 from web.domain.errors import ForbiddenError, NotFoundError
 from web.domain.grants import GrantDraft, Holder
@@ -24,6 +27,7 @@ from web.domain.people import FROM_NOWHERE
 from web.domain.recordings import StartRecording
 from web.domain.roles import BUILT_IN, Effect, ScopeKind
 from web.services import grants, jobs, login_sessions, recordings, roles
+from web.sessions import signed_out
 from web.store import accounts
 from web.store.access import held_by
 from web.store.database import Database
@@ -258,6 +262,49 @@ async def test_what_the_viewer_cannot_see_is_counted_in_a_refusal_without_a_name
         assert refused.status_code == 422
         assert "Secret" not in refused.text
         assert "1 that you cannot see" in refused.text
+
+
+async def test_what_is_heard_breaks_off_soon_after_playing_was_taken(db: Database, owner: Any) -> None:
+    user_id = await account(owner)
+    grant_id = await give(db, user_id, "viewer")
+    found = await accounts.account(db, user_id)
+    assert found is not None
+    async with db.transaction() as session:
+        begun = await login_sessions.begin(session, found.user, FROM_NOWHERE, how="test")
+    controller = SimpleNamespace(db=db, timeouts=SimpleNamespace(page_session=0.02))
+    scope = {
+        "type": "http",
+        "scheme": "http",
+        "path": "/",
+        "server": ("127.0.0.1", 80),
+        "headers": [(b"host", b"127.0.0.1"), (b"cookie", f"reelkeeper-80={begun.token}".encode())],
+        "app": SimpleNamespace(state=SimpleNamespace(controller=controller)),
+    }
+    may_play = lambda by: by.may(Permission.RECORDING_PLAYBACK)  # noqa: E731
+    listening = asyncio.create_task(signed_out(Request(scope), may_play))
+    await asyncio.wait([listening], timeout=0.2)
+    assert not listening.done()
+    await give(db, user_id, "auditor")
+    await grants.take(db, grant_id, by=SOMEBODY)
+    async with asyncio.timeout(30):
+        await listening
+
+
+async def test_who_may_read_but_not_play_is_shown_the_waveform(
+    controller: Running, agent: WebAgent, db: Database, owner: Any
+) -> None:
+    job = await agent.room.claimed()
+    await agent.room.heartbeat(job)
+    content, cache_file_id = make_content(48_000), await agent.open_file(job)
+    await agent.append(job, cache_file_id, "waveform", content.waveform[: 24 + 4 * 40])
+    user_id = await account(owner)
+    await give(db, user_id, "auditor")
+    async with signed_in(controller, db, user_id) as browser:
+        page = parsed(await browser.get(f"/recordings/{job.recording_id}"))
+        assert page.one(class_="sound-facts").attributes["data-sound"] == "none"
+        assert page.has("path", class_="wave")
+        assert "needs the permission recording:playback" in page.one(id="timeline").text
+        assert (await browser.get(f"/recordings/{job.recording_id}/live")).status_code == 403
 
 
 # ---- starting ----

@@ -1,5 +1,6 @@
 """What of a recording is given out, to whom, and in which form."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from uuid import UUID
 
@@ -14,7 +15,6 @@ from web.domain.recordings import Recording
 from web.domain.states import CacheState
 from web.media.files import FILE_HEADERS, Disposition, FileResponse, StoredFile, download_name
 from web.media.live import LiveResponse
-from web.media.streaming import Until
 from web.services import audit
 from web.services.controller import Controller
 from web.store import cache_files, recordings
@@ -49,7 +49,7 @@ async def listened(
     from_seconds: float | None,
     *,
     by: Actor,
-    until: Until | None = None,
+    until: Callable[[Recording], Awaitable[object]] | None = None,
 ) -> LiveResponse:
     """The sound from that moment on, also while the recording grows; else from its start, or near what is heard now.
 
@@ -62,7 +62,8 @@ async def listened(
         raise _not_cached(recording, cache_file)
     await _note(controller, recording, "recording.listen", by)
     goes_on = partial(still_comes, controller.db, cache_file, by=by)
-    return LiveResponse(controller, cache_file, from_seconds, goes_on, until)
+    breaks_off = None if until is None else partial(until, recording)
+    return LiveResponse(controller, cache_file, from_seconds, goes_on, breaks_off)
 
 
 async def waveform(controller: Controller, recording_id: UUID, *, by: Actor) -> FileResponse:

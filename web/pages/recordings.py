@@ -147,8 +147,9 @@ async def show(request: Request) -> Response:
     health = by.scope(Permission.HEALTH_READ)
     events = await health_events.latest(db, scope=health, recording_id=recording.id, limit=_EVENTS_LIMIT)
     may_play = by.may(Permission.RECORDING_PLAYBACK, recording)
-    sound = _sound(recording, cache_file) if may_play else "none"
-    drawn = await _drawn(controller, cache_file) if sound != "none" else None
+    what_is_there = _sound(recording, cache_file)
+    sound = what_is_there if may_play else "none"
+    drawn = await _drawn(controller, cache_file) if what_is_there != "none" else None
     length_seconds = _length_seconds(facts, drawn, job)
     context = {
         "here": "recordings.index",
@@ -216,7 +217,7 @@ async def audio(request: Request) -> Response:
 
 async def live(request: Request) -> Response:
     """The sound from a moment on, also while it grows."""
-    from_seconds, until = _seconds(request, "from_seconds"), partial(signed_out, request)
+    from_seconds, until = _seconds(request, "from_seconds"), partial(_no_longer_heard, request)
     return await media.listened(controller_of(request), _id(request), from_seconds, by=request.user, until=until)
 
 
@@ -342,6 +343,11 @@ def _seconds(request: Request, key: str) -> float | None:
     except (KeyError, ValueError):
         return None
     return seconds if 0.0 <= seconds <= _LONGEST_SECONDS else None
+
+
+async def _no_longer_heard(request: Request, recording: Recording) -> None:
+    """Returns soon after who asks has signed out, or may not play it any more."""
+    await signed_out(request, lambda by: by.may(Permission.RECORDING_PLAYBACK, recording))
 
 
 async def _ask(request: Request, act: str) -> Response:
