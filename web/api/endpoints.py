@@ -82,8 +82,23 @@ class Endpoint:
         return f"{self.act.__module__.rpartition('.')[2]}.{self.act.__name__}"
 
     @property
+    def tag(self) -> str:
+        """The noun, in words: `node groups`."""
+        return self.name.partition(".")[0].replace("_", " ")
+
+    @property
     def summary(self) -> str:
         return (inspect.getdoc(self.act) or "").partition("\n")[0].rstrip(".")
+
+    @property
+    def description(self) -> str:
+        """What is said besides the summary."""
+        return (inspect.getdoc(self.act) or "").partition("\n")[2].strip()
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether calls are limited, as those of tokens of people are."""
+        return "by" in self.parameters
 
     @cached_property
     def parameters(self) -> Mapping[str, Any]:

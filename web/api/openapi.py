@@ -8,7 +8,8 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from protocol.messages import Problem
-from web.api.endpoints import Endpoint, is_model, is_nothing
+from web.api.endpoints import IDEMPOTENCY_HEADER, REPEATED_HEADER, Endpoint, is_model, is_nothing
+from web.services.kept_answers import KEY_LIMIT
 
 _REF = "#/components/schemas/{model}"
 _PROBLEM = "application/problem+json"
@@ -23,11 +24,16 @@ def openapi_document(title: str, version: str, base: str, endpoints: Iterable[En
         paths.setdefault(base + endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schemas)
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version},
+        "info": {"title": title, "version": version, "description": _ABOUT},
+        "servers": [{"url": "/"}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(endpoint.tag for endpoint in endpoints)],
         "paths": paths,
         "components": {
             "schemas": schemas.definitions,
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "headers": _HEADERS,
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "A token, made in the console."}
+            },
         },
     }
 
@@ -63,11 +69,18 @@ class _Schemas:
 def _operation(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
+        "tags": [endpoint.tag],
         "summary": endpoint.summary,
-        "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint, schemas)],
+        "parameters": [
+            *_path_parameters(endpoint),
+            *_query_parameters(endpoint, schemas),
+            *([_IDEMPOTENCY_KEY] if endpoint.keeps_answer else []),
+        ],
         "responses": _responses(endpoint, schemas),
         "security": [{"token": []}] if endpoint.is_guarded else [],
     }
+    if endpoint.description:
+        operation["description"] = endpoint.description
     if "body" in endpoint.parameters:
         schema = schemas.request(endpoint.parameters["body"])
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
@@ -105,6 +118,12 @@ def _responses(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     for status in endpoint.all_problems:
         responses[str(status.value)] = _body(status, _PROBLEM, problem)
     responses["default"] = {"description": "Any other fault", "content": {_PROBLEM: {"schema": problem}}}
+    for status_code, response in responses.items():
+        names = [name for name, where in _HEADERS_OF.items() if status_code in where] if endpoint.is_counted else []
+        if endpoint.keeps_answer and status_code == str(endpoint.status.value):
+            names.append(REPEATED_HEADER)
+        if names:
+            response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
     return responses
 
 
@@ -125,3 +144,31 @@ def _body(status: HTTPStatus, media_type: str, schema: dict[str, Any]) -> dict[s
 
 def _name(model: type[BaseModel]) -> str:
     return model.__name__
+
+
+_ABOUT = """\
+Everything that the console does. Instants are UTC; lists go on with `before`, which takes what `next` said. Each refusal
+is a problem (RFC 9457) whose `code` names it for programs. Calls that make something take an `Idempotency-Key`."""
+_IDEMPOTENCY_KEY = {
+    "name": IDEMPOTENCY_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "The same key within a day is the same request: it is done once and answered the same.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LIMIT, "pattern": "^[!-~]+$"},
+}
+_TEXT = {"type": "string"}
+_HEADERS: dict[str, Any] = {
+    "RateLimit-Policy": {"description": 'How many calls in how many seconds: `"token";q=1200;w=60`.', "schema": _TEXT},
+    "RateLimit": {"description": "How many are left, and when there is one more.", "schema": _TEXT},
+    "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 0}},
+    "WWW-Authenticate": {"description": "How to authenticate.", "schema": _TEXT},
+    REPEATED_HEADER: {"description": "`true` when this was answered before.", "schema": _TEXT},
+}
+_DONE = ("200", "201", "202", "204")
+_HEADERS_OF: dict[str, tuple[str, ...]] = {
+    "RateLimit-Policy": (*_DONE, "429"),
+    "RateLimit": (*_DONE, "429"),
+    "Retry-After": ("429", "503"),
+    "WWW-Authenticate": ("401",),
+}
+"""By the status of answers."""

@@ -20,7 +20,9 @@ from web.pages import (
     settings,
     setup,
     single_sign_on,
+    tokens,
     users,
+    webhooks,
 )
 from web.pages.page import Page, data, get, post, stream
 
@@ -166,4 +168,20 @@ PAGES: list[Page] = [
     post("/settings/roles/{role_id:uuid}", roles.change),
     get("/settings/roles/{role_id:uuid}/delete", roles.delete_form),
     post("/settings/roles/{role_id:uuid}/delete", roles.delete),
+    get("/account/tokens", tokens.own),
+    post("/account/tokens", tokens.make),
+    post("/account/tokens/{token_id:uuid}/revoke", tokens.revoke_own),
+    get("/settings/tokens", tokens.index),
+    post("/settings/tokens/{token_id:uuid}/revoke", tokens.revoke),
+    get("/settings/webhooks", webhooks.index),
+    post("/settings/webhooks", webhooks.make),
+    get("/settings/webhooks/{webhook_id:uuid}", webhooks.show),
+    post("/settings/webhooks/{webhook_id:uuid}", webhooks.change),
+    post("/settings/webhooks/{webhook_id:uuid}/secret", webhooks.renew_secret),
+    post("/settings/webhooks/{webhook_id:uuid}/test", webhooks.try_out),
+    post("/settings/webhooks/{webhook_id:uuid}/enable", webhooks.enable),
+    post("/settings/webhooks/{webhook_id:uuid}/disable", webhooks.disable),
+    get("/settings/webhooks/{webhook_id:uuid}/remove", webhooks.remove_form),
+    post("/settings/webhooks/{webhook_id:uuid}/remove", webhooks.remove),
+    post("/settings/webhooks/{webhook_id:uuid}/deliveries/{delivery_id:int}/again", webhooks.deliver_again),
 ]
