@@ -36,7 +36,8 @@ def test_every_schema_is_valid_and_every_reference_leads_somewhere(document: dic
     for schema in document["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
     references = set(re.findall(r'"\$ref": "([^"]+)"', json.dumps(document)))
-    assert references <= {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    parts = ("schemas", "headers")
+    assert references <= {f"#/components/{part}/{name}" for part in parts for name in document["components"][part]}
 
 
 @pytest.mark.parametrize("endpoints", [agent.ENDPOINTS, v1.ENDPOINTS], ids=["agent", "v1"])
