@@ -67,7 +67,8 @@ async def head(request: Request) -> Response:
 
 
 async def work(request: Request) -> Response:
-    """Its newest jobs and events, as a fragment."""
+    """Its newest jobs and events, as a fragment. Of a node that is not to be seen there is none."""
+    await _card(request)
     return render(request, "partials/_node_work.html", await _work(request))
 
 
