@@ -15,7 +15,13 @@ node_groups all_groups create change remove
 jobs        claim_next heartbeat finish_job record_events change_no_of
 cache_files open_cache_file require_append seal set_checksum keep_preview mark_damaged cached_without_checksum abandoned
             forget_abandoned
-profiles    all_profiles protect
+profiles    all_profiles profile uses make change protect make_default delete
+roles       all_roles role uses make change delete
+grants      all_grants grants_of grant resolved give take
+groups      all_groups group make rename delete add_member remove_member
+rights      changing require_holds require_holds_all_of
+setup       link_code require_good_code begin progress choose_recorder choose_input start_try finish put_away leftovers
+system      facts
 tokens      create_token make own all_tokens current revoke authenticate
 
 Bytes have one object each for a whole controller, and know nothing of actors: cache_content.CacheContent takes them in,
