@@ -29,6 +29,7 @@ async def take_form(request: Request) -> Response:
 
 
 async def take(request: Request) -> Response:
+    request.user.require_everywhere(Permission.USER_EDIT)
     db, held = controller_of(request).db, await _grant(request)
     try:
         await grants.take(db, held.id, sure=True, by=request.user)
