@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import errno
 import math
 import os
 import time
@@ -15,18 +16,20 @@ from uuid import UUID
 import structlog
 
 from agent.conditions import Conditions
+from agent.files import BrokenFileError, read_model, write_model
 from agent.health import Health, Severity
 from agent.owner.handle import OwnerStartError
 from agent.patience import go_on_for_ever
 from agent.settings import AgentSettings
 from agent.spool import Spool
-from agent.states import JobState, Stage
+from agent.states import JobState, Places, Stage
 from agent.takes import Takes
 from core_rs import DiskRoom, Standing, disk_room, give_back_reserve, keep_reserve
 from protocol.messages import CaptureFormat, SpoolReport
 
 log = structlog.get_logger()
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 SAMPLE_BYTES = {"s16": 2, "s24": 3, "s32": 4, "f32": 4}
 
 
@@ -112,6 +115,8 @@ class Disk:
         self._rate_of: set[UUID] = set()
         """The recordings that it was measured with."""
         self._conditions = Conditions(self.settings.node_folder / "disk.json", self.health)
+        self._places = self.settings.node_folder / "places.json"
+        self._known = _read_places(self._places)
 
     async def run(self) -> None:
         """Goes on for ever."""
@@ -196,20 +201,40 @@ class Disk:
 
     def _look_at(self, folder: Path, before: Standing) -> Seen:
         try:
-            folder.mkdir(mode=0o700, exist_ok=True)
+            self._require_place(folder)
             room = disk_room(folder, self.settings.reserve_bytes)
             device = folder.stat().st_dev
             if not os.access(folder, os.W_OK):
                 raise PermissionError(f"{folder} cannot be written")
+            has_room = self._tend_reserve(folder, room)
+        except OSError as fault:
+            return Seen(folder, "failing", fault=str(fault))
+        full_bytes = self.rules.full_bytes * (2 if before == "full" else 1)
+        standing: Standing = "usable" if has_room and room.usable_bytes >= full_bytes else "full"
+        return Seen(folder, standing, room, device=device)
+
+    def _require_place(self, folder: Path) -> None:
+        """Makes a folder that is new. One that was there before has lost its disk: what would be made in its place lies
+        on another. Raises OSError."""
+        if str(folder) in self._known and not folder.is_dir():
+            raise FileNotFoundError(f"{folder} is not there any more; mount its disk again")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if str(folder) not in self._known and folder in self.settings.spill_folders:
+            write_model(self._places, Places(folders=self._known | {str(folder)}))
+            self._known |= {str(folder)}
+
+    def _tend_reserve(self, folder: Path, room: DiskRoom) -> bool:
+        """Whether there is room besides: a quota may be full on a disk that is not. Raises OSError."""
+        try:
             if room.usable_bytes > self.rules.full_bytes:
                 keep_reserve(folder, self.settings.reserve_bytes)
             elif room.free_bytes < self.rules.full_bytes:
                 give_back_reserve(folder)
         except OSError as fault:
-            return Seen(folder, "failing", fault=str(fault))
-        full_bytes = self.rules.full_bytes * (2 if before == "full" else 1)
-        standing: Standing = "full" if room.usable_bytes < full_bytes else "usable"
-        return Seen(folder, standing, room, device=device)
+            if fault.errno not in _NO_ROOM:
+                raise
+            return False
+        return True
 
     @property
     def _usable_bytes(self) -> int:
@@ -318,6 +343,16 @@ SACRIFICES: tuple[tuple[str, Severity, Sacrifice], ...] = (
 
 def _oldest_first(spool: Spool, stage: Stage) -> list[JobState]:
     return sorted((one for one in spool.jobs.values() if one.stage is stage), key=lambda one: str(one.take_id))
+
+
+def _read_places(path: Path) -> frozenset[str]:
+    try:
+        return read_model(path, Places).folders
+    except FileNotFoundError:
+        return frozenset()
+    except BrokenFileError as broken:
+        log.error("which spill folders were there before is unknown", fault=str(broken))
+        return frozenset()
 
 
 def _low_words(seconds: int) -> str:

@@ -3,6 +3,7 @@
 import errno
 import itertools
 import os
+import re
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 Model = TypeVar("Model", bound=BaseModel)
 
 _numbers = itertools.count()
+_ASIDE = re.compile(r"\..+\.(\d+)-\d+")
+"""The name of a file that is being written, with the process that writes it."""
 _FAULTS_OF_THE_PROCESS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}
 """They say nothing of the file that could not be opened."""
 
@@ -77,9 +80,11 @@ def remove(path: Path) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what a kill left of files that were being written. Nobody else may be writing in this folder."""
+    """Removes what processes that are gone left of files that they were writing; this one must not be writing there."""
     for aside in folder.glob(".*"):
-        aside.unlink()
+        found = _ASIDE.fullmatch(aside.name)
+        if found and (int(found[1]) == os.getpid() or not Path(f"/proc/{found[1]}").exists()):
+            aside.unlink(missing_ok=True)
 
 
 def forget_last(path: Path) -> None:

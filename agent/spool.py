@@ -309,7 +309,7 @@ class Spool:
         self._lock_descriptor = descriptor
 
     def _load(self) -> None:
-        for folder in (self._claims, self._events, self._released):
+        for folder in (self.folder, self._claims, self._events, self._released, *self._jobs.iterdir()):
             remove_unfinished(folder)
         with suppress(FileNotFoundError):
             self.identity = read_identity(self.folder)

@@ -266,6 +266,12 @@ class Rendition(Stored):
         return seals[name]
 
 
+class Places(Stored):
+    """`places.json`: spill folders that were there once."""
+
+    folders: frozenset[str]
+
+
 class Released(Stored):
     """`released/<take>.json`: recordings that need nothing of a take any more."""
 

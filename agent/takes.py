@@ -179,14 +179,25 @@ def _finish_removals(folder: Path, spill_folders: tuple[Path, ...]) -> None:
 
 
 def _finish_removal(going: Path, spill_folders: tuple[Path, ...]) -> None:
-    """What names the rest goes last. On a disk that does not let go of it, it is tried again with the next look."""
+    """What names the rest goes last. On a disk that is away, or does not let go of it, it is tried again with the next
+    look; until then only the name of the take is kept."""
     try:
         for spill in spill_folders:
             with suppress(FileNotFoundError):
                 shutil.rmtree(spill / going.name.removeprefix(_GOING))
-        shutil.rmtree(going)
+        _empty(going)
+        if all(spill.is_dir() for spill in spill_folders):
+            going.rmdir()
     except OSError as fault:
         log.warning("a take that nobody needs cannot be removed yet", folder=str(going), fault=str(fault))
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _is_id(name: str) -> bool:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -240,7 +241,7 @@ class Rig:
             f"the node still has a job of {recording} ({stage})" for recording, stage in self._jobs() if stage != "kept"
         ]
         found += [f"renderer {pid} is left" for pid in self.system.renderers()]
-        found += [f"{file.relative_to(node)} is left" for file in _files_in(node, ".tmp")]
+        found += [f"{file.relative_to(node)} is left" for file in _files_in(node, "") if _is_left_aside(file)]
         found += [f"claim {file.stem} is left" for file in (node / "claims").glob("*.json")]
         found += [f"event {file.stem} was never told" for file in (node / "events").glob("*.json")]
         owners = [state["interface"]["name"] for state in self.system.owner_states()]
@@ -341,6 +342,13 @@ def _received(client: socket.socket, size: int) -> bytes:
 def _files_in(folder: Path, ending: str) -> list[Path]:
     """With this ending, however deep. The node may be removing folders meanwhile."""
     return [Path(at, name) for at, _, names in os.walk(folder) for name in names if name.endswith(ending)]
+
+
+def _is_left_aside(file: Path) -> bool:
+    """Whether it is the unfinished `.name.pid-n` of a process that is gone. The next agent looks after jobs."""
+    found = re.fullmatch(r"\..+\.(\d+)-\d+", file.name)
+    stays = (file.parent / "job.json").exists()
+    return found is not None and not stays and not is_alive(int(found[1])) and file.exists()
 
 
 def _parses(file: Path) -> bool:

@@ -1,6 +1,7 @@
 """Room is looked after: what goes first, who may start, how long it lasts, and what operators are told."""
 
 import asyncio
+import errno
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -278,6 +279,35 @@ def test_folder_that_cannot_be_looked_at_is_failing_and_the_others_go_on(home: P
         await node.disk.check_start(job_settings().capture)
 
     asyncio.run(run())
+
+
+def test_folder_that_lost_its_disk_is_not_made_anew_on_another(home: Path, tmp_path: Path) -> None:
+    node, spill = Node(home), tmp_path / "spill"
+    node.settings = node.settings.model_copy(update={"spill_folders": (spill,)})
+
+    async def standings() -> list[str]:
+        disk = node.looked_after(PLENTY)
+        await disk.look()
+        return list(disk.standings)
+
+    assert asyncio.run(standings()) == ["usable", "usable"]
+    spill.rename(tmp_path / "away")
+    assert asyncio.run(standings()) == ["usable", "failing"]
+    assert not spill.exists()
+    (tmp_path / "away").rename(spill)
+    assert asyncio.run(standings()) == ["usable", "usable"]
+
+
+def test_quota_that_leaves_no_room_for_the_reserve_is_full_and_no_failing_disk(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path, reserve_bytes: int) -> bool:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr("agent.disk.keep_reserve", refuse)
+    node = Node(home)
+    asyncio.run(node.disk.look())
+    assert node.disk.standings == ["full"]
 
 
 def test_failing_folder_that_is_configured_no_more_is_no_trouble_any_more(home: Path, tmp_path: Path) -> None:

@@ -245,8 +245,11 @@ def test_after_a_reboot_waits_count_from_the_start_of_the_agent(tmp_path: Path) 
 
 def test_what_a_kill_left_half_written_is_gone_at_the_next_start(tmp_path: Path) -> None:
     Spool.open(tmp_path).close()
-    for name in ("claims", "events", "released"):
-        (tmp_path / name / f".{new_id()}.json.{os.getpid()}-0").write_bytes(b"{")
+    job = tmp_path / "jobs" / str(new_id())
+    job.mkdir()
+    (job / "job.json").write_bytes(b"")
+    for folder in (tmp_path, job, *(tmp_path / name for name in ("claims", "events", "released"))):
+        (folder / f".{new_id()}.json.{os.getpid()}-0").write_bytes(b"{")
     spool = Spool.open(tmp_path)
     assert spool.pending_claims() == []
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]

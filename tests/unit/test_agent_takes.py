@@ -197,6 +197,18 @@ def test_take_that_a_spill_folder_does_not_let_go_of_holds_up_no_other(shelf: Sh
     assert not left.exists()
 
 
+def test_segments_on_a_disk_that_is_away_go_once_it_is_back(shelf: Shelf, tmp_path: Path) -> None:
+    spill, take_id = tmp_path / "spill", shelf.add_take([])
+    (spill / str(take_id)).mkdir(parents=True)
+    spill.rename(tmp_path / "away")
+    shelf.sweep(spill_folders=(spill,))
+    assert shelf.takes == []
+    (tmp_path / "away").rename(spill)
+    shelf.sweep(spill_folders=(spill,))
+    assert list(spill.iterdir()) == []
+    assert list(shelf.spool.takes_folder.glob(".going-*")) == []
+
+
 def test_folder_that_is_no_take_is_left_alone(shelf: Shelf) -> None:
     (shelf.spool.takes_folder / "holiday pictures").mkdir()
     shelf.sweep()
