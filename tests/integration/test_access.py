@@ -379,8 +379,10 @@ async def test_each_control_is_shown_with_the_reason_why_it_does_nothing(
 async def test_a_refusal_names_the_permission_and_whoever_can_give_it_to_who_may_know_people(
     controller: Running, db: Database, owner: Any
 ) -> None:
-    ana, ben = await account(owner), await account(owner, "BEN")
-    await give(db, ben, "administrator")
+    ana, ben, gone = await account(owner), await account(owner, "BEN"), await account(owner, "GONE")
+    for one in (ben, gone):
+        await give(db, one, "administrator")
+    await owner.execute("UPDATE user_account SET disabled_at = clock_timestamp() WHERE id = $1", gone)
     async with signed_in(controller, db, ana) as browser:
         page = await browser.get("/recordings")
         assert page.status_code == 403
@@ -392,6 +394,7 @@ async def test_a_refusal_names_the_permission_and_whoever_can_give_it_to_who_may
         words = parsed(await browser.get("/record")).one(class_="fault-page").text
         assert "recording:create" in words
         assert "BEN can give it to you" in words
+        assert "GONE" not in words
 
 
 async def test_who_holds_nothing_gets_a_dashboard_that_says_so(controller: Running, db: Database, owner: Any) -> None:

@@ -591,6 +591,13 @@ INSERT INTO access_grant (id, user_id, role_id, effect, scope_kind, created_by)
 SELECT {grant_id}, made.id, r.id, 'allow', 'everything', made.name
 FROM made JOIN role r ON r.is_built_in AND r.name = {role};
 
+-- make_administrator --
+-- Lets somebody do everything.
+INSERT INTO access_grant (id, user_id, role_id, effect, scope_kind, created_by)
+SELECT {grant_id}, u.id, r.id, 'allow', 'everything', u.name
+FROM user_account u JOIN role r ON r.is_built_in AND r.name = {role}
+WHERE u.id = {user_id};
+
 -- add_sign_in_code --
 -- Keeps the digest of a code, and no longer those that are too old.
 WITH over AS (DELETE FROM sign_in_code WHERE expires_at < clock_timestamp())
@@ -632,8 +639,9 @@ SELECT jsonb_agg(to_jsonb(g)) AS grants FROM held_grant g WHERE g.user_id = {use
 -- People who may give rights to others.
 SELECT u.name
 FROM user_account u
-WHERE EXISTS (SELECT FROM held_grant g WHERE g.user_id = u.id AND g.effect = 'allow' AND g.scope_kind = 'everything'
-              AND {permission} = ANY(g.permissions))
+WHERE u.disabled_at IS NULL
+  AND EXISTS (SELECT FROM held_grant g WHERE g.user_id = u.id AND g.effect = 'allow' AND g.scope_kind = 'everything'
+                AND {permission} = ANY(g.permissions))
   AND NOT EXISTS (SELECT FROM held_grant g WHERE g.user_id = u.id AND g.effect = 'deny' AND g.scope_kind = 'everything'
                   AND {permission} = ANY(g.permissions))
 ORDER BY u.name
@@ -1387,7 +1395,8 @@ FOR NO KEY UPDATE OF j, l SKIP LOCKED;
 -- Due starts that no node took. A planned window that is still open can be taken late: those are answered once, until
 -- the event that tells of it is there.
 SELECT j.id, j.recording_id, j.epoch, n.id AS node_id, n.name AS node_name,
-       coalesce(s.last_seen_at > clock_timestamp() - {node_not_seen}::interval, false) AS is_node_seen, w.window
+       coalesce(s.last_seen_at > clock_timestamp() - {node_not_seen}::interval, false) AS is_node_seen,
+       n.is_draining AS is_node_draining, w.window
 FROM job j
 JOIN node n ON n.id = j.node_id
 LEFT JOIN node_seen s ON s.node_id = n.id
