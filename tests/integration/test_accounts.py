@@ -61,6 +61,17 @@ async def test_two_first_links_at_once_make_one_administrator(db: Database, owne
     assert await owner.fetchval("SELECT count(*) FROM user_account") == 1
 
 
+async def test_a_link_of_the_machine_signs_an_administrator_in_and_makes_one_where_there_is_none(
+    db: Database, owner: Any
+) -> None:
+    await owner.execute("INSERT INTO user_account (id, name) VALUES ($1, 'admin')", new_id())
+    begun = await _by_link(db)
+    assert begun.user.name == "admin (2)"
+    actor, _ = await accounts.authenticate_session(db, begun.token)
+    assert actor.access == everywhere()
+    assert (await _by_link(db)).user == begun.user
+
+
 async def test_looking_at_a_link_does_not_use_it(db: Database) -> None:
     code = await accounts.sign_in_link_code(db)
     for _ in range(3):

@@ -1,11 +1,16 @@
 """Who signs in to the console, and how it looks to them."""
 
+import asyncio
+from typing import Any
+
 import httpx
+import pyotp
 import pytest
 
 from tests.integration.console import FRAGMENT, parsed
 from tests.integration.web_room import Running
-from web.services import accounts
+from web.domain.access import system
+from web.services import accounts, people
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio
@@ -148,3 +153,144 @@ async def test_assets_are_kept_for_ever_under_their_version(visitor: httpx.Async
     assert "immutable" in answer.headers["cache-control"]
     assert answer.headers["content-encoding"] == "gzip"
     assert "immutable" not in (await visitor.get(address.partition("?")[0])).headers["cache-control"]
+
+
+async def _sign_in(browser: httpx.AsyncClient, name: str = "admin", **more: str) -> httpx.Response:
+    return await browser.post("/sign-in", data={"name": name, "password": PASSWORD, **more})
+
+
+async def test_an_invitation_is_a_form_that_sets_a_password_and_leads_in(controller: Running, db: Database) -> None:
+    path = f"/invitation/{(await people.invite(db, 'ana', by=system('test'))).code}"
+    async with httpx.AsyncClient(base_url=controller.url, headers=FROM_HERE) as browser:
+        page = parsed(await browser.get(path))
+        assert page.one("h1").text == "Welcome, ana"
+        assert page.one("input", name="name").attributes["autocomplete"] == "username"
+        answer = await browser.post(path, data={"password": "password1234"})
+        assert answer.status_code == 422
+        assert "tried first" in parsed(answer).one(id="password-says").text
+        answer = await browser.post(path, data={"password": PASSWORD})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        assert "Signed in as ana" in parsed(await browser.get("/account")).text
+    async with httpx.AsyncClient(base_url=controller.url, headers=FROM_HERE) as late:
+        for answer in (await late.get(path), await late.post(path, data={"password": PASSWORD})):
+            assert answer.status_code == 410
+            assert "ask whoever sent it" in parsed(answer).one("p", role="alert").text
+
+
+async def test_a_second_factor_is_set_up_and_then_asked_for(
+    controller: Running, visitor: httpx.AsyncClient, owner: Any
+) -> None:
+    await visitor.post("/account/password", data={"password": PASSWORD})
+    answer = await visitor.post("/account/second-factor/begin", data={"own_password": ""})
+    assert answer.headers["location"] == "/account/second-factor"
+    page = parsed(await visitor.get("/account/second-factor"))
+    assert page.one("img", class_="qr").attributes["src"].startswith("data:image/svg+xml")
+    app = pyotp.TOTP(page.one("code", class_="secret").text)
+    answer = await visitor.post("/account/second-factor", data={"code": "12 34"})
+    assert (answer.status_code, parsed(answer).one(id="code-says").text) == (422, "The app shows 6 digits.")
+    codes = [
+        code.text for code in parsed(await visitor.post("/account/second-factor", data={"code": app.now()})).all("code")
+    ]
+    assert len(codes) == 10
+    assert (await visitor.get("/account")).status_code == 200
+
+    async with httpx.AsyncClient(base_url=controller.url, headers=FROM_HERE) as browser:
+        answer = await _sign_in(browser, next="/jobs?state=failed")
+        assert answer.headers["location"] == "/sign-in/code?next=%2Fjobs%3Fstate%3Dfailed"
+        assert (await browser.get("/account")).status_code == 303
+        form = parsed(await browser.get(answer.headers["location"])).one("form")
+        fields = {one.attributes["name"]: one.attributes["value"] for one in form.all("input")}
+        assert (await browser.post("/sign-in/code", data=fields | {"code": "000000"})).status_code == 422
+        answer = await browser.post("/sign-in/code", data=fields | {"code": codes[0]})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/jobs?state=failed")
+        assert "9 recovery codes left" in parsed(await browser.get("/account")).text
+        answer = await browser.post("/account/second-factor/remove", data={"code": codes[1]})
+        assert answer.headers["location"] == "/account/second-factor"
+        assert parsed(await browser.get("/account/second-factor")).one("main").one("h2").text == "Set it up"
+
+
+async def test_the_second_step_without_the_first_leads_back(controller: Running) -> None:
+    async with httpx.AsyncClient(base_url=controller.url, headers=FROM_HERE) as stranger:
+        answers = (
+            await stranger.get("/sign-in/code?next=/jobs"),
+            await stranger.post("/sign-in/code", data={"code": "1"}),
+        )
+        assert [answer.headers["location"] for answer in answers] == ["/sign-in?next=%2Fjobs", "/sign-in?next=%2F"]
+
+
+async def test_too_many_tries_are_told_to_wait(controller: Running, visitor: httpx.AsyncClient) -> None:
+    async with httpx.AsyncClient(base_url=controller.url, headers=FROM_HERE) as stranger:
+        answers = [await _sign_in(stranger, "nobody") for _ in range(6)]
+        assert [answer.status_code for answer in answers] == [422] * 5 + [429]
+        assert "Too many tries; wait" in parsed(answers[-1]).one(class_="fault-summary").text
+
+
+async def test_sessions_are_listed_and_ended_with_what_they_opened(
+    controller: Running, db: Database, visitor: httpx.AsyncClient
+) -> None:
+    agents = ["Mozilla/5.0 (Windows NT 10.0) Firefox/140.0", "curl/8"]
+    others = [httpx.AsyncClient(base_url=controller.url, headers=FROM_HERE | {"User-Agent": agent}) for agent in agents]
+    for other in others:
+        await other.post(f"/welcome/{await accounts.sign_in_link_code(db)}")
+    page = parsed(await visitor.get("/account"))
+    listed = page.one("ul", class_="sessions").all("li")
+    assert {"Firefox on Windows", "curl/8"} < {one.one("strong").text for one in listed}
+    assert sum("This browser" in one.text for one in listed) == 1
+    firefox = next(one for one in listed if "Firefox" in one.text)
+    answer = await visitor.post(firefox.one("form").attributes["action"])
+    assert answer.headers["location"] == "/account?changed=session"
+    assert [(await other.get("/account")).status_code for other in others] == [303, 200]
+    await visitor.post("/account/sessions/end-others")
+    assert (await others[1].get("/account")).status_code == 303
+    assert (await visitor.get("/account")).status_code == 200
+    for other in others:
+        await other.aclose()
+
+
+async def test_nobody_ends_sessions_of_others_by_their_id(
+    controller: Running, db: Database, visitor: httpx.AsyncClient, owner: Any
+) -> None:
+    invitation = await people.invite(db, "ana", by=system("test"))
+    async with httpx.AsyncClient(base_url=controller.url, headers=FROM_HERE) as ana:
+        await ana.post(f"/invitation/{invitation.code}", data={"password": PASSWORD})
+        for session_id in await owner.fetch("SELECT id FROM login_session WHERE user_id <> $1", invitation.user_id):
+            await ana.post(f"/account/sessions/{session_id['id']}/end")
+    assert (await visitor.get("/account")).status_code == 200
+
+
+async def test_a_session_that_was_planted_is_not_the_one_that_begins(
+    controller: Running, db: Database, visitor: httpx.AsyncClient
+) -> None:
+    planted = dict(visitor.cookies)
+    async with httpx.AsyncClient(base_url=controller.url, headers=FROM_HERE, cookies=planted) as victim:
+        await victim.post(f"/welcome/{await accounts.sign_in_link_code(db)}")
+        assert (await victim.get("/account")).status_code == 200
+    assert (await visitor.get("/account")).status_code == 303
+
+
+async def test_cookies_of_signing_in_are_for_this_host_over_tls_and_no_script(
+    controller: Running, db: Database
+) -> None:
+    port = httpx.URL(controller.url).port
+    async with httpx.AsyncClient(base_url=controller.url, headers=FROM_HERE) as browser:
+        answer = await browser.post(f"/welcome/{await accounts.sign_in_link_code(db)}")
+        kept = [text for text in answer.headers.get_list("set-cookie") if "Max-Age=43200" in text]
+        assert len(kept) == 1
+        assert kept[0].startswith(f"reelkeeper-{port}=")
+        assert {"HttpOnly", "Path=/", "SameSite=lax"} <= set(kept[0].split("; "))
+        assert "Domain" not in kept[0]
+
+
+async def test_disabling_somebody_ends_what_that_person_has_open(
+    controller: Running, db: Database, visitor: httpx.AsyncClient
+) -> None:
+    invitation = await people.invite(db, "ana", by=system("test"))
+    async with httpx.AsyncClient(base_url=controller.url, headers=FROM_HERE) as ana:
+        await ana.post(f"/invitation/{invitation.code}", data={"password": PASSWORD})
+        async with ana.stream("GET", "/events?topics=job") as stream:
+            assert stream.status_code == 200
+            await people.disable(db, invitation.user_id, by=system("test"))
+            async with asyncio.timeout(20):
+                async for _ in stream.aiter_bytes():
+                    pass
+        assert (await ana.get("/account")).status_code == 303

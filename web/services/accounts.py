@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from protocol.ids import new_id, new_token, token_digest, token_id
-from web.domain.access import Actor, Source
+from web.domain.access import Actor, Source, system
 from web.domain.audit import Object
 from web.domain.errors import InvalidError, LinkSpentError, SignInRequiredError
 from web.domain.people import (
@@ -16,12 +16,15 @@ from web.domain.people import (
     User,
     Visit,
 )
+from web.domain.roles import ADMINISTRATOR_ROLE
 from web.services import audit, login_sessions, people, second_factor, sign_in
 from web.services.keys import Keys
 from web.services.passwords import Passwords
-from web.store import accounts
+from web.store import accounts, grants
 from web.store import people as stored_people
 from web.store.database import Database, Session
+
+_BY = system("link of the machine")
 
 
 async def sign_in_link_code(db: Database) -> str:
@@ -192,10 +195,16 @@ async def has_anybody_a_password(db: Database) -> bool:
 
 
 async def _administrator(session: Session) -> User:
-    await accounts.add_first(session, new_id(), ADMINISTRATOR)
-    found = await accounts.first(session)
+    """The oldest; made when nobody is one, also when others have accounts already."""
+    await grants.change_in_turn(session)
+    found = await accounts.first_administrator(session)
     if found is None:
-        raise LinkSpentError("Every administrator is disabled; this link signs nobody in.")
+        user_id = new_id()
+        name = await stored_people.add_named_like(session, user_id, ADMINISTRATOR)
+        await accounts.make_administrator(session, user_id)
+        await audit.note(session, _BY, "user.create", Object("user", user_id, name), after={"role": ADMINISTRATOR_ROLE})
+        found = await accounts.first_administrator(session)
+    assert found is not None
     return found
 
 

@@ -9,7 +9,7 @@ from web.domain.access import Actor, system
 from web.domain.audit import Object, Outcome
 from web.domain.errors import InvalidError, LastAdministratorError
 from web.domain.grants import GrantDraft, Holder
-from web.domain.people import NAME_LONGEST, SignedIn, User, Visit
+from web.domain.people import SignedIn, User, Visit
 from web.domain.roles import ScopeKind
 from web.domain.single_sign_on import Identity, Issuer
 from web.services import audit, login_sessions, rights
@@ -18,7 +18,6 @@ from web.store.database import Database, Session
 
 _BY = system("single sign-on")
 """Grants that bear this name come and go with groups of the issuer; others stay as people gave them."""
-_NAMES_TRIED = 100
 _log = structlog.get_logger()
 
 
@@ -58,15 +57,14 @@ async def _user_of(db: Database, identity: Identity) -> User:
 
 
 async def _make(session: Session, identity: Identity) -> UUID | None:
-    """An account under the issuer's name for the person, or one like it that is free; None when a twin was faster."""
+    """An account under the issuer's name for the person, or one like it; None when a twin was faster."""
     plain = "".join(letter for letter in " ".join(identity.name.split()) if letter.isprintable())
-    for number in range(1, _NAMES_TRIED):
-        tail = "" if number == 1 else f" ({number})"
-        user_id, name = new_id(), f"{plain[: NAME_LONGEST - len(tail)]}{tail}"
-        if await people.add(session, user_id, name, issuer=identity.issuer, subject=identity.subject):
-            await audit.note(session, _BY, "user.create", Object("user", user_id, name))
-            return user_id
-    return None
+    user_id = new_id()
+    name = await people.add_named_like(session, user_id, plain, issuer=identity.issuer, subject=identity.subject)
+    if name is None:
+        return None
+    await audit.note(session, _BY, "user.create", Object("user", user_id, name))
+    return user_id
 
 
 async def _follow_groups(db: Database, issuer: Issuer, identity: Identity, user: User, *, may_take: bool) -> None:

@@ -28,13 +28,14 @@ async def has_password(session: Session) -> bool:
     return bool(await session.run(table.select(table.id).where(table.password_hash.is_not_null()).limit(1)))
 
 
-async def first(session: Session) -> User | None:
-    """The oldest account of an administrator who is not disabled; before any grant was made, the oldest."""
+async def first_administrator(session: Session) -> User | None:
+    """The oldest account of somebody who may do everything and is not disabled."""
     able = await grants.administrators(session)
     table = tables.UserAccount
-    rows = await session.run(table.select().where(table.disabled_at.is_null()).order_by(table.created_at, table.id))
-    found = [_user(row) for row in rows]
-    return next((user for user in found if user.id in able), found[0] if found and not able else None)
+    for row in await session.run(table.select().order_by(table.created_at, table.id)):
+        if row["id"] in able:
+            return _user(row)
+    return None
 
 
 async def by_name(session: Session, name: str) -> Account | None:
@@ -56,6 +57,11 @@ async def hold(session: Session, user_id: UUID) -> Account | None:
 async def add_first(session: Session, user_id: UUID, name: str) -> None:
     """Makes the first account, which may do everything, unless there is any."""
     await session.rows("add_first_account", id=user_id, name=name, grant_id=new_id(), role=ADMINISTRATOR_ROLE)
+
+
+async def make_administrator(session: Session, user_id: UUID) -> None:
+    """Gives this person the role that may do everything."""
+    await session.rows("make_administrator", user_id=user_id, grant_id=new_id(), role=ADMINISTRATOR_ROLE)
 
 
 async def set_password(session: Session, user_id: UUID, password_hash: str) -> None:

@@ -4,9 +4,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from web.domain.errors import NotFoundError
-from web.domain.people import Person, SessionSeen
+from web.domain.people import NAME_LONGEST, Person, SessionSeen
 from web.store import tables
 from web.store.database import Row, Session
+
+_NAMES_TRIED = 100
 
 
 async def all_people(session: Session) -> list[Person]:
@@ -36,6 +38,18 @@ async def add(
     """Whether nobody was called so."""
     row = await session.row("add_account", id=user_id, name=name, issuer=issuer, subject=subject)
     return row is not None
+
+
+async def add_named_like(
+    session: Session, user_id: UUID, name: str, *, issuer: str | None = None, subject: str | None = None
+) -> str | None:
+    """The name that the new account got: this one, or the first like it that is free. None when a twin was faster."""
+    for number in range(1, _NAMES_TRIED):
+        tail = "" if number == 1 else f" ({number})"
+        free = f"{name[: NAME_LONGEST - len(tail)]}{tail}"
+        if await add(session, user_id, free, issuer=issuer, subject=subject):
+            return free
+    return None
 
 
 async def remove(session: Session, user_id: UUID) -> None:
