@@ -49,6 +49,8 @@ def pages(demo: Demo) -> dict[str, str]:
         "job": f"/jobs/{demo.recording(done)['job_id']}",
         "nodes": "/nodes",
         "node": f"/nodes/{demo.node()['id']}",
+        "add node": "/nodes/new",
+        "node groups": "/nodes/groups",
         "audit": "/audit",
         "audit entry": "/audit/1",
         "account": "/account",
@@ -58,7 +60,7 @@ def pages(demo: Demo) -> dict[str, str]:
 
 NAMES = [
     *("dashboard", "record", "recordings", "no match", "recording", "growing", "cancelled", "stop"),
-    *("jobs", "job", "nodes", "node", "audit", "audit entry", "account", "sign-in"),
+    *("jobs", "job", "nodes", "node", "add node", "node groups", "audit", "audit entry", "account", "sign-in"),
 ]
 
 

@@ -62,6 +62,7 @@ class UnclaimedJob:
     node_name: str
     epoch: int
     is_node_seen: bool
+    is_node_draining: bool
     window: Literal["none", "open", "over"]
     """Of its plan, if it has one; while it is open the job can be taken late."""
 

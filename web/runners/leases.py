@@ -121,6 +121,8 @@ async def _end_unclaimed(session: Session, job: UnclaimedJob, unclaimed: float) 
 
 
 def _why_unclaimed(job: UnclaimedJob) -> str:
+    if job.is_node_draining:
+        return f"{job.node_name} drains and takes on nothing new; end that on the node's page."
     if job.is_node_seen:
         return f"{job.node_name} is there but did not take it; its input is absent or it captures as much as it may."
     return f"{job.node_name} did not answer. Check its power and network."
