@@ -184,12 +184,37 @@ async def connected(url: str, number: int) -> AsyncIterator[list[Any]]:
             await one.close()
 
 
-async def _write(connection: Any, chance: random.Random) -> None:
+async def _write(connection: Any, chance: random.Random, transactions: int = 25) -> None:
     """Transactions of which some write long before they note, and some are given up."""
-    for _ in range(25):
+    for _ in range(transactions):
         await connection.execute("BEGIN")
         if chance.random() < 0.5:
             await connection.execute("SELECT pg_current_xact_id()")
         for _ in range(chance.randint(1, 3)):
             await connection.execute(_INSERT)
         await connection.execute("COMMIT" if chance.random() < 0.9 else "ROLLBACK")
+
+
+@pytest.mark.long
+async def test_a_hundred_thousand_entries_written_under_load_hold_and_one_edit_among_them_is_named(
+    db: Database, database_url: str, superuser: Any
+) -> None:
+    sealer = Sealer()
+    async with connected(database_url, 8) as connections:
+        chances = [random.Random(number) for number in range(8)]
+        writing = asyncio.gather(
+            *(_write(one, chance, 6_700) for one, chance in zip(connections, chances, strict=True))
+        )
+        while not writing.done():
+            await sealer.seal(db)
+            await asyncio.sleep(1)
+        await writing
+    head, proof = await sealed(db, sealer), await prove(db)
+    assert head is not None
+    assert proof.sealed > 90_000
+    assert (proof.unsealed, proof.fault, proof.head) == (0, None, head)
+    middle = await superuser.fetchval("SELECT entry_id FROM audit_seal WHERE number = 50000")
+    await superuser.execute("UPDATE audit_entry SET actor_name = 'BEN' WHERE id = $1", middle)
+    fault = (await prove(db)).fault
+    assert fault is not None
+    assert (fault.kind, fault.entry_id) == ("changed", middle)
