@@ -65,7 +65,7 @@ class Page:
             return _ask_to_sign_in(request)
         except Exception as fault:
             await note_refusal(request, fault, by=request.scope.get("user"), path=self.path)
-            if isinstance(fault, ForbiddenError):
+            if isinstance(fault, ForbiddenError) and request.scope.get("user") is not None:
                 return await forbidden_page(request, fault)
             return fault_page(request, fault)
 
