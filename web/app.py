@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache, partial
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
@@ -13,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Match, Mount, Route
 
 from web import live
 from web.api import agent, v1
@@ -31,6 +32,7 @@ from web.origin import SameOrigin
 from web.outbound import Outbound
 from web.pages import PAGES
 from web.pages.page import fault_page
+from web.refusals import note_forgery
 from web.rendering import STATIC_FOLDER, STATIC_PATH, Rendering
 from web.runners import abandoned, absence, finalise, leases, own_disk, webhooks
 from web.runners.changes import ChangeWatch
@@ -86,7 +88,7 @@ def create_app(settings: ControllerSettings, database_url: str) -> Starlette:
             Middleware(Sources, settings.trusted_proxies),
             Middleware(SafeHeaders),
             Middleware(KnownHosts, settings.known_hosts),
-            Middleware(SameOrigin),
+            Middleware(SameOrigin, on_refusal=note_forgery),
         ],
         exception_handlers={
             ControllerError: _faulty,
@@ -188,6 +190,8 @@ def _api_limits(settings: ControllerSettings) -> ApiLimits:
 
 async def _faulty(request: Request, fault: Exception) -> Response:
     """Programs get a problem, people a page."""
+    if isinstance(fault, HTTPException) and fault.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        fault.headers = {"Allow": ", ".join(sorted(_methods(request)))}
     is_program = request.scope["path"].startswith((AGENT_API, JSON_API))
     return await problem_response(request, fault) if is_program else fault_page(request, fault)
 
@@ -200,6 +204,12 @@ async def _openapi(request: Request) -> Response:
 def _document() -> dict[str, Any]:
     """Hangs on the code alone, and takes a while to make."""
     return openapi_document("Reelkeeper", version("reelkeeper"), JSON_API, v1.ENDPOINTS)
+
+
+def _methods(request: Request) -> set[str]:
+    """All that the path may be called with: each method is a route of its own."""
+    found = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return set().union(*(route.methods or () for route in found if isinstance(route, Route)))
 
 
 async def _healthz(request: Request) -> Response:

@@ -84,6 +84,7 @@ _SEE_NODES = Needs(P.NODE_READ, Of.ANYTHING)
 _SEE_NODE = Needs(P.NODE_READ, Of.NODE)
 _EDIT_NODE = Needs(P.NODE_EDIT, Of.NODE)
 _CONTROL_NODE = Needs(P.NODE_CONTROL, Of.NODE)
+_SEE_CODE = Needs(P.NODE_CREATE, Of.ANYTHING)
 _ADD_NODES = Needs(P.NODE_CREATE, Of.EVERYTHING)
 _GROUP_NODES = Needs(P.NODE_EDIT, Of.EVERYTHING)
 _SEE_RECORDINGS = Needs(P.RECORDING_READ, Of.ANYTHING)
@@ -190,8 +191,8 @@ SECTIONS: dict[str, tuple[Rule, ...]] = {
         _get("/nodes", _SEE_NODES),
         _get("/nodes/new", _ADD_NODES),
         _post("/nodes/new", _ADD_NODES),
-        _get("/nodes/codes/{code_id}", _ADD_NODES),
-        _post("/nodes/codes/{code_id}/revoke", _ADD_NODES),
+        _get("/nodes/codes/{code_id}", _SEE_CODE),
+        _post("/nodes/codes/{code_id}/revoke", _SEE_CODE),
         _get("/nodes/groups", _SEE_NODES),
         _post("/nodes/groups", _GROUP_NODES),
         _post("/nodes/groups/{group_id}", _GROUP_NODES),
@@ -307,7 +308,12 @@ SECTIONS: dict[str, tuple[Rule, ...]] = {
         _get(f"{_API}{_RECORDING}/ledger", _SEE_RECORDING),
         _get(f"{_API}/jobs", _SEE_RECORDINGS),
         _get(f"{_API}/jobs/{{job_id}}", _SEE_JOB),
-        _get(f"{_API}/profiles", _SEE_RECORDINGS),
+        _get(f"{_API}/profiles", Needs(P.RECORDING_CREATE, Of.ANYTHING, (P.SETTINGS_READ,))),
+        _post(f"{_API}/profiles", _EDIT_SETTINGS),
+        _get(f"{_API}/profiles/{{profile_id}}", _SEE_SETTINGS),
+        Rule("PUT", f"{_API}/profiles/{{profile_id}}", _EDIT_SETTINGS),
+        Rule("DELETE", f"{_API}/profiles/{{profile_id}}", _EDIT_SETTINGS),
+        _post(f"{_API}/profiles/{{profile_id}}/default", _EDIT_SETTINGS),
         Rule("PUT", f"{_API}/profiles/{{profile_id}}/protection", Needs(P.SETTINGS_EDIT, Of.EVERYTHING)),
     ),
     "API: nodes": (

@@ -147,14 +147,14 @@ def _name(model: type[BaseModel]) -> str:
 
 
 _ABOUT = """\
-Everything that the console does. Instants are UTC; lists go on with `before`, which takes what `next` said. Each refusal
+Everything that the console does. Instants are UTC; lists go on with `before`, which takes what `next` said. A refusal
 is a problem (RFC 9457) whose `code` names it for programs. Calls that make something take an `Idempotency-Key`."""
 _IDEMPOTENCY_KEY = {
     "name": IDEMPOTENCY_HEADER,
     "in": "header",
     "required": False,
     "description": "The same key within a day is the same request: it is done once and answered the same.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LIMIT, "pattern": "^[!-~]+$"},
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LIMIT},
 }
 _TEXT = {"type": "string"}
 _HEADERS: dict[str, Any] = {

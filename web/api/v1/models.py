@@ -30,6 +30,7 @@ from web.domain.nodes import (
     TAGS_LIMIT,
     CodeState,
 )
+from web.domain.profiles import ProfileDraft
 from web.domain.recordings import (
     DURATION_LIMIT_MS,
     SHORTEST_IDLE_LIMIT_MS,
@@ -125,6 +126,15 @@ class ProfileAnswer(Answer):
     limits: Limits
     """What ends a recording by itself when its start does not say; null is no such limit."""
     is_default: bool
+    version: int
+    """Counts its changes: who changes it says which one he has seen."""
+    changed_by: str | None
+    changed_at: datetime | None
+
+
+class ProfileChange(ProfileDraft):
+    version: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    """That was seen: another one is a conflict."""
 
 
 class ProfileList(Answer):
