@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from web.domain.access import Permission
-from web.domain.errors import ConflictError, ForbiddenError, InvalidError, LastAdministratorError
+from web.domain.errors import ConflictError, InvalidError, LastAdministratorError
 from web.domain.grants import GrantDraft, HeldGrant, Holder
 from web.domain.roles import Effect, ScopeKind
 from web.forms import Form, faults_of, read_form
@@ -33,13 +33,14 @@ async def take(request: Request) -> Response:
     db, held = controller_of(request).db, await _grant(request)
     try:
         await grants.take(db, held.id, sure=True, by=request.user)
-    except (LastAdministratorError, ForbiddenError) as refused:
+    except LastAdministratorError as refused:
         return await _take_page(request, str(refused))
     return to_holder(request, held.holder)
 
 
 async def given(request: Request, holder: Holder) -> dict[str, Any] | None:
     """Gives what the form of a page says. Answers what that page shows when it was refused, else None."""
+    request.user.require_everywhere(Permission.USER_EDIT)
     sent = await read_form(request)
     faults: dict[str, str]
     try:
@@ -50,8 +51,6 @@ async def given(request: Request, holder: Holder) -> dict[str, Any] | None:
         faults = faults_of(refused) if all(one["loc"] for one in refused.errors()) else _nothing_named(sent)
     except InvalidError as refused:
         faults = {refused.field or "": str(refused)}
-    except ForbiddenError as refused:
-        faults = {"role_id": str(refused)}
     except ConflictError as refused:
         if refused.facts.get("own"):
             return {

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from web.domain.access import Permission
-from web.domain.errors import ChangedMeanwhileError, ForbiddenError, InvalidError, LastAdministratorError
+from web.domain.errors import ChangedMeanwhileError, InvalidError, LastAdministratorError
 from web.domain.grants import Group, Holder
 from web.forms import read_form
 from web.pages import grants as grant_pages
@@ -54,8 +54,6 @@ async def add_member(request: Request) -> Response:
         await groups.add_member(controller_of(request).db, _id(request), _user(text), by=request.user)
     except InvalidError as refused:
         return await _page(request, faults={"user_id": str(refused)})
-    except ForbiddenError as refused:
-        return await _page(request, HTTPStatus.FORBIDDEN, faults={"user_id": str(refused)})
     return _done(request)
 
 
@@ -66,10 +64,11 @@ async def remove_form(request: Request) -> Response:
 
 
 async def remove_member(request: Request) -> Response:
+    request.user.require_everywhere(Permission.USER_EDIT)
     user_id: UUID = request.path_params["user_id"]
     try:
         await groups.remove_member(controller_of(request).db, _id(request), user_id, sure=True, by=request.user)
-    except (LastAdministratorError, ForbiddenError) as refused:
+    except LastAdministratorError as refused:
         return await _ask(request, user_id, str(refused))
     return _done(request)
 
@@ -82,7 +81,7 @@ async def delete_form(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     try:
         await groups.delete(controller_of(request).db, _id(request), sure=True, by=request.user)
-    except (LastAdministratorError, ForbiddenError) as refused:
+    except LastAdministratorError as refused:
         return await _ask(request, None, str(refused))
     return see_other(request, "groups.index")
 
