@@ -223,6 +223,7 @@ class RenderTask(Stored):
     take_id: UUID
     take_folder: str
     start_frame: Frames
+    press_frame: Frames | None = None
     end_frame: Frames | None = None
     end_reason: EndReason | None = None
     cut_frame: Frames | None = None

@@ -384,6 +384,8 @@ class RecordingFacts(Message):
     sample_rate_hz: int
     frames: Frames
     """Length of the recording; gaps are silence inside it."""
+    preroll_frames: Frames | None = None
+    """How much of it lies before the press of its start. None: an older agent does not tell."""
     gaps: list[GapReport]
     clock_pairs: list[ClockPairReport]
     segments: list[SegmentReport]

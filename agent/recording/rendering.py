@@ -142,6 +142,7 @@ class Rendering(Part):
             take_id=state.take_id,
             take_folder=str(self.spool.takes_folder / str(state.take_id)),
             start_frame=state.start_frame,
+            press_frame=state.press_frame,
             end_frame=state.end_frame,
             end_reason=state.end_reason,
             cut_frame=state.cut_frame,

@@ -66,6 +66,7 @@ def facts(
         channels=len(task.channel_map),
         sample_rate_hz=task.capture.sample_rate_hz,
         frames=end_frame - start,
+        preroll_frames=None if task.press_frame is None else min(task.press_frame, end_frame) - start,
         gaps=gaps_within(take, start, end_frame),
         clock_pairs=_clock_pairs(take, start, end_frame),
         segments=[

@@ -56,6 +56,7 @@ def test_start_reaches_back_its_preroll_and_disarming_wipes_what_is_delivered(pa
     job = controller.add_job(job_settings(preroll_ms=1_000, duration_ms=700))
     sealed = controller.wait_until("seal", lambda: controller.sealed(job), 60)
     assert sealed.facts.frames == 1_700 * 48, "a nominal length counts from the press"
+    assert sealed.facts.preroll_frames == 48_000
     assert_nothing_is_missing(sealed.parts["audio"], 1_700 * 48)
     assert not [event for event in controller.events if event.kind == "preroll_short"]
     controller.arm()

@@ -406,6 +406,19 @@ async def test_a_recording_that_reaches_back_says_so(
     assert "nothing was kept" in parsed(await browser.get(path, headers=FRAGMENT)).text
 
 
+async def test_how_far_a_delivered_recording_reaches_back_is_counted_in_frames(
+    browser: httpx.AsyncClient, agent: WebAgent, db: Database
+) -> None:
+    await nodes.arm_interface(db, agent.room.node.node_id, COUNTER, 30, by=SOMEBODY)
+    job = await agent.room.claimed(preroll_ms=30_000)
+    content, cache_file_id = CONTENT, await agent.open_file(job)
+    await agent.send(job, cache_file_id, content)
+    facts = content.sealing(agent.room, job).facts.model_copy(update={"preroll_frames": 96_000})
+    await agent.seal(job, cache_file_id, content, facts=facts)
+    head = parsed(await browser.get(f"/recordings/{job.recording_id}?block=head", headers=FRAGMENT)).text
+    assert "begins 2 s before Record was pressed" in head
+
+
 async def test_a_condition_is_listed_with_its_span(browser: httpx.AsyncClient, agent: WebAgent) -> None:
     job = await agent.room.claimed()
     await agent.room.heartbeat(job, phase=Phase.CAPTURING)

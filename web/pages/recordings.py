@@ -168,7 +168,7 @@ async def show(request: Request) -> Response:
         "inputs": [_inputs_in_words(gains) for gains in job.settings.channel_map],
         "attempts": await job_cards.latest(db, scope=scope, nodes=nodes, recording_id=recording.id),
         "history": await job_cards.history(db, recording.job_id, scope=scope),
-        "reached_back_seconds": _reached_back_seconds(recording),
+        "reached_back_seconds": _reached_back_seconds(recording, facts),
         "grace": grace_in(db.timeouts),
         "moments": moments_in(facts, events, started_at=recording.started_at, length_seconds=length_seconds),
         "length_seconds": length_seconds,
@@ -316,8 +316,11 @@ def _length_seconds(facts: RecordingFacts | None, drawn: tuple[Overview, float] 
     return drawn[1] if drawn else (job.frames or 0) / job.settings.capture.sample_rate_hz
 
 
-def _reached_back_seconds(recording: Recording) -> float:
-    """How long before it was asked for it begins."""
+def _reached_back_seconds(recording: Recording, facts: RecordingFacts | None) -> float:
+    """How long before it was asked for it begins. While it grows that is told by the clock of the database alone; what
+    was sealed counts frames, since its beginning stands in the clock of its node."""
+    if facts is not None and facts.preroll_frames is not None:
+        return facts.preroll_frames / facts.sample_rate_hz
     began = recording.started_at or recording.created_at
     return max(0.0, (recording.created_at - began).total_seconds())
 
