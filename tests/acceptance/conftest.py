@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reelkeeper.faultkit.system import System, running
+from reelkeeper.faultkit.system import TERMINAL, System, running
 from tests.folders import remove
 
 
@@ -13,11 +13,26 @@ from tests.folders import remove
 def start_system() -> Iterator[Callable[..., System]]:
     """Starts systems in short folders that every system user can reach; removes them when the test passed or failed."""
     with ExitStack() as stack:
+        yield lambda **settings: _started(stack, **settings)
 
-        def start(**settings: object) -> System:
-            home = Path(tempfile.mkdtemp(prefix="rk-"))
-            home.chmod(0o755)
-            stack.callback(remove, home)
-            return stack.enter_context(running(System(home=home, **settings)))  # type: ignore[arg-type]
 
-        yield start
+@pytest.fixture(scope="session")
+def _shared() -> Iterator[System]:
+    with ExitStack() as stack:
+        yield _started(stack, scale=0.2)
+
+
+@pytest.fixture
+def system(_shared: System) -> Iterator[System]:
+    """One system for all tests of a worker that break nothing of it; what one leaves running is cancelled."""
+    yield _shared
+    for recording in _shared.get("/recordings")["items"]:
+        if recording["state"] not in TERMINAL:
+            _shared.post(f"/recordings/{recording['id']}/cancel")
+
+
+def _started(stack: ExitStack, **settings: object) -> System:
+    home = Path(tempfile.mkdtemp(prefix="rk-"))
+    home.chmod(0o755)
+    stack.callback(remove, home)
+    return stack.enter_context(running(System(home=home, **settings)))  # type: ignore[arg-type]

@@ -57,6 +57,7 @@ def test_stop_is_orderly_and_what_ran_is_delivered_at_the_next_start(demo: Demo,
     wait_for("every process to be gone", lambda: demo.processes() == [], 1)
 
 
+@pytest.mark.long
 def test_start_after_a_kill_of_everything_goes_on(demo: Demo, tmp_path: Path) -> None:
     demo.launch_to_console()
     demo.token = demo.run("token", "create", "me")

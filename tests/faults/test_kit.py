@@ -20,6 +20,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "fault-kit.md"
 SCALE = 0.25
 
 
+@pytest.mark.long
 def test_faults_of_several_classes_break_nothing(tmp_path: Path) -> None:
     results = tmp_path / "faults.jsonl"
     with Campaign(results, tmp_path / "kept") as campaign:
