@@ -1,5 +1,6 @@
 """People, groups and roles as pages: what is shown, asked and refused."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,13 +10,17 @@ import pytest
 from tests.integration.console import Element, parsed
 from tests.integration.room import SOMEBODY
 from tests.integration.test_rights import role_named, somebody
+from tests.integration.web_room import Running
 from web.domain.access import Permission
-from web.domain.grants import RoleDraft
-from web.services import grants, groups, roles
+from web.domain.grants import GrantDraft, Holder, RoleDraft
+from web.domain.people import FROM_NOWHERE, User
+from web.domain.roles import ScopeKind
+from web.services import grants, groups, login_sessions, roles
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio
 
+FROM_HERE = {"Sec-Fetch-Site": "same-origin"}
 LISTENER = RoleDraft(name="Listener", permissions=frozenset({Permission.RECORDING_READ}))
 
 
@@ -193,3 +198,22 @@ async def test_an_act_on_an_account_asks_first_and_is_done_then(
     assert "Disabled" in parsed(await visitor.get(path)).text
     assert (await visitor.post(f"{path}/remove")).headers["location"] == "/settings/users"
     assert (await visitor.get(path)).status_code == 404
+
+
+async def test_who_would_give_more_than_he_holds_gets_the_page_of_a_denial_which_is_noted(
+    controller: Running, db: Database, owner: Any, visitor: httpx.AsyncClient
+) -> None:
+    kim, ben = await somebody(owner, "kim"), await somebody(owner, "ben")
+    people = RoleDraft(name="People", permissions=frozenset({Permission.USER_READ, Permission.USER_EDIT}))
+    given = GrantDraft(role_id=(await roles.make(db, people, by=SOMEBODY)).role.id, scope=ScopeKind.EVERYTHING)
+    await grants.give(db, Holder("user", kim), given, by=SOMEBODY)
+    viewer = str(await role_named(db, "viewer"))
+    async with db.transaction() as session:
+        begun = await login_sessions.begin(session, User(kim, "kim", True, datetime.now(UTC)), FROM_NOWHERE, how="test")
+    cookies = {next(iter(visitor.cookies)): begun.token}
+    async with httpx.AsyncClient(base_url=controller.url, cookies=cookies, headers=FROM_HERE) as browser:
+        answer = await browser.post(f"/settings/users/{ben}/grants", data={"role_id": viewer, "scope": "everything"})
+    assert answer.status_code == 403
+    assert await grants.grants_of(db, Holder("user", ben), by=SOMEBODY) == []
+    noted = await owner.fetchval("SELECT count(*) FROM audit_entry WHERE outcome = 'denied' AND actor_id = $1", kim)
+    assert noted == 1

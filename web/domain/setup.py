@@ -82,5 +82,10 @@ def _is_heard(loudest_dbfs: float | None) -> Check:
     if loudest_dbfs is None:
         return Check(False, "Silent: not a single sample.", remedy)
     if loudest_dbfs < SILENT_BELOW_DBFS:
-        return Check(False, f"As good as silent: the loudest is {loudest_dbfs:.0f} dB.", remedy)
-    return Check(True, f"Something is heard: the loudest is {loudest_dbfs:.0f} dB.")
+        return Check(False, f"As good as silent: the loudest is {_decibels(loudest_dbfs)}.", remedy)
+    return Check(True, f"Something is heard: the loudest is {_decibels(loudest_dbfs)}.")
+
+
+def _decibels(level_dbfs: float) -> str:
+    """`−12 dB`, with the sign that type has for it."""
+    return f"{level_dbfs:.0f} dB".replace("-", "−")

@@ -8,8 +8,8 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from web.domain.access import Permission
-from web.domain.errors import ConflictError, ForbiddenError, InvalidError
+from web.domain.access import NOTHING, Permission
+from web.domain.errors import ConflictError, InvalidError
 from web.domain.grants import HeldGrant, Holder
 from web.domain.people import Invitation, Person
 from web.domain.permissions import SENTENCES
@@ -85,7 +85,7 @@ async def reset_link(request: Request) -> Response:
     """Shows the link, this once."""
     try:
         invitation = await people.reset_link(controller_of(request).db, _id(request), by=request.user)
-    except (ConflictError, ForbiddenError) as refused:
+    except ConflictError as refused:
         return await _ask(request, "reset_link", str(refused))
     return _link_page(request, invitation, is_new=False)
 
@@ -97,7 +97,7 @@ async def remove_form(request: Request) -> Response:
 async def remove(request: Request) -> Response:
     try:
         await people.remove(controller_of(request).db, _id(request), by=request.user)
-    except (ConflictError, ForbiddenError) as refused:
+    except ConflictError as refused:
         return await _ask(request, "remove", str(refused), needs=Permission.USER_DELETE)
     return see_other(request, "users.index")
 
@@ -105,7 +105,7 @@ async def remove(request: Request) -> Response:
 async def _act(request: Request, act: str, do: Callable[..., Awaitable[object]]) -> Response:
     try:
         await do(controller_of(request).db, _id(request), by=request.user)
-    except (ConflictError, ForbiddenError) as refused:
+    except ConflictError as refused:
         return await _ask(request, act, str(refused))
     return _done(request)
 
@@ -139,6 +139,7 @@ async def _page(request: Request, **more: Any) -> Response:
         "groups": [one for one in await groups.all_groups(db, by=by) if one.name in person.groups],
         "held": held,
         "resolved": grants.resolved(held),
+        "nothing": NOTHING,
         "sentences": SENTENCES,
         "node_names": {node.id: node.name for node in await nodes.by_name(db, scope=by.nodes, seen_within=0.0)},
         "sessions": await people.sessions_of(db, person.id, by=by),
