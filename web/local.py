@@ -8,12 +8,12 @@ from uuid import UUID
 
 from protocol.messages import InterfaceRef
 from web.domain.access import system
-from web.domain.audit import Filter
+from web.domain.audit import Filter, Object
 from web.domain.errors import ControllerError, DatabaseUnavailableError, NotFoundError, SetupClosedError
 from web.domain.nodes import Node
 from web.domain.seals import Head, Seal
 from web.exports import audit_csv
-from web.services import accounts, audit_reading, audit_seals, joining, keys, nodes, setup, tokens
+from web.services import accounts, audit, audit_reading, audit_seals, joining, keys, nodes, setup, tokens
 from web.services.audit_seals import Proof
 from web.settings import ControllerSettings
 from web.store import nodes as stored_nodes
@@ -43,7 +43,9 @@ async def sign_in_link(settings: ControllerSettings) -> str:
 async def rotate_keys(settings: ControllerSettings) -> UUID:
     """Seals every secret anew with a new key, and drops the older ones; its id. Raises NoControllerError, KeysError."""
     async with _running_database(settings) as db:
-        return await keys.rotate(db, settings.keys_file)
+        newest = await keys.rotate(db, settings.keys_file)
+        await audit.note(db, _BY, "keys.rotate", Object("keys", newest))
+        return newest
 
 
 async def setup_link(settings: ControllerSettings) -> str:

@@ -1,6 +1,6 @@
 """Nobody else's page may act in the name of who is signed in here."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -8,6 +8,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from web.sessions import is_secure, session_token
+
+OnRefusal = Callable[[Request], Awaitable[None]]
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _OURS = {"same-origin", "none"}
@@ -21,11 +23,15 @@ class SameOrigin:
     cookie are nobody's: they get no further than a stranger does.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, on_refusal: OnRefusal | None = None) -> None:
+        """`on_refusal` is called before each refusal is answered."""
         self._app = app
+        self._on_refusal = on_refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] not in _SAFE and not is_allowed(Request(scope)):
+            if self._on_refusal is not None:
+                await self._on_refusal(Request(scope))
             await PlainTextResponse(_REFUSAL, HTTPStatus.FORBIDDEN)(scope, receive, send)
             return
         await self._app(scope, receive, send)

@@ -14,6 +14,7 @@ from web.sources import source_of
 from web.store import audit
 
 _log = structlog.get_logger()
+_FORGED = "It did not come from a page of this console."
 _OUTSIDE = "It lies outside what this actor may know of; the answer was that there is none."
 
 
@@ -26,6 +27,16 @@ async def note_refusal(request: Request, fault: Exception, *, by: Actor | NodeAc
         await _note(request, fault, by, {"request": f"{request.method} {path}"})
     except UnavailableError as away:
         _log.warning("a refusal cannot be noted", fault=str(fault), reason=str(away))
+
+
+async def note_forgery(request: Request) -> None:
+    """A page of somebody else made a browser send this. Of the path only its beginning is kept."""
+    controller: Controller = request.app.state.controller
+    about: dict[str, object] = {"request": f"{request.method} /{request.url.path.split('/')[1]}/…"}
+    try:
+        await controller.denials.note(stranger(source_of(request)), "request.forge", reason=_FORGED, after=about)
+    except UnavailableError as away:
+        _log.warning("a refusal cannot be noted", fault=_FORGED, reason=str(away))
 
 
 async def _note(request: Request, fault: Exception, by: Actor | NodeActor | None, about: dict[str, object]) -> None:

@@ -118,3 +118,16 @@ async def test_a_scan_from_everywhere_is_bounded_in_rows_and_memory(db: Database
     assert len(counted) <= 12
     await denials.tick()
     assert await left_out(db) == counted
+
+
+async def test_a_request_that_another_page_had_sent_is_on_record_without_its_path(
+    visitor: httpx.AsyncClient, db: Database
+) -> None:
+    answer = await visitor.post("/welcome/secret", headers={"Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 403
+    (entry,) = await denied(db)
+    assert (entry.action, entry.source.address, entry.after) == (
+        "request.forge",
+        "127.0.0.1",
+        {"request": "POST /welcome/…"},
+    )
