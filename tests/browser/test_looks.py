@@ -54,13 +54,14 @@ def pages(demo: Demo) -> dict[str, str]:
         "audit": "/audit",
         "audit entry": "/audit/1",
         "account": "/account",
+        "second factor": "/account/second-factor",
         "sign-in": "/sign-in",
     }
 
 
 NAMES = [
     *("dashboard", "record", "recordings", "no match", "recording", "growing", "cancelled", "stop"),
-    *("jobs", "job", "nodes", "node", "add node", "node groups", "audit", "audit entry", "account", "sign-in"),
+    *("jobs", "job", "nodes", "node", "add node", "node groups", "audit", "audit entry", "account", "second factor", "sign-in"),
 ]
 
 
