@@ -84,7 +84,6 @@ _SEE_NODES = Needs(P.NODE_READ, Of.ANYTHING)
 _SEE_NODE = Needs(P.NODE_READ, Of.NODE)
 _EDIT_NODE = Needs(P.NODE_EDIT, Of.NODE)
 _CONTROL_NODE = Needs(P.NODE_CONTROL, Of.NODE)
-_SEE_CODE = Needs(P.NODE_CREATE, Of.ANYTHING)
 _ADD_NODES = Needs(P.NODE_CREATE, Of.EVERYTHING)
 _GROUP_NODES = Needs(P.NODE_EDIT, Of.EVERYTHING)
 _SEE_RECORDINGS = Needs(P.RECORDING_READ, Of.ANYTHING)
@@ -191,8 +190,8 @@ SECTIONS: dict[str, tuple[Rule, ...]] = {
         _get("/nodes", _SEE_NODES),
         _get("/nodes/new", _ADD_NODES),
         _post("/nodes/new", _ADD_NODES),
-        _get("/nodes/codes/{code_id}", _SEE_CODE),
-        _post("/nodes/codes/{code_id}/revoke", _SEE_CODE),
+        _get("/nodes/codes/{code_id}", _ADD_NODES),
+        _post("/nodes/codes/{code_id}/revoke", _ADD_NODES),
         _get("/nodes/groups", _SEE_NODES),
         _post("/nodes/groups", _GROUP_NODES),
         _post("/nodes/groups/{group_id}", _GROUP_NODES),
@@ -331,8 +330,8 @@ SECTIONS: dict[str, tuple[Rule, ...]] = {
         _post(f"{_API}{_NODE_PAGE}/enrolment-codes", Needs(P.NODE_CREATE, Of.NODE)),
         _get(f"{_API}/enrolment-codes", Needs(P.NODE_CREATE, Of.ANYTHING)),
         _post(f"{_API}/enrolment-codes", Needs(P.NODE_CREATE, Of.EVERYTHING)),
-        _get(f"{_API}/enrolment-codes/{{code_id}}", Needs(P.NODE_CREATE, Of.ANYTHING)),
-        Rule("DELETE", f"{_API}/enrolment-codes/{{code_id}}", Needs(P.NODE_CREATE, Of.ANYTHING)),
+        _get(f"{_API}/enrolment-codes/{{code_id}}", _ADD_NODES),
+        Rule("DELETE", f"{_API}/enrolment-codes/{{code_id}}", _ADD_NODES),
         _get(f"{_API}/node-groups", _SEE_NODES),
         _post(f"{_API}/node-groups", _GROUP_NODES),
         Rule("PATCH", f"{_API}/node-groups/{{group_id}}", _GROUP_NODES),

@@ -54,7 +54,9 @@ async def show(request: Request) -> Response:
 
 async def revoke(request: Request) -> Response:
     await joining.revoke_code(controller_of(request).db, _id(request), by=request.user)
-    return see_other(request, "joining.form")
+    if request.user.scope(Permission.NODE_CREATE).everything:
+        return see_other(request, "joining.form")
+    return see_other(request, "joining.show", code_id=_id(request))
 
 
 async def _form(request: Request, sent: Form, faults: dict[str, str] | None = None) -> Response:

@@ -72,10 +72,13 @@ async def open_codes(db: Database, *, by: Actor) -> list[CodeStanding]:
 
 
 async def code_standing(db: Database, code_id: UUID, *, by: Actor) -> CodeStanding:
-    """How far a code is. Raises NotFoundError."""
-    by.require(Permission.NODE_CREATE)
+    """How far a code is. Raises NotFoundError, ForbiddenError.
+
+    The code of a new node is for who may make nodes; that of one that joins again, for who may do so with this node.
+    """
     code = await joining.code(db, code_id)
     if code is None or not _may_see(code, by):
+        by.require_everywhere(Permission.NODE_CREATE)
         raise NotFoundError("enrolment code", code_id)
     return code
 
@@ -127,7 +130,9 @@ async def authenticate_node(db: Database, token: str, *, source: Source | None =
     if not found.is_fresh:
         raise TokenExpiredError
     if found.is_new:
-        await joining.use_token(db, found.id)
+        async with db.transaction() as session:
+            await _require_node(session, found.node_id)
+            await joining.use_token(session, found.id)
     return NodeActor(found.node_id, found.name, source or Source())
 
 
