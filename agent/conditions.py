@@ -4,14 +4,10 @@ import asyncio
 from pathlib import Path
 from uuid import UUID
 
-import structlog
-
-from agent.files import BrokenFileError, read_model, write_model
+from agent.files import read_kept, write_model
 from agent.health import Health, Severity
 from agent.states import Instant, Stored
 from protocol.ids import new_id
-
-log = structlog.get_logger()
 
 
 class Condition(Stored):
@@ -81,10 +77,5 @@ class Conditions:
 
 
 def _read(path: Path) -> dict[str, Condition]:
-    try:
-        return read_model(path, Lasting).conditions
-    except FileNotFoundError:
-        return {}
-    except BrokenFileError as broken:
-        log.error("what lasted before is unknown and is told anew", fault=str(broken))
-        return {}
+    known = read_kept(path, Lasting, lost="what lasted before is unknown and is told anew")
+    return known.conditions if known else {}

@@ -13,10 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-import structlog
-
 from agent.conditions import Conditions
-from agent.files import BrokenFileError, read_model, write_model
+from agent.files import read_kept, write_model
 from agent.health import Health, Severity
 from agent.owner.handle import OwnerStartError
 from agent.patience import go_on_for_ever
@@ -26,8 +24,6 @@ from agent.states import JobState, Places, Stage
 from agent.takes import Takes
 from core_rs import DiskRoom, Standing, disk_room, give_back_reserve, keep_reserve
 from protocol.messages import CaptureFormat, SpoolReport
-
-log = structlog.get_logger()
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 SAMPLE_BYTES = {"s16": 2, "s24": 3, "s32": 4, "f32": 4}
@@ -346,13 +342,8 @@ def _oldest_first(spool: Spool, stage: Stage) -> list[JobState]:
 
 
 def _read_places(path: Path) -> frozenset[str]:
-    try:
-        return read_model(path, Places).folders
-    except FileNotFoundError:
-        return frozenset()
-    except BrokenFileError as broken:
-        log.error("which spill folders were there before is unknown", fault=str(broken))
-        return frozenset()
+    known = read_kept(path, Places, lost="which spill folders were there before is unknown")
+    return known.folders if known else frozenset()
 
 
 def _low_words(seconds: int) -> str:

@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 from typing import TypeVar
 
+import structlog
 from pydantic import BaseModel, ValidationError
 
+log = structlog.get_logger()
 Model = TypeVar("Model", bound=BaseModel)
 
 _numbers = itertools.count()
@@ -64,6 +66,17 @@ def read_model(path: Path, kind: type[Model]) -> Model:
             raise BrokenFileError(f"{path} cannot be read and was moved to {aside.name}: {cause}") from cause
         write_model(path, last)
         return last
+
+
+def read_kept(path: Path, kind: type[Model], *, lost: str) -> Model | None:
+    """The file, None where there is none. For one that is broken the log says what is `lost`."""
+    try:
+        return read_model(path, kind)
+    except FileNotFoundError:
+        return None
+    except BrokenFileError as broken:
+        log.error(lost, fault=str(broken))
+        return None
 
 
 def move_aside(path: Path) -> Path:

@@ -2,13 +2,9 @@
 
 from pathlib import Path
 
-import structlog
-
-from agent.files import BrokenFileError, read_model, remove
+from agent.files import read_kept, remove
 from agent.states import RenderTask, Rendition, SizeEnd
 from protocol.messages import PartName
-
-log = structlog.get_logger()
 
 
 class JobFolder:
@@ -34,33 +30,16 @@ class JobFolder:
 
     def read_rendition(self) -> Rendition | None:
         """The finished rendition, None while there is none. A broken one is moved aside, and so made again."""
-        try:
-            return read_model(self.rendition, Rendition)
-        except FileNotFoundError:
-            return None
-        except BrokenFileError as broken:
-            log.error("rendition is made again", fault=str(broken))
-            return None
+        return read_kept(self.rendition, Rendition, lost="rendition is made again")
 
     def read_size_end(self) -> int | None:
         """The frame of the take that the size limit ends the rendition at, None while it is not there."""
-        try:
-            return read_model(self.size_end, SizeEnd).end_frame
-        except FileNotFoundError:
-            return None
-        except BrokenFileError as broken:
-            log.error("the renderer finds its end again", fault=str(broken))
-            return None
+        found = read_kept(self.size_end, SizeEnd, lost="the renderer finds its end again")
+        return None if found is None else found.end_frame
 
     def read_render(self) -> RenderTask | None:
         """What is to be rendered, None before that is known. A broken one is moved aside, and so written again."""
-        try:
-            return read_model(self.render, RenderTask)
-        except FileNotFoundError:
-            return None
-        except BrokenFileError as broken:
-            log.error("render task is written again", fault=str(broken))
-            return None
+        return read_kept(self.render, RenderTask, lost="render task is written again")
 
     def audio_bytes(self) -> int:
         """How long the rendition is by now."""

@@ -5,18 +5,15 @@ import time
 from pathlib import Path
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-import structlog
 from pydantic import Field
 
-from agent.files import BrokenFileError, read_model, remove, write_model
+from agent.files import read_kept, remove, write_model
 from agent.health import Health, Severity
 from agent.owner import clock
 from agent.owner.handle import OwnerEvent, OwnerStatus
 from agent.states import Instant, Stored
 from protocol.messages import InterfaceRef
 from protocol.timeouts import Timeouts
-
-log = structlog.get_logger()
 
 
 class ToldEvent(Stored):
@@ -150,13 +147,8 @@ class OwnerNews:
 
 
 def _read(path: Path) -> dict[str, ToldEvent]:
-    try:
-        return read_model(path, ToldEvents).events
-    except FileNotFoundError:
-        return {}
-    except BrokenFileError as broken:
-        log.error("what was told of an interface is unknown and is told again", fault=str(broken))
-        return {}
+    known = read_kept(path, ToldEvents, lost="what was told of an interface is unknown and is told again")
+    return known.events if known else {}
 
 
 def _instant(boottime_ns: int) -> Instant:

@@ -336,6 +336,26 @@ def test_recording_whose_take_cannot_be_read_raises_the_alarm_and_keeps_its_file
     assert [state.stage for state in room.job_states()] == [Stage.CAPTURING]
 
 
+def test_stop_that_was_pressed_before_the_job_was_given_up_still_ends_the_recording_at_the_press(
+    quick_place: Place,
+) -> None:
+    controller, room = quick_place
+    agent = room.start_agent()
+    job = controller.add_job(job_settings())
+    controller.wait_for_audio(job, 200_000)
+    agent.kill()
+    agent.wait()
+    controller.wish(job, Wish.STOP)
+    controller.end_lease(job)
+    frames = controller.jobs[job.job_id].reports[-1].frames
+    room.start_agent()
+    sealed = controller.wait_until("seal", lambda: controller.sealed(job))
+    assert sealed.origin is Origin.SALVAGED
+    assert sealed.facts.end_reason is EndReason.STOPPED
+    assert_nothing_is_missing(sealed.parts["audio"], sealed.facts.frames)
+    assert sealed.facts.frames >= frames
+
+
 # ---- the renderer ----
 
 
