@@ -41,6 +41,7 @@ async def new(request: Request) -> Response:
 
 
 async def make(request: Request) -> Response:
+    request.user.require_everywhere(Permission.USER_EDIT)
     sent = await read_form(request)
     try:
         made = await roles.make(controller_of(request).db, _draft(sent), by=request.user)
