@@ -22,8 +22,15 @@ from web.domain.roles import Effect, ScopeKind
 from web.services import grants, groups, roles
 from web.store.access import held_by
 from web.store.database import Database
+from web.store.grants import TURN
 
 pytestmark = pytest.mark.anyio
+
+WAITING = """
+SELECT count(*) FROM pg_locks
+WHERE locktype = 'advisory' AND NOT granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 async def somebody(owner: Any, name: str, password_hash: str | None = "x") -> UUID:
@@ -143,9 +150,15 @@ async def test_two_administrators_who_strip_each_other_at_once_leave_one(db: Dat
     assert ben.id is not None
     of_ana = (await grants.grants_of(db, Holder("user", ana.id), by=ana))[0]
     of_ben = (await grants.grants_of(db, Holder("user", ben.id), by=ben))[0]
-    done = await asyncio.gather(
-        grants.take(db, of_ana.id, by=ben), grants.take(db, of_ben.id, by=ana), return_exceptions=True
-    )
+    async with owner.transaction():
+        await owner.execute("SELECT pg_advisory_xact_lock($1)", TURN)
+        takes = asyncio.gather(
+            grants.take(db, of_ana.id, by=ben), grants.take(db, of_ben.id, by=ana), return_exceptions=True
+        )
+        async with asyncio.timeout(60):
+            while await owner.fetchval(WAITING) < 2:  # noqa: ASYNC110  (another connection tells it)
+                await asyncio.sleep(0.01)
+    done = await takes
     assert sorted(type(one).__name__ for one in done) == ["HeldGrant", "LastAdministratorError"]
 
 

@@ -14,13 +14,13 @@ from web.domain.roles import Effect, Role, ScopeKind
 from web.store import access, tables
 from web.store.database import Row, Session
 
-_TURN = 7_233_510
+TURN = 7_233_510
 """Any number that no other advisory lock of ours has."""
 
 
 async def change_in_turn(session: Session) -> None:
     """Waits until nobody else changes what people hold; until the transaction ends nobody else does."""
-    await session.rows("change_access_in_turn", key=_TURN)
+    await session.rows("change_access_in_turn", key=TURN)
 
 
 async def administrators(session: Session) -> dict[UUID, bool]:
