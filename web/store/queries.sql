@@ -1505,6 +1505,7 @@ WHERE NOT EXISTS (
       AND e.at > clock_timestamp() - make_interval(secs => {within_seconds}));
 
 -- audit_entry --
+-- An entry, by its number.
 SELECT * FROM audit_entry WHERE id = {entry_id};
 
 -- audit_actions --
@@ -1518,12 +1519,15 @@ WITH RECURSIVE known AS (
 SELECT action FROM known WHERE action IS NOT NULL;
 
 -- oldest_audit_entry --
+-- The first that is there.
 SELECT * FROM audit_entry ORDER BY id LIMIT 1;
 
 -- newest_audit_entry --
+-- The last that is there.
 SELECT id FROM audit_entry ORDER BY id DESC LIMIT 1;
 
 -- audit_entries_between --
+-- How many lie between two numbers, the second included.
 SELECT count(*) AS entries FROM audit_entry WHERE id > {after} AND id <= {up_to};
 
 -- audited_object --
@@ -1538,9 +1542,11 @@ UNION ALL SELECT r.name FROM job j JOIN recording r ON r.id = j.recording_id WHE
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS number;
 
 -- own_transaction --
+-- The number of the transaction that asks.
 SELECT pg_current_xact_id()::text::bigint AS number;
 
 -- last_audit_seal --
+-- Up to where the audit is sealed.
 SELECT entry_id, number, hash FROM audit_seal ORDER BY number DESC LIMIT 1;
 
 -- unsealed_audit --
@@ -1559,6 +1565,7 @@ ORDER BY id
 LIMIT {limit};
 
 -- add_audit_seals --
+-- Seals entries, each with its place in the chain.
 INSERT INTO audit_seal (entry_id, number, hash)
 SELECT * FROM unnest({entry_ids}::bigint[], {numbers}::bigint[], {hashes}::text[]);
 
