@@ -19,6 +19,7 @@ def paths() -> list[str]:
     return [
         *("/settings/profiles", "/settings/profiles/new", "/settings/users", "/settings/groups"),
         *("/settings/roles", "/settings/roles/new", "/settings/system"),
+        *("/settings/tokens", "/settings/webhooks", "/account/tokens"),
     ]
 
 

@@ -196,10 +196,11 @@ class Endpoint:
             values["query"] = _checked(lambda: _query_in(request, self.parameters["query"]))
         if "body" in self.parameters:
             text = await read_body(request, self.body_limit_bytes, controller.timeouts.http_total)
-            if "by" in self.parameters:
+            is_strict = "by" in self.parameters  # agents may be of another version
+            if is_strict:
                 _require_json(request)
             call = replace(call, body=text)
-            values["body"] = _checked(lambda: self.parameters["body"].model_validate_json(text))
+            values["body"] = _checked(lambda: self.parameters["body"].model_validate_json(text, strict=is_strict))
         if "call" in self.parameters:
             values["call"] = call
         return values

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
 from web.api.endpoints import NO_STORE, Call
@@ -17,6 +17,16 @@ from web.services import audit_reading
 JSON_LINES = "application/x-ndjson"
 Number = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Words = Annotated[str, Field(max_length=200)]
+
+
+def _no_number(value: object) -> object:
+    """Seconds since an epoch are not what is asked for."""
+    if isinstance(value, str) and "-" in value[1:]:
+        return value
+    raise ValueError("write an instant as 2026-11-21T18:00:00Z")
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_no_number)]
 
 
 class ObjectAnswer(Answer):
@@ -60,8 +70,8 @@ class AuditFilter(BaseModel):
     address: Words = ""
     text: Words = ""
     """Beginnings of words in names and reasons, all of them."""
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Instant | None = None
+    until: Instant | None = None
     """Outside."""
 
 
