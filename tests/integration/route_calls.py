@@ -142,10 +142,13 @@ _USUAL = dict(
 )
 """What one form or another asks for."""
 _FORMS: dict[tuple[str, str], Callable[[World, str], dict[str, str]]] = {("POST", "/record"): _recorded}
+_HOOK = {"name": "Tried", "url": "https://example.org/hook", "kinds": ["recording.failed"]}
 _PROFILE = {"name": "Tried", "encoding": {"codec": "mp3", "bitrate_kbps": 192}}
 _BODIES: dict[tuple[str, str], Callable[[World, str], dict[str, Any]]] = {
     ("POST", f"{JSON_API}/recordings"): _started,
     ("POST", f"{JSON_API}/profiles"): lambda world, place: _PROFILE,
+    ("POST", f"{JSON_API}/webhooks"): lambda world, place: _HOOK,
+    ("PUT", f"{JSON_API}/webhooks/{{webhook_id}}"): lambda world, place: _HOOK,
     ("PUT", f"{JSON_API}/profiles/{{profile_id}}"): lambda world, place: {**_PROFILE, "version": 1},
 }
 

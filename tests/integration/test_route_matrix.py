@@ -41,17 +41,20 @@ def expected(rule: Rule, by: Principal, place: str) -> set[str]:
         more = set() if is_own or "{" not in rule.path else {"not found", "forbidden"}
         return {"done", "invalid"} | more
     assert isinstance(rule.who, Needs)
-    return _by_permission(rule.who, coordinates(rule, place), by, place)
+    return _by_permission(rule.who, coordinates(rule, place), by, place, is_thing="_id}" in rule.path)
 
 
-def _by_permission(needs: Needs, thing: tuple[str | None, str | None], by: Principal, place: str) -> set[str]:
+def _by_permission(
+    needs: Needs, thing: tuple[str | None, str | None], by: Principal, place: str, *, is_thing: bool
+) -> set[str]:
     if needs.of is Of.ANYTHING:
         return {"done", "invalid"} if any(map(by.holds_anywhere, needs.any_of)) else {"forbidden"}
     if needs.of is Of.EVERYTHING:
         if any(by.holds(one, None, None) for one in needs.any_of):
             return {"done", "invalid", "not found"} if place == "missing" else {"done", "invalid"}
-        may_see_others = by.holds(needs.permission.to_read, None, None)
-        return {"forbidden", "not found"} if place == "missing" and may_see_others else {"forbidden"}
+        may_see = by.holds(needs.permission.to_read, None, None)
+        may_be_none = is_thing and (place == "missing" or not may_see)
+        return {"forbidden", "not found"} if may_be_none else {"forbidden"}
     if place != "missing" and by.holds(needs.permission.to_read, *thing):
         return {"done", "invalid"} if any(by.holds(one, *thing) for one in needs.any_of) else {"forbidden"}
     of_nobody = {"not found"} if any(map(by.holds_anywhere, needs.any_of)) else {"forbidden", "not found"}
@@ -152,7 +155,7 @@ async def refuse(house: House, *, is_whole: bool) -> None:
     told_apart = [
         f"{rule.method} {rule.path} by {name}: {found}"
         for (rule, name), found in answers.items()
-        if found.get("other") == "not found" != found.get("missing")
+        if found.get("other", found.get("own")) == "not found" != found.get("missing", "not found")
     ]
     assert told_apart == [], "what one may not know of is told apart from what is not there"
 
