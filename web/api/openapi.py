@@ -50,7 +50,7 @@ class _Schemas:
             *((model, "serialization") for model in sorted(answers, key=_name)),
         ]
         self._by_model, document = models_json_schema(used, ref_template=_REF)
-        self.definitions: dict[str, Any] = document["$defs"]
+        self.definitions: dict[str, Any] = _as_taken(document["$defs"])
         self._queries: dict[type[BaseModel], dict[str, Any]] = {
             query: self.definitions.pop(_name(query)) for query in queries
         }
@@ -64,6 +64,13 @@ class _Schemas:
 
     def answer(self, model: type[BaseModel]) -> dict[str, Any]:
         return self._by_model[model, "serialization"]
+
+
+def _as_taken(schema: Any) -> Any:
+    """What is named twice in a set is taken once, and not refused."""
+    if isinstance(schema, dict):
+        return {key: _as_taken(part) for key, part in schema.items() if key != "uniqueItems"}
+    return [_as_taken(part) for part in schema] if isinstance(schema, list) else schema
 
 
 def _operation(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
