@@ -67,9 +67,9 @@ def report(found: Found) -> str:
 @pytest.mark.usefixtures("nowhere")
 def test_a_few_calls_of_each_operation_keep_to_the_document(tmp_path: Path, database_url: str) -> None:
     with controller_beside(tmp_path, database_url) as (url, token):
-        found = fuzzed(url, token, examples=3, seed=SEED, phases=("fuzzing",))
+        found = fuzzed(url, token, examples=2, seed=SEED, phases=("fuzzing",))
     assert not found.failures, report(found)
-    assert found.calls > 300
+    assert len(found.operations) > 80
     assert not [status for status in found.statuses if status >= 500]
 
 
