@@ -5,8 +5,10 @@ from typing import Any
 
 import httpx
 import pytest
+import typer
 
 from protocol.ids import new_id
+from reelkeeper.cli import app
 from tests.integration.console import parsed
 from tests.integration.room import SOMEBODY, make_room
 from tests.integration.web_room import Running
@@ -106,7 +108,11 @@ async def test_the_first_run_is_resumed_where_it_was_left(controller: Running, d
     assert (await browser.get("/setup/try")).headers["location"] == "/setup/recorder"
     assert "No recorder has answered yet" in parsed(await browser.get("/setup/recorder")).text
     made = parsed(await browser.post("/setup/recorder/code", data={"name": "Hall"}))
-    assert "--enrol rkc_" in made.one("code", class_="link").text
+    program, verb, *arguments = made.one("code", class_="link").text.split()
+    assert (program, verb) == ("reelkeeper", "agent")
+    understood = typer.main.get_command(app).commands[verb].make_context(verb, arguments).params  # type: ignore[attr-defined]
+    assert understood["controller"] == controller.url
+    assert understood["code"].startswith("rkc_")
     room = await make_room(db, "Court")
     page = parsed(await browser.get("/setup/recorder?block=nodes"))
     assert page.one("input", name="node_id").attributes["checked"] == ""

@@ -78,7 +78,7 @@ async def _show(request: Request, code_id: UUID, code: EnrolmentCode | None) -> 
     context = {
         "here": "nodes.index",
         "code": found,
-        "command": None if code is None else _command(request, code.code),
+        "command": None if code is None else command_to_join(request, code.code),
         "is_plain": request.base_url.scheme == "http" and request.base_url.hostname not in _LOOPBACK,
         "controller": own_address(request),
         "card": await standing.node_card(db, found.node_id, by=request.user) if is_known else None,
@@ -93,7 +93,8 @@ def own_address(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
 
-def _command(request: Request, code: str) -> str:
+def command_to_join(request: Request, code: str) -> str:
+    """What is run on the machine that is to become the node."""
     plain = request.base_url.scheme == "http" and request.base_url.hostname not in _LOOPBACK
     return f"reelkeeper agent --controller {own_address(request)} --code {code}" + (
         " --allow-plain-http" if plain else ""

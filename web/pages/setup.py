@@ -27,6 +27,7 @@ from web.domain.standing import NodeCard
 from web.domain.states import CacheState
 from web.forms import read_form
 from web.pages.accounts import signed_in_here
+from web.pages.joining import command_to_join
 from web.pages.page import controller_of
 from web.pages.queries import block
 from web.rendering import render, see_other
@@ -212,6 +213,7 @@ async def _recorder(
         cards=cards,
         likeliest=_likeliest(cards, progress),
         code=code,
+        command=None if code is None else command_to_join(request, code.code),
         first_name=_FIRST_NODE,
     )
 
