@@ -19,7 +19,7 @@ from web.domain.errors import (
 )
 from web.domain.grants import GrantDraft, Holder, RoleDraft
 from web.domain.roles import Effect, ScopeKind
-from web.services import grants, groups, roles
+from web.services import grants, groups, node_groups, roles
 from web.store.access import held_by
 from web.store.database import Database
 from web.store.grants import TURN
@@ -104,6 +104,30 @@ async def test_nobody_gives_or_takes_what_he_does_not_hold(db: Database, owner: 
     assert [one.id for one in await grants.grants_of(db, ben, by=SOMEBODY)] == [given.id]
 
 
+async def test_within_a_group_of_nodes_nobody_gives_more_than_he_holds_wherever_it_may_reach(
+    db: Database, owner: Any
+) -> None:
+    hall, court = await make_room(db, "Hall"), await make_room(db, "Court")
+    editing = {Permission.USER_READ, Permission.USER_EDIT, Permission.NODE_READ, Permission.NODE_EDIT}
+    of_hall = Scope(nodes=frozenset({hall.node.node_id}))
+    cleo = Actor("user", await somebody(owner, "cleo"), "cleo", {**everywhere(editing), Permission.AUDIT_READ: of_hall})
+    assert cleo.id is not None
+    reading = RoleDraft(name="Reading", permissions=frozenset({Permission.AUDIT_READ}))
+    role_id = (await roles.make(db, reading, by=SOMEBODY)).role.id
+    group_id = await node_groups.create(db, "Town", by=cleo)
+    within = GrantDraft(role_id=role_id, scope=ScopeKind.NODE_GROUP, node_group_id=group_id)
+
+    with pytest.raises(ForbiddenError):  # anything may come to be in it
+        await grants.give(db, Holder("user", cleo.id), within, by=cleo)
+    await node_groups.change(db, group_id, node_ids=[hall.node.node_id], by=cleo)
+    await grants.give(db, Holder("user", cleo.id), within, by=cleo)
+    for members in ([court.node.node_id], [hall.node.node_id, court.node.node_id]):
+        with pytest.raises(ForbiddenError) as refused:
+            await node_groups.change(db, group_id, node_ids=members, by=cleo)
+        assert refused.value.permission == Permission.AUDIT_READ
+    assert await held_by(db, cleo.id) == {Permission.AUDIT_READ: of_hall}
+
+
 async def test_what_is_not_there_is_named_beside_its_field(db: Database, owner: Any) -> None:
     ben = Holder("user", await somebody(owner, "ben"))
     viewer = await role_named(db, "viewer")
@@ -142,6 +166,17 @@ async def test_the_last_administrator_stays(db: Database, owner: Any) -> None:
     with pytest.raises(LastAdministratorError):
         await grants.give(db, Holder("user", ana.id), denial, sure=True, by=ana)
     assert (await actor(db, ana.id, "ana")).access == everywhere()
+
+
+async def test_a_denial_does_not_reach_the_last_administrator_by_a_node_that_is_added(db: Database, owner: Any) -> None:
+    room, ana = await make_room(db), await administrator(db, owner)
+    assert ana.id is not None
+    group_id = await node_groups.create(db, "Town", by=SOMEBODY)
+    draft = await everywhere_as(db, "viewer", effect=Effect.DENY, scope=ScopeKind.NODE_GROUP, node_group_id=group_id)
+    await grants.give(db, Holder("user", ana.id), draft, by=SOMEBODY)
+    with pytest.raises(LastAdministratorError):
+        await node_groups.change(db, group_id, node_ids=[room.node.node_id], by=SOMEBODY)
+    assert await held_by(db, ana.id) == everywhere()
 
 
 async def test_two_administrators_who_strip_each_other_at_once_leave_one(db: Database, owner: Any) -> None:
@@ -227,6 +262,21 @@ async def test_a_group_is_not_renamed_from_an_old_page(db: Database) -> None:
         await groups.rename(db, group.id, "Town clerks", was="Clerks", by=SOMEBODY)
     with pytest.raises(InvalidError):
         await groups.make(db, "court CLERKS", by=SOMEBODY)
+
+
+async def test_what_single_sign_on_knows_by_name_is_renamed_only_by_who_holds_it(db: Database, owner: Any) -> None:
+    cleo = Actor("user", new_id(), "cleo", everywhere({Permission.USER_READ, Permission.USER_EDIT}))
+    group = await groups.make(db, "Bosses", by=SOMEBODY)
+    await grants.give(db, Holder("group", group.id), await everywhere_as(db, "administrator"), by=SOMEBODY)
+    hearing = RoleDraft(name="Hearing", permissions=frozenset({Permission.RECORDING_PLAYBACK}))
+    role = await roles.make(db, hearing, by=SOMEBODY)
+    with pytest.raises(ForbiddenError):
+        await groups.rename(db, group.id, "Staff", was="Bosses", by=cleo)
+    with pytest.raises(ForbiddenError):
+        await roles.change(db, role.role.id, hearing.model_copy(update={"name": "Staff"}), version=1, by=cleo)
+    told = await roles.change(db, role.role.id, hearing.model_copy(update={"description": "!"}), version=1, by=cleo)
+    assert told.version == 2
+    assert (await groups.group(db, group.id, by=SOMEBODY)).name == "Bosses"
 
 
 # ---- roles ----

@@ -43,6 +43,11 @@ class Place:
         folders = frozenset() if self.folder is None else frozenset({self.folder})
         return Scope(self.kind is ScopeKind.EVERYTHING, self.nodes, folders)
 
+    @property
+    def to_be_held(self) -> Scope:
+        """Where somebody holds what he gives or takes here. A group that has no nodes yet may get any."""
+        return EVERYTHING if self.kind is ScopeKind.NODE_GROUP and not self.nodes else self.scope
+
 
 @dataclass(frozen=True)
 class HeldGrant:

@@ -72,7 +72,7 @@ async def give(db: Database, holder: Holder, draft: GrantDraft, *, sure: bool = 
         name = await _holder_name(session, holder)
         role = (await grants.role(session, draft.role_id)).role
         place = await _place(session, draft, by)
-        rights.require_holds(by, role.permissions, place.scope)
+        rights.require_holds(by, role.permissions, place.to_be_held)
         if draft.effect is Effect.DENY and not sure:
             await _require_others(session, holder, by)
         if not await grants.add_grant(session, grant_id, holder, draft, created_by=by.name):
@@ -91,7 +91,7 @@ async def take(db: Database, grant_id: UUID, *, sure: bool = False, by: Actor) -
     by.require_everywhere(Permission.USER_EDIT)
     async with rights.changing(db) as session:
         held = await grants.held_grant(session, grant_id)
-        rights.require_holds(by, held.permissions, held.place.scope)
+        rights.require_holds(by, held.permissions, held.place.to_be_held)
         if not sure:
             await _require_others(session, held.holder, by)
         await grants.delete_grant(session, grant_id)

@@ -34,10 +34,15 @@ async def make(db: Database, name: str, *, by: Actor) -> Group:
 
 
 async def rename(db: Database, group_id: UUID, name: str, *, was: str, by: Actor) -> Group:
-    """Raises ChangedMeanwhileError when it is not called `was` any more, InvalidError for a name that is taken."""
+    """Single sign-on knows it by its name, so that another name may give it other members.
+
+    Raises ChangedMeanwhileError when it is not called `was` any more, InvalidError for a name that is taken,
+    ForbiddenError when `by` does not hold what the group was given.
+    """
     by.require_everywhere(Permission.USER_EDIT)
-    async with db.transaction() as session:
+    async with rights.changing(db) as session:
         before = await grants.group(session, group_id)
+        await _require_may_move(session, group_id, by)
         name = await _good_name(session, name, but=group_id)
         if not await grants.rename_group(session, group_id, name, was=was):
             raise ChangedMeanwhileError(f"Meanwhile this group is called “{before.name}”.")
@@ -85,7 +90,7 @@ async def remove_member(db: Database, group_id: UUID, user_id: UUID, *, sure: bo
 async def _require_may_move(session: Session, group_id: UUID, by: Actor) -> None:
     """Who comes or goes gets or loses all that the group was given."""
     for held in await grants.held_grants(session, group_id=group_id):
-        rights.require_holds(by, held.permissions, held.place.scope)
+        rights.require_holds(by, held.permissions, held.place.to_be_held)
 
 
 def _require_sure(sure: bool) -> None:

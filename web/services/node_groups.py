@@ -1,20 +1,20 @@
 """Node groups are made, filled, renamed and removed.
 
-That takes `node:edit` for everything. Where rights hang on a group it takes `user:edit` besides: who fills such a group
-gives people rights.
+That takes `node:edit` for everything. Where rights hang on a group it takes `user:edit` besides, and whoever moves a
+node holds there what they give: who fills such a group gives people rights.
 """
 
 from collections.abc import Iterable
 from uuid import UUID
 
 from protocol.ids import new_id
-from web.domain.access import Actor, Permission
+from web.domain.access import Actor, Permission, Scope
 from web.domain.audit import Object
 from web.domain.errors import ConflictError
 from web.domain.node_groups import NodeGroup
 from web.domain.nodes import checked_name
-from web.services import audit
-from web.store import node_groups
+from web.services import audit, rights
+from web.store import grants, node_groups
 from web.store.database import Database, Session
 
 
@@ -41,8 +41,11 @@ async def create(db: Database, name: str, *, by: Actor) -> UUID:
 async def change(
     db: Database, group_id: UUID, *, name: str | None = None, node_ids: Iterable[UUID] | None = None, by: Actor
 ) -> None:
-    """Its name, or its members to these and no others; None leaves them. Raises as `create` does."""
-    async with db.transaction() as session:
+    """Its name, or its members to these and no others; None leaves them.
+
+    Raises as `create` does, NotFoundError, and LastAdministratorError for a denial that would reach the last one.
+    """
+    async with rights.changing(db) as session:
         before = await _locked(session, group_id, by)
         after = NodeGroup(
             group_id,
@@ -53,6 +56,7 @@ async def change(
         if after.name != before.name and not await node_groups.rename(session, group_id, after.name):
             raise _name_is_taken(after.name)
         if after.node_ids != before.node_ids:
+            await _require_may_move(session, group_id, after.node_ids ^ before.node_ids, by)
             await node_groups.set_members(session, group_id, after.node_ids)
         if after != before:
             await audit.note(
@@ -81,6 +85,12 @@ async def _locked(session: Session, group_id: UUID, by: Actor) -> NodeGroup:
     if group.gives_rights:
         by.require_everywhere(Permission.USER_EDIT)
     return group
+
+
+async def _require_may_move(session: Session, group_id: UUID, node_ids: frozenset[UUID], by: Actor) -> None:
+    """People get or lose there all that was given within the group."""
+    for held in await grants.held_grants(session, node_group_id=group_id):
+        rights.require_holds(by, held.permissions, Scope(nodes=node_ids))
 
 
 def _unseen(group: NodeGroup, by: Actor) -> frozenset[UUID]:

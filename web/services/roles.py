@@ -46,8 +46,9 @@ async def make(db: Database, draft: RoleDraft, *, by: Actor) -> StoredRole:
 async def change(db: Database, role_id: UUID, draft: RoleDraft, *, version: int, by: Actor) -> StoredRole:
     """Change a role for everybody who has it. `version` is the one that `by` has seen.
 
-    Only permissions that `by` holds on everything can come or go. Raises ChangedMeanwhileError when there is a newer
-    version, ConflictError for a role that comes with Reelkeeper, InvalidError for a name that is taken,
+    Only permissions that `by` holds on everything can come or go, and only a role of such permissions gets another
+    name: single sign-on gives roles by their names. Raises ChangedMeanwhileError when there is a newer version,
+    ConflictError for a role that comes with Reelkeeper, InvalidError for a name that is taken, ForbiddenError,
     LastAdministratorError.
     """
     by.require_everywhere(Permission.USER_EDIT)
@@ -60,7 +61,9 @@ async def change(db: Database, role_id: UUID, draft: RoleDraft, *, version: int,
                 f"“{before.role.name}” was changed by {before.changed_by} since you opened it.",
                 version=before.version,
             )
-        rights.require_holds(by, before.role.permissions ^ draft.permissions, EVERYTHING)
+        is_renamed = draft.name != before.role.name
+        touched = draft.permissions if is_renamed else frozenset()
+        rights.require_holds(by, before.role.permissions ^ draft.permissions | touched, EVERYTHING)
         await _require_free_name(session, draft.name, but=role_id)
         await grants.change_role(session, role_id, draft, version=version, changed_by=by.name)
         await audit.note(

@@ -92,10 +92,19 @@ async def held_grants(
     user_id: UUID | None = None,
     group_id: UUID | None = None,
     role_id: UUID | None = None,
+    node_group_id: UUID | None = None,
     grant_id: UUID | None = None,
 ) -> list[HeldGrant]:
-    """Of one person with those that come by groups, of one group, of one role, or all: people first."""
-    rows = await session.rows("grants_in_words", user_id=user_id, group_id=group_id, role_id=role_id, grant_id=grant_id)
+    """Of one person with those that come by groups, of one group, of one role, within one group of nodes, or all:
+    people first."""
+    rows = await session.rows(
+        "grants_in_words",
+        user_id=user_id,
+        group_id=group_id,
+        role_id=role_id,
+        node_group_id=node_group_id,
+        grant_id=grant_id,
+    )
     return [_grant(row) for row in rows]
 
 

@@ -1429,7 +1429,7 @@ RETURNING id;
 
 -- grants_in_words --
 -- Grants with the names of what they are about: of one user with those that come by groups, of one group, of one role,
--- one of them, or all.
+-- within one group of nodes, one of them, or all.
 SELECT g.id, g.user_id, g.user_group_id, coalesce(u.name, ug.name) AS holder_name, r.id AS role_id, r.name AS role_name,
        r.permissions, g.effect, g.scope_kind, coalesce(g.node_id, g.node_group_id) AS place_id,
        coalesce(n.name, ng.name, g.folder, '') AS place_name, g.folder,
@@ -1449,6 +1449,7 @@ WHERE ({user_id}::uuid IS NULL OR g.user_id = {user_id}
        OR g.user_group_id IN (SELECT m.user_group_id FROM user_group_member m WHERE m.user_id = {user_id}))
   AND ({group_id}::uuid IS NULL OR g.user_group_id = {group_id})
   AND ({role_id}::uuid IS NULL OR g.role_id = {role_id})
+  AND ({node_group_id}::uuid IS NULL OR g.node_group_id = {node_group_id})
   AND ({grant_id}::uuid IS NULL OR g.id = {grant_id})
 ORDER BY g.user_id IS NULL, holder_name, g.effect, r.name, g.scope_kind, place_name, g.id;
 
