@@ -102,6 +102,10 @@ def _started(world: World, place: str) -> dict[str, Any]:
     }
 
 
+def _granted(world: World) -> dict[str, str]:
+    return {"role_id": world.things["role_id"]["own"], "scope": "everything"}
+
+
 def _recorded(world: World, place: str) -> dict[str, str]:
     node_id = world.things["node_id"][place]
     return {
@@ -147,6 +151,8 @@ _PROFILE = {"name": "Tried", "encoding": {"codec": "mp3", "bitrate_kbps": 192}}
 _BODIES: dict[tuple[str, str], Callable[[World, str], dict[str, Any]]] = {
     ("POST", f"{JSON_API}/recordings"): _started,
     ("POST", f"{JSON_API}/profiles"): lambda world, place: _PROFILE,
+    ("POST", f"{JSON_API}/users/{{user_id}}/grants"): lambda world, place: _granted(world),
+    ("POST", f"{JSON_API}/groups/{{group_id}}/grants"): lambda world, place: _granted(world),
     ("POST", f"{JSON_API}/webhooks"): lambda world, place: _HOOK,
     ("PUT", f"{JSON_API}/webhooks/{{webhook_id}}"): lambda world, place: _HOOK,
     ("PUT", f"{JSON_API}/profiles/{{profile_id}}"): lambda world, place: {**_PROFILE, "version": 1},

@@ -125,7 +125,8 @@ async def furnish(db: Database, owner: asyncpg.Connection) -> World:
 _WORDS = {"code": new_token("link", new_id()), "part": "audio", "path": "css/reelkeeper.css"}
 _ROWS = {
     "profile_id": "SELECT id FROM profile WHERE is_default",
-    "role_id": "INSERT INTO role (id, name, permissions) VALUES (gen_random_uuid(), 'own role', '{}') RETURNING id",
+    "role_id": "INSERT INTO role (id, name, permissions)"
+    " VALUES (gen_random_uuid(), 'own role', '{recording:read}') RETURNING id",
     "group_id": "WITH people AS (INSERT INTO user_group (id, name) VALUES (gen_random_uuid(), 'readers') RETURNING id)"
     " INSERT INTO node_group (id, name) SELECT id, 'cellars' FROM people RETURNING id",
     "user_id": "SELECT id FROM user_account WHERE name = 'disabled administrator'",

@@ -30,7 +30,7 @@ def expected(rule: Rule, by: Principal, place: str) -> set[str]:
     """Kinds of answers that a rule allows."""
     door = door_of(rule)
     if door == "":
-        return {"done", "invalid", "not found", "sign in", "wait"}
+        return {"done", "invalid", "not found", "sign in", "wait"} | ({"unauthorised"} if rule.changes else set())
     if by.door != door:
         is_for_programs = rule.path.startswith("/api/") or rule.path in ENDLESS
         return {"unauthorised"} if is_for_programs else {"sign in"}
@@ -38,8 +38,9 @@ def expected(rule: Rule, by: Principal, place: str) -> set[str]:
         return {"done", "invalid", "not found"} if "{" in rule.path else {"done", "invalid"}
     if rule.who is Door.NODE:
         is_own = place == ("own" if by.name == "node" else "other")
-        more = set() if is_own or "{" not in rule.path else {"not found", "forbidden"}
-        return {"done", "invalid"} | more
+        if "{" not in rule.path:
+            return {"done", "invalid", "not found"} if rule.changes else {"done"}
+        return {"done", "invalid"} if is_own else {"invalid", "not found", "forbidden"}
     assert isinstance(rule.who, Needs)
     return _by_permission(rule.who, coordinates(rule, place), by, place, is_thing="_id}" in rule.path)
 
