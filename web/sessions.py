@@ -1,23 +1,21 @@
 """The cookie by which a browser is known, and who that is."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
 from web.domain.access import Actor
-from web.domain.errors import SignInRequiredError, UnavailableError
+from web.domain.errors import SignInRequiredError
 from web.domain.people import HALF_SECONDS, LONGEST_SECONDS, SignedIn, User, Visit
 from web.hosts import is_this_machine
+from web.media.streaming import let_in_no_more
 from web.services import accounts
 from web.services.controller import Controller
 from web.sources import source_of
 
 _NAME = "reelkeeper"
-_log = structlog.get_logger()
 
 
 async def signed_in(request: Request) -> Actor:
@@ -36,16 +34,11 @@ async def signed_out(request: Request, may: Callable[[Actor], bool] = lambda _: 
     Whatever runs until then counts as use of the session.
     """
     controller: Controller = request.app.state.controller
-    while True:
-        await asyncio.sleep(controller.timeouts.page_session)
-        try:
-            by, _ = await accounts.authenticate_session(controller.db, session_token(request) or "")
-            if not may(by):
-                return
-        except SignInRequiredError:
-            return
-        except UnavailableError as fault:
-            _log.warning("it is not known whether a session goes on", reason=str(fault))
+
+    async def who() -> Actor:
+        return (await accounts.authenticate_session(controller.db, session_token(request) or ""))[0]
+
+    await let_in_no_more(controller, who, may)
 
 
 def session_token(request: Request) -> str | None:

@@ -288,6 +288,24 @@ async def test_listening_breaks_off_soon_after_its_session_has_ended(
                 await ear.hear_out()
 
 
+async def test_listening_breaks_off_soon_after_its_token_was_revoked(
+    tmp_path: Path, db: Database, database_url: str
+) -> None:
+    async with (
+        running(settings_in(tmp_path, time_scale=0.02), database_url) as controller,
+        web_agent(controller.url, db) as agent,
+        user_client(controller.url, db) as program,
+    ):
+        growing = await begin(agent, "wav", make_content(FRAMES))
+        await growing.grow(4096 + RATE * 4, 1)
+        async with listening(program, growing, 0) as ear:
+            await ear.hear(1000)
+            token_id = (await program.get("/api/v1/tokens/current")).json()["id"]
+            assert (await program.delete(f"/api/v1/tokens/{token_id}")).status_code == 204
+            with pytest.raises(httpx.RemoteProtocolError):
+                await ear.hear_out()
+
+
 async def test_sound_is_waited_for_while_the_database_is_away(agent: WebAgent, db: Database) -> None:
     growing = await begin(agent, "wav", make_content(FRAMES))
     cache_file = await cache_files.get(db, growing.cache_file_id, scope=EVERYTHING)

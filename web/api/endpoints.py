@@ -34,6 +34,7 @@ from web.domain.errors import (
     UnsupportedBodyError,
 )
 from web.errors import problem_response, rate_headers
+from web.media.streaming import let_in_no_more
 from web.refusals import note_refusal
 from web.services import joining, tokens
 from web.services.controller import Controller
@@ -215,6 +216,15 @@ class Endpoint:
                 text = answer.model_dump_json()
                 return Response(text, self.status, headers=NO_STORE, media_type="application/json")
         raise TypeError(f"{self.name} gave {type(answer).__name__}")
+
+
+async def token_ended(call: Call, may: Callable[[Actor], bool]) -> None:
+    """Returns soon after the token of this call has ended, or `may` says no of what it holds by then."""
+
+    async def who() -> Actor:
+        return await tokens.authenticate(call.controller.db, _bearer(call.request), source_of(call.request))
+
+    await let_in_no_more(call.controller, who, may)
 
 
 def is_model(kind: Any) -> bool:

@@ -1,12 +1,18 @@
 """Blocks to a client that may leave, from a controller that may stop."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 
 import anyio
+import structlog
 from starlette.types import Receive, Send
 
+from web.domain.access import Actor
+from web.domain.errors import SignInRequiredError, UnauthorisedError, UnavailableError
 from web.services.controller import Controller
+
+_log = structlog.get_logger()
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -42,6 +48,21 @@ async def send_blocks(
             await send({"type": "http.response.body", "body": block, "more_body": True})
         await send_end(send)
         tasks.cancel_scope.cancel()
+
+
+async def let_in_no_more(
+    controller: Controller, who: Callable[[], Awaitable[Actor]], may: Callable[[Actor], bool]
+) -> None:
+    """Returns soon after `who` lets nobody in any more, or `may` says no of what they hold by then."""
+    while True:
+        await asyncio.sleep(controller.timeouts.page_session)
+        try:
+            if not may(await who()):
+                return
+        except (SignInRequiredError, UnauthorisedError):
+            return
+        except UnavailableError as fault:
+            _log.warning("it is not known whether somebody is still let in", reason=str(fault))
 
 
 async def _cancel_after(scope: anyio.CancelScope, event: Until) -> None:

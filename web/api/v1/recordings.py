@@ -1,10 +1,11 @@
 """Recordings: started, stopped, listed, played and downloaded."""
 
+from functools import partial
 from uuid import UUID
 
 from starlette.responses import Response
 
-from web.api.endpoints import Call
+from web.api.endpoints import Call, token_ended
 from web.api.v1.models import (
     CacheFileAnswer,
     ContentAnswer,
@@ -17,7 +18,7 @@ from web.api.v1.models import (
 )
 from web.domain.access import Actor, Permission
 from web.domain.cache_files import CacheFile
-from web.domain.recordings import StartRecording
+from web.domain.recordings import Recording, StartRecording
 from web.media import recordings as media
 from web.services import recordings
 from web.services import retry as retries
@@ -82,8 +83,12 @@ async def download(call: Call, by: Actor, recording_id: UUID) -> Response:
 
 
 async def live(call: Call, by: Actor, recording_id: UUID, query: LiveQuery) -> Response:
-    """Listen from a moment on, also while it is recorded: one body that goes on as long as the recording does."""
-    return await media.listened(call.controller, recording_id, query.from_seconds, by=by)
+    """Listen from a moment on, also while it is recorded: one body that goes on as long as the recording does.
+
+    It breaks off soon after the token has ended, or holds `recording:playback` for this recording no more.
+    """
+    until = partial(_no_longer_heard, call)
+    return await media.listened(call.controller, recording_id, query.from_seconds, by=by, until=until)
 
 
 async def waveform(call: Call, by: Actor, recording_id: UUID) -> Response:
@@ -99,6 +104,10 @@ async def peaks(call: Call, by: Actor, recording_id: UUID, query: PeaksQuery) ->
 async def ledger(call: Call, by: Actor, recording_id: UUID) -> Response:
     """Hear what happened besides the sound."""
     return await media.ledger(call.controller, recording_id, by=by)
+
+
+async def _no_longer_heard(call: Call, recording: Recording) -> None:
+    await token_ended(call, lambda by: by.may(Permission.RECORDING_PLAYBACK, recording))
 
 
 def _described(cache_file: CacheFile) -> CacheFileAnswer:
