@@ -134,7 +134,10 @@ class _Server(uvicorn.Server):
         self._stopping = stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit as failed:  # by uvicorn, which has logged what the lifespan raised
+            raise StartError("The controller could not start; its log says why.") from failed
         self._started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
