@@ -199,7 +199,8 @@ async def test_body_that_does_not_arrive_is_not_waited_for(tmp_path: Path, datab
         reader, writer = await asyncio.open_connection(base.hostname, base.port)
         authorization = agent.http.headers["Authorization"]
         head = (
-            f"POST {AGENT}/heartbeat HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\nContent-Length: 2\r\n\r\n"
+            f"POST {AGENT}/heartbeat HTTP/1.1\r\nHost: {base.netloc}\r\n"
+            f"Authorization: {authorization}\r\nContent-Length: 2\r\n\r\n"
         )
         writer.write(head.encode() + b"{")
         async with asyncio.timeout(10):
