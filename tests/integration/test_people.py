@@ -18,8 +18,10 @@ from web.domain.errors import (
     NotFoundError,
     SignInRequiredError,
 )
+from web.domain.grants import GrantDraft, Holder
 from web.domain.people import HalfSignedIn, SignedIn, Visit
-from web.services import accounts, people, second_factor, sign_in
+from web.domain.roles import BUILT_IN, ScopeKind
+from web.services import accounts, grants, people, second_factor, sign_in
 from web.services.keys import open_keys
 from web.services.passwords import Passwords
 from web.store import access
@@ -79,8 +81,8 @@ async def test_who_is_invited_sets_a_password_once_and_holds_nothing_yet(
     with pytest.raises(LinkSpentError):
         await accounts.accept_invitation(db, passwords, invitation.code, PASSWORD, VISIT)
     assert await sign_in.sign_in(db, passwords, "Ana Lind", PASSWORD, VISIT)
-    rows = await owner.fetch("SELECT action, actor_name FROM audit_entry WHERE action LIKE 'user.%'")
-    assert [tuple(row) for row in rows] == [("user.invite", "admin")]
+    rows = await owner.fetch("SELECT action, actor_name FROM audit_entry WHERE action LIKE 'user.%' ORDER BY id")
+    assert [tuple(row) for row in rows] == [("user.create", "link of the machine"), ("user.invite", "admin")]
     assert invitation.code not in repr(await owner.fetch("SELECT * FROM audit_entry"))
 
 
@@ -183,6 +185,27 @@ async def test_nobody_acts_on_an_account_that_may_do_more(
     await _give(owner, ana.id, "viewer")
     with pytest.raises(ForbiddenError):
         await people.reset_link(db, ana.id, by=looks_after)
+
+
+async def test_a_link_for_a_new_password_ends_when_its_person_is_given_more(
+    db: Database, owner: Any, passwords: Passwords, chief: Actor
+) -> None:
+    ana = (await _ana(db, passwords, chief)).user.id
+    await _give(owner, ana, "viewer")
+    helper = Actor(
+        "user", new_id(), "helper", everywhere(BUILT_IN["viewer"][1] | {Permission.USER_READ, Permission.USER_EDIT})
+    )
+    link = await people.reset_link(db, ana, by=helper)
+    roles = {row["name"]: row["id"] for row in await owner.fetch("SELECT id, name FROM role")}
+
+    def everywhere_as(role: str) -> GrantDraft:
+        return GrantDraft(role_id=roles[role], scope=ScopeKind.EVERYTHING)
+
+    await grants.give(db, Holder("user", ana), everywhere_as("viewer"), by=chief)
+    assert await people.invited(db, link.code) == "ana"
+    await grants.give(db, Holder("user", ana), everywhere_as("administrator"), by=chief)
+    with pytest.raises(LinkSpentError):
+        await accounts.accept_invitation(db, passwords, link.code, PASSWORD, VISIT)
 
 
 async def test_each_act_needs_its_permission_on_everything(db: Database, passwords: Passwords, chief: Actor) -> None:

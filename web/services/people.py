@@ -43,10 +43,12 @@ async def invite(db: Database, name: str, *, by: Actor) -> Invitation:
 async def reset_link(db: Database, user_id: UUID, *, by: Actor) -> Invitation:
     """A link by which this person sets a new password, within 7 days; the second factor is asked for as ever.
 
-    The old password works until then. Raises NotFoundError, ConflictError for a disabled person and for oneself.
+    The old password works until then, and the link no longer than this person holds no more than now. Raises
+    NotFoundError, ConflictError for a disabled person and for oneself.
     """
     _require_other(user_id, by)
-    async with _acting_on(db, user_id, by) as (session, found):
+    async with rights.changing(db) as session:
+        found = await _subject(session, user_id, by)
         if found.disabled_at is not None:
             raise ConflictError(f"{found.name} is disabled; enable the account first.")
         await audit.note(session, by, "user.reset_link", Object("user", user_id, found.name))

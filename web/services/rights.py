@@ -7,7 +7,7 @@ from uuid import UUID
 from web.domain.access import Actor, Permission, Scope
 from web.domain.errors import ForbiddenError, LastAdministratorError
 from web.domain.grants import lacking, lacking_of
-from web.store import access, grants
+from web.store import access, grants, people
 from web.store.database import Database, Session
 
 
@@ -15,16 +15,21 @@ from web.store.database import Database, Session
 async def changing(db: Database) -> AsyncIterator[Session]:
     """A transaction for an act after which somebody may hold or be less: grants, groups, roles, accounts.
 
-    It waits for every other such act. Raises LastAdministratorError at its end, and then nothing has happened, when
-    nobody would be left who may do everything, or nobody of those who can sign in by themselves.
+    It waits for every other such act. Whoever comes to hold more by it loses a link for a new password: who made that
+    may hold less. Raises LastAdministratorError at its end, and then nothing has happened, when nobody would be left
+    who may do everything, or nobody of those who can sign in by themselves.
     """
     async with db.transaction() as session:
         await grants.change_in_turn(session)
         before = await grants.administrators(session)
+        linked = {one: await access.held_by(session, one) for one in await people.with_reset_link(session)}
         yield session
         after = await grants.administrators(session)
         if (before and not after) or (any(before.values()) and not any(after.values())):
             raise LastAdministratorError
+        for user_id, held in linked.items():
+            if lacking_of(await access.held_by(session, user_id), held) is not None:
+                await people.end_links(session, user_id)
 
 
 def require_holds(by: Actor, permissions: Collection[Permission], scope: Scope) -> None:

@@ -96,6 +96,17 @@ async def keep_invitation(
     return expires_at
 
 
+async def with_reset_link(session: Session) -> list[UUID]:
+    """Who came in before and has a link for a new password that nobody has used yet."""
+    return [row["user_id"] for row in await session.rows("people_with_reset_links")]
+
+
+async def end_links(session: Session, user_id: UUID) -> None:
+    """Links for this person are worth nothing any more."""
+    table = tables.Invitation
+    await session.run(table.delete().where(table.user_id == user_id))
+
+
 async def invited(session: Session, invitation_id: UUID, *, digest: str) -> tuple[UUID, str] | None:
     """Whom a link that can still be used is for."""
     row = await session.row("invitation", id=invitation_id, digest=digest)

@@ -1343,6 +1343,12 @@ SELECT i.id, i.user_id, u.name, u.password_hash IS NOT NULL AS has_password
 FROM invitation i JOIN user_account u ON u.id = i.user_id
 WHERE i.id = {id} AND i.digest = {digest} AND i.expires_at > clock_timestamp() AND u.disabled_at IS NULL;
 
+-- people_with_reset_links --
+-- Who can come in already, and has a link that can still be used.
+SELECT i.user_id
+FROM invitation i JOIN user_account u ON u.id = i.user_id
+WHERE i.expires_at > clock_timestamp() AND (u.password_hash IS NOT NULL OR u.subject IS NOT NULL);
+
 -- spend_invitation --
 -- Uses it up.
 DELETE FROM invitation WHERE id = {id} AND digest = {digest} AND expires_at > clock_timestamp() RETURNING user_id;
