@@ -307,6 +307,23 @@ async def test_who_may_read_but_not_play_is_shown_the_waveform(
         assert (await browser.get(f"/recordings/{job.recording_id}/live")).status_code == 403
 
 
+async def test_a_profile_is_named_to_whoever_may_know_it_and_nobody_is_shown_its_id(
+    controller: Running, db: Database, owner: Any
+) -> None:
+    room, user_id = await make_room(db, "Here"), await account(owner)
+    job = await room.claimed()
+    profile_id, name = await owner.fetchrow(
+        "SELECT p.id, p.name FROM recording r JOIN profile p ON p.id = r.profile_id WHERE r.id = $1", job.recording_id
+    )
+    await give(db, user_id, "viewer")
+    async with signed_in(controller, db, user_id) as browser:
+        head = parsed(await browser.get(f"/recordings/{job.recording_id}")).one("p", class_="badges").text
+        assert str(profile_id) not in head
+        assert name not in head
+        await give(db, user_id, "operator")
+        assert name in parsed(await browser.get(f"/recordings/{job.recording_id}")).one("p", class_="badges").text
+
+
 # ---- starting ----
 
 
