@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from protocol.ids import new_id
 from protocol.messages import OFFSET_HEADER, Problem
+from web.domain.audit import HIDDEN
 from web.domain.errors import (
     CapacityError,
     ConflictError,
@@ -94,6 +95,13 @@ def fault_id_of(request: Request) -> UUID:
     return source_of(request).request_id or new_id()
 
 
+def logged_path(request: Request) -> str:
+    """Of a one-time link without its code, which lets in whoever has it."""
+    code = request.path_params.get("code")
+    path: str = request.scope["path"]
+    return path.replace(code, HIDDEN) if code else path
+
+
 async def problem_response(request: Request, fault: Exception) -> Response:
     """Renders any fault as an RFC 9457 problem.
 
@@ -139,7 +147,7 @@ def rate_headers(standing: Standing) -> dict[str, str]:
 
 def _unforeseen(request: Request, fault: Exception) -> Response:
     fault_id = fault_id_of(request)
-    _log.error("unforeseen fault", id=str(fault_id), method=request.method, path=request.url.path, exc_info=fault)
+    _log.error("unforeseen fault", id=str(fault_id), method=request.method, path=logged_path(request), exc_info=fault)
     return _problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal",

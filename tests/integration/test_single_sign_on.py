@@ -166,8 +166,10 @@ async def test_who_is_disabled_here_stays_out(provider: Provider, controller: Ru
     provider.tells(ana=["radio"])
     await _signed_in(controller, "ana")
     await owner.execute("UPDATE user_account SET disabled_at = now()")
+    provider.tells(ana=[])
     answer = await _signed_in(controller, "ana")
     assert answer.status_code == 422
+    assert await _roles(owner, "ana") == ["operator"]
     assert "disabled" in parsed(answer).one(class_="fault-summary").text
     assert await owner.fetchval("SELECT count(*) FROM audit_entry WHERE reason = 'disabled'") == 1
 

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from protocol.messages import ProblemCode
 from web.domain import errors
-from web.errors import problem_response, status_and_code
+from web.errors import logged_path, problem_response, status_and_code
 
 FAULTS = [
     kind
@@ -69,3 +69,9 @@ def test_unforeseen_fault_tells_its_id_only_and_logs_the_rest() -> None:
     assert b"secret" not in bytes(answer.body)
     assert logs[0]["id"] == problem["id"]
     assert isinstance(logs[0]["exc_info"], RuntimeError)
+
+
+def test_code_of_a_link_is_not_logged_with_its_path() -> None:
+    scope = {"type": "http", "path": "/invitation/rki_secret", "path_params": {"code": "rki_secret"}, "headers": []}
+    assert logged_path(Request(scope | {"server": ("h", 1), "query_string": b""})) == "/invitation/•••"
+    assert logged_path(Request(scope | {"path_params": {}, "path": "/nodes"})) == "/nodes"

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from web.domain.access import Permission
 from web.domain.errors import ControllerError, ForbiddenError, SignInRequiredError, UnavailableError
 from web.domain.permissions import SENTENCES
-from web.errors import fault_id_of, status_and_code
+from web.errors import fault_id_of, logged_path, status_and_code
 from web.htmx import go_to, wants_fragment
 from web.refusals import note_refusal
 from web.rendering import render
@@ -140,7 +140,7 @@ async def forbidden_page(request: Request, fault: ForbiddenError) -> Response:
 
 
 def _log_unforeseen(request: Request, fault: Exception, fault_id: UUID) -> None:
-    _log.error("unforeseen fault", id=str(fault_id), method=request.method, path=request.url.path, exc_info=fault)
+    _log.error("unforeseen fault", id=str(fault_id), method=request.method, path=logged_path(request), exc_info=fault)
 
 
 def _ask_to_sign_in(request: Request) -> Response:

@@ -14,6 +14,7 @@ from web.domain.roles import ScopeKind
 from web.domain.single_sign_on import Identity, Issuer
 from web.services import audit, login_sessions, rights
 from web.store import accounts, grants, people
+from web.store.accounts import Account
 from web.store.database import Database, Session
 
 _BY = system("single sign-on")
@@ -27,7 +28,10 @@ async def sign_in(db: Database, issuer: Issuer, identity: Identity, visit: Visit
     An account is found by issuer and subject alone: who has the same name, or the same mail address, is somebody else.
     Groups and roles that the mapping names are given and taken. Raises InvalidError for somebody who is disabled.
     """
-    user = await _user_of(db, identity)
+    account = await _account_of(db, identity)
+    user = account.user
+    if account.is_disabled:
+        raise await _kept_out(db, user, visit)
     try:
         await _follow_groups(db, issuer, identity, user, may_take=True)
     except LastAdministratorError:
@@ -37,12 +41,16 @@ async def sign_in(db: Database, issuer: Issuer, identity: Identity, visit: Visit
         held = await accounts.hold(session, user.id)
         if held is not None and not held.is_disabled:
             return await login_sessions.begin(session, held.user, visit, how="single sign-on")
+    raise await _kept_out(db, user, visit)
+
+
+async def _kept_out(db: Database, user: User, visit: Visit) -> InvalidError:
     by, of = Actor("user", user.id, user.name, {}, visit.source), Object("user", user.id, user.name)
     await audit.note(db, by, "session.begin", of, outcome=Outcome.DENIED, reason="disabled")
-    raise InvalidError("Your account is disabled here; ask an administrator.")
+    return InvalidError("Your account is disabled here; ask an administrator.")
 
 
-async def _user_of(db: Database, identity: Identity) -> User:
+async def _account_of(db: Database, identity: Identity) -> Account:
     """Also when two browsers of one person are the first at the same moment."""
     async with db.transaction() as session:
         user_id = await people.by_subject(session, identity.issuer, identity.subject)
@@ -53,7 +61,7 @@ async def _user_of(db: Database, identity: Identity) -> User:
         found = None if user_id is None else await accounts.account(session, user_id)
         if found is None:
             raise InvalidError("No account could be made for you; ask an administrator.")
-        return found.user
+        return found
 
 
 async def _make(session: Session, identity: Identity) -> UUID | None:
