@@ -1,12 +1,14 @@
 """How the console reads query strings, forms and preferences, and writes numbers and instants."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from starlette.requests import Request
 
 from protocol.messages import Limits
+from protocol.timeouts import Timeouts
 from web.domain.errors import InvalidError, TooLargeError
 from web.domain.states import JobState
 from web.forms import FORM_LIMIT_BYTES, read_form
@@ -43,7 +45,8 @@ def asked(query: str = "", headers: dict[str, str] | None = None, body: bytes = 
         return {"type": "http.request", "body": body, "more_body": False}
 
     raw = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
-    scope = {"type": "http", "method": "GET", "path": "/", "query_string": query.encode(), "headers": raw}
+    app = SimpleNamespace(state=SimpleNamespace(controller=SimpleNamespace(timeouts=Timeouts())))
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": query.encode(), "headers": raw, "app": app}
     return Request(scope, receive)
 
 

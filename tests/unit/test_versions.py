@@ -109,6 +109,7 @@ FIRST_VERSION: dict[str, dict[str, Any]] = {
     "FinishRequest": {"epoch": 1, "node_run": 1, "outcome": "failed", "reason": "device_gone", "message": "m"},
     "EventsRequest": {"node_run": 1, "events": [EVENT]},
     "LevelsRequest": {"node_run": 1, "interfaces": [LEVELS]},
+    "TokenRequest": {"digest": SHA},
     "LevelsAnswer": {"watched": [COUNTER]},
 }
 """Every body of the agent's API as the first version sent it."""
