@@ -293,6 +293,20 @@ async def test_only_who_sets_things_and_reads_the_events_makes_one(sending: Send
         await hook(sending, side)
 
 
+async def test_audit_holds_no_path_of_an_address_but_that_it_changed(
+    sending: Sending, side: OtherSide, owner: Any
+) -> None:
+    made = await hook(sending, side)
+    changed = WebhookRequest(name=made.webhook.name, url=f"{side.url}/pass-word?key=pass-word", kinds=["recording.*"])
+    await webhooks.change(sending.db, made.webhook.id, changed, by=SOMEBODY)
+    await webhooks.remove(sending.db, made.webhook.id, by=SOMEBODY)
+    rows = await owner.fetch("SELECT before, after FROM audit_entry WHERE action LIKE 'webhook.%' ORDER BY id")
+    assert "pass-word" not in repr(rows)
+    before, after = (json.loads(rows[1][column])["url"] for column in ("before", "after"))
+    assert before != after
+    assert before.split("/")[:3] == after.split("/")[:3] == side.url.split("/")[:3]
+
+
 async def test_test_is_delivered_like_everything_else(sending: Sending, side: OtherSide) -> None:
     made = await hook(sending, side)
     await webhooks.try_out(sending.db, made.webhook.id, by=SOMEBODY)

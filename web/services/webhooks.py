@@ -2,11 +2,13 @@
 
 import secrets
 from dataclasses import dataclass, field
+from hashlib import sha256
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from protocol.ids import new_id
 from web.domain.access import Actor, Permission
-from web.domain.audit import Object
+from web.domain.audit import HIDDEN, Object
 from web.domain.errors import ConflictError, ForbiddenError
 from web.domain.health import Finding
 from web.domain.states import Severity
@@ -92,7 +94,7 @@ async def change(db: Database, webhook_id: UUID, wanted: WebhookRequest, *, by: 
         if await webhooks.is_name_taken(session, wanted.name, but_by=webhook_id):
             raise _name_is_taken(wanted.name)
         await webhooks.change(session, webhook_id, wanted, user_id=await _person(session, by), created_by=by.name)
-        before = {"name": known.name, "url": known.url, "kinds": known.kinds}
+        before = _noted(known)
         await audit.note(
             session, by, "webhook.edit", _object(webhook_id, known.name), before=before, after=_noted(wanted)
         )
@@ -137,7 +139,7 @@ async def remove(db: Database, webhook_id: UUID, *, by: Actor) -> None:
     async with db.transaction() as session:
         known = await webhooks.get(session, webhook_id)
         await webhooks.remove(session, webhook_id)
-        before = {"name": known.name, "url": known.url, "kinds": known.kinds}
+        before = _noted(known)
         await audit.note(session, by, "webhook.delete", _object(webhook_id, known.name), before=before)
 
 
@@ -234,8 +236,11 @@ def _object(webhook_id: UUID, name: str) -> Object:
     return Object("webhook", webhook_id, name)
 
 
-def _noted(wanted: WebhookRequest) -> dict[str, object]:
-    return {"name": wanted.name, "url": wanted.url, "kinds": wanted.kinds}
+def _noted(wanted: WebhookRequest | Webhook) -> dict[str, object]:
+    """Of the address what lies behind its host may be a secret: only that it changed can be seen."""
+    parts = urlsplit(wanted.url)
+    behind = sha256(wanted.url.encode()).hexdigest()[:8]
+    return {"name": wanted.name, "url": f"{parts.scheme}://{parts.netloc}/{HIDDEN} ({behind})", "kinds": wanted.kinds}
 
 
 def _name_is_taken(name: str) -> ConflictError:
