@@ -45,6 +45,13 @@ async def test_a_node_is_added_by_one_command_and_the_page_turns_green_when_it_r
         assert code not in shown.text
 
 
+async def test_a_command_with_an_address_that_only_this_machine_reaches_says_so(
+    visitor: httpx.AsyncClient, controller: Running
+) -> None:
+    page, _, _ = await added(visitor)
+    assert f"Only this machine itself reaches {controller.url}" in page.one(class_="joining").text
+
+
 async def test_what_may_stand_in_the_way_is_said_after_a_while_and_a_code_is_shown_only_once(
     visitor: httpx.AsyncClient, owner: Any
 ) -> None:
@@ -99,7 +106,7 @@ async def test_groups_are_made_filled_renamed_and_removed(visitor: httpx.AsyncCl
     members = {"name": "Downstairs", "node": str(hall.node.node_id)}
     assert (await visitor.post(path, data=members)).status_code == 303
     (group,) = await node_groups.all_groups(db, by=SOMEBODY)
-    assert (group.name, group.node_ids) == ("Downstairs", {hall.node.node_id})
+    assert (group.name, group.node_ids) == ("Downstairs", frozenset({hall.node.node_id}))
     for query, found in (
         ("?group=Downstairs", ["Hall"]),
         ("?q=court", ["Court"]),

@@ -10,13 +10,13 @@ from web.domain.access import Permission
 from web.domain.errors import ConflictError, InvalidError
 from web.domain.nodes import CodeState, EnrolmentCode
 from web.forms import Form, read_form
+from web.hosts import is_this_machine
 from web.pages.page import controller_of
 from web.rendering import render, see_other
 from web.services import joining, standing
 
 TROUBLE_AFTER_SECONDS = 30.0
 """Then the page says what may stand in the way."""
-_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 async def form(request: Request) -> Response:
@@ -79,7 +79,8 @@ async def _show(request: Request, code_id: UUID, code: EnrolmentCode | None) -> 
         "here": "nodes.index",
         "code": found,
         "command": None if code is None else command_to_join(request, code.code),
-        "is_plain": request.base_url.scheme == "http" and request.base_url.hostname not in _LOOPBACK,
+        "is_plain": _is_plain(request),
+        "is_only_here": _is_only_here(request),
         "controller": own_address(request),
         "card": await standing.node_card(db, found.node_id, by=request.user) if is_known else None,
         "is_slow": found.state is CodeState.OPEN and found.age_seconds >= TROUBLE_AFTER_SECONDS,
@@ -95,10 +96,17 @@ def own_address(request: Request) -> str:
 
 def command_to_join(request: Request, code: str) -> str:
     """What is run on the machine that is to become the node."""
-    plain = request.base_url.scheme == "http" and request.base_url.hostname not in _LOOPBACK
-    return f"reelkeeper agent --controller {own_address(request)} --code {code}" + (
-        " --allow-plain-http" if plain else ""
-    )
+    command = f"reelkeeper agent --controller {own_address(request)} --code {code}"
+    return f"{command} --allow-plain-http" if _is_plain(request) else command
+
+
+def _is_plain(request: Request) -> bool:
+    """Whether others could read on the way what an agent says to this address."""
+    return request.base_url.scheme == "http" and not _is_only_here(request)
+
+
+def _is_only_here(request: Request) -> bool:
+    return is_this_machine(request.base_url.hostname or "")
 
 
 def _id(request: Request) -> UUID:
