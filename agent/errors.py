@@ -20,7 +20,7 @@ class SpoolBusyError(AgentError):
 
 
 class NotEnrolledError(AgentError):
-    """This node does not belong to a controller yet. Make a code in its console and enrol the node with it."""
+    """This node does not belong to a controller yet. Run the command that its console shows under Nodes, Add node."""
 
 
 class RejoinedError(AgentError):

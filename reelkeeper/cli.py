@@ -137,7 +137,7 @@ def selftest(
 
 @token_app.command("create")
 def create_token(name: Name) -> None:
-    """Prints a new token of the administrator; it is shown only this once."""
+    """Prints a new token that may do everything and belongs to nobody; it is shown only this once."""
     from web import local
     from web.settings import ControllerSettings
 

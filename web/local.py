@@ -29,7 +29,7 @@ class NoControllerError(ControllerError):
 
 
 async def create_token(settings: ControllerSettings, name: str) -> str:
-    """A new token of the administrator. Raises NoControllerError."""
+    """A new token of nobody that may do everything. Raises NoControllerError."""
     async with _running_database(settings) as db:
         return await tokens.create_token(db, name, by=_BY)
 
