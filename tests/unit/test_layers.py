@@ -26,7 +26,7 @@ ALLOWED = {
     },
     "web.pages": {
         *("web.pages", "web.media", "web.services", "web.store", "web.domain", "web.errors", "web.rendering"),
-        *("web.htmx", "web.csv", "web.exports", "web.forms", "web.hosts", "web.refusals", "web.sessions",),
+        *("web.htmx", "web.csv", "web.exports", "web.forms", "web.hosts", "web.refusals", "web.sessions"),
         *("web.sources", "web.texts", "protocol"),
     },
     "web.errors": {"web.errors", "web.sources", "web.domain", "protocol"},
