@@ -47,6 +47,7 @@ class Credentials:
             await self._ask_with_next(node.token, node.next_token, request)
         await self._spool.update_node(token=node.next_token, next_token=None)
         self._client.use_token(node.next_token)
+        self._spool.token_due.clear()  # whatever was refused until now came with the old one
         log.info("the token of this node was exchanged for another")
 
     async def _ask_with_next(self, token: str, next_token: str, request: TokenRequest) -> None:

@@ -89,6 +89,7 @@ class Spool:
         self.identity: NodeIdentity | None = None
         self.registered = asyncio.Event()
         """Set once the controller gave this agent its node run."""
+        self._identity_in_turn = asyncio.Lock()
         self.token_due = asyncio.Event()
         """Set when the controller asks for another token, or refuses the one that it got."""
         self._watched: tuple[InterfaceRef, ...] = ()
@@ -137,10 +138,11 @@ class Spool:
 
     async def update_node(self, **changes: Any) -> NodeIdentity:
         """Raises RejoinedError."""
-        identity = self.node.model_copy(update=changes)
-        await asyncio.to_thread(change_identity, self.folder, self.node, identity)
-        self.identity = identity
-        return identity
+        async with self._identity_in_turn:
+            identity = self.node.model_copy(update=changes)
+            await asyncio.to_thread(change_identity, self.folder, self.node, identity)
+            self.identity = identity
+            return identity
 
     # ---- what somebody looks at ----
 

@@ -144,6 +144,8 @@ class FakeController:
         self.token_digests: list[str] = []
         """Of the tokens that agents made, as they were told."""
         self.refused_tokens: set[str] = set()
+        self.only_token: str | None = None
+        """The one that is good, when every other is refused."""
         self.bearers: Counter[str] = Counter()
         """How many requests came with which token."""
         self.damaged_parts = 0
@@ -516,7 +518,7 @@ async def _answer(fake: FakeController, request: Request, *, name: str, handler:
     bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
     fake.bearers[bearer] += 1
     try:
-        if bearer in fake.refused_tokens:
+        if bearer in fake.refused_tokens or fake.only_token not in (None, bearer):
             raise Refusal(401, "unauthorised")
         answer = await handler(fake, request)
     except Refusal as refused:

@@ -83,7 +83,7 @@ def test_a_running_agent_that_is_refused_goes_on_under_the_token_that_a_command_
     with controller_and_room(time_scale=0.1) as (controller, room):
         agent = room.start_agent()
         controller.wait_until("a first run", lambda: controller.node_run == 1)
-        controller.refused_tokens.add("rkn_token")
+        controller.only_token = "rkn_again"
         controller.wait_until("calls that are refused", lambda: controller.calls["token"] >= 2)
         before = read_identity(room.settings.node_folder)
         replace_identity(

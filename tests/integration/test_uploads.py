@@ -324,7 +324,8 @@ async def test_same_seal_again_gets_the_same_answer(agent: WebAgent, job: Claime
     later = await agent.seal(job, cache_file_id, content)
 
     assert {answer.status_code for answer in (*answers, later)} == {200}
-    assert {answer.text for answer in (*answers, later)} == {later.text}
+    said = [{**answer.json(), "is_verified": None} for answer in (*answers, later)]
+    assert said == [said[0]] * len(said)  # the stored bytes may have been read back meanwhile
 
 
 @pytest.mark.parametrize("renamed", [(), ("audio",), ("audio", "waveform"), PARTS])
