@@ -151,6 +151,7 @@ def test_renderer_killed_while_capturing_and_while_finishing_makes_the_same_mp3(
     assert agent.poll() is None
 
 
+@pytest.mark.long
 def test_renderer_killed_just_before_its_rendition_is_written_makes_the_same_mp3(place: Place, tmp_path: Path) -> None:
     controller, room = place
     agent = room.start_agent()
@@ -195,6 +196,7 @@ def test_agent_killed_in_a_stage_of_an_mp3_costs_nothing(place: Place, tmp_path:
     assert controller.received_bytes == sum(len(content) for content in sealed.parts.values())
 
 
+@pytest.mark.long
 def test_a_stop_that_is_heard_late_cuts_the_mp3_at_the_press(place: Place, tmp_path: Path) -> None:
     """What was encoded and sent meanwhile is no start of the shorter file, so that goes up anew."""
     controller, room = place

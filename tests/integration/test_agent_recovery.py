@@ -97,6 +97,7 @@ def test_agent_owner_and_renderer_killed_together_cost_one_listed_gap(place: Pla
     assert len(controller.cache_files) == 1
 
 
+@pytest.mark.long
 def test_recording_stopped_while_no_agent_ran_is_cut_at_the_press(place: Place) -> None:
     controller, room = place
     agent = room.start_agent()
@@ -204,6 +205,7 @@ def test_node_that_stopped_delivers_what_it_had_as_truncated(place: Place) -> No
     assert_nothing_is_missing(sealed.parts["audio"], sealed.facts.frames)
 
 
+@pytest.mark.long
 def test_owner_that_hangs_does_not_outlive_its_node(quick_place: Place) -> None:
     controller, room = quick_place
     agent = room.start_agent()
@@ -416,6 +418,7 @@ def test_lost_answer_has_no_second_effect(place: Place, route: str) -> None:
     assert controller.node_run == 1
 
 
+@pytest.mark.long
 def test_agent_that_starts_without_a_controller_keeps_capturing(place: Place) -> None:
     controller, room = place
     agent = room.start_agent()
@@ -457,6 +460,7 @@ def test_controller_that_asks_for_patience_is_not_pressed(place: Place) -> None:
     assert time.monotonic() - asked > 1.9
 
 
+@pytest.mark.long
 def test_recording_that_the_controller_does_not_accept_is_told_and_can_be_cancelled(place: Place) -> None:
     controller, room = place
     controller.refusals["seal"] = (422, "")

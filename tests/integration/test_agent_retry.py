@@ -59,6 +59,7 @@ def test_cancelled_audio_is_delivered_without_being_captured_again(quick_place: 
     wait_for("everything to go", lambda: room.job_states() == [] and not _takes(room))
 
 
+@pytest.mark.long
 def test_cancelled_audio_is_delivered_while_its_take_goes_on_for_others(place: Place) -> None:
     controller, room = place
     room.start_agent()
@@ -169,6 +170,7 @@ def test_window_that_is_over_is_failed_with_its_reason_when_nothing_is_here(plac
     wait_for("the job to go", lambda: room.job_states() == [])
 
 
+@pytest.mark.long
 def test_retry_that_is_cancelled_before_its_start_leaves_the_kept_audio_for_another(quick_place: Place) -> None:
     controller, room = quick_place
     agent = room.start_agent()

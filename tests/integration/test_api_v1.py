@@ -192,6 +192,7 @@ async def test_enrolment_code_makes_a_node_once(user: httpx.AsyncClient, control
     assert taken.status_code == 409
 
 
+@pytest.mark.long
 async def test_no_route_answers_without_the_token_of_a_user(user: httpx.AsyncClient, agent: WebAgent) -> None:
     del user.headers["Authorization"]
     for endpoint in v1.ENDPOINTS:

@@ -130,6 +130,7 @@ def test_controller_ends_in_time_although_its_database_hangs_and_the_next_one_wo
     process.stop()
 
 
+@pytest.mark.long
 def test_node_that_joined_is_known_after_a_restart(settings: ControllerSettings, processes: list[Process]) -> None:
     for started in range(2):
         process = Process(settings)
@@ -173,6 +174,7 @@ def test_home_that_cannot_be_written_is_said_in_one_line(
     assert "REELKEEPER_HOME" in errors
 
 
+@pytest.mark.long
 @pytest.mark.anyio
 async def test_upload_goes_on_after_the_controller_was_killed_in_its_middle(
     settings: ControllerSettings, processes: list[Process]
