@@ -77,7 +77,8 @@ def test_stop_limit_and_plan_at_the_same_moment_make_one_end() -> None:
 def durable_frame(room: AgentRoom) -> int:
     """Of the only take."""
     ledgers = list(room.settings.takes_folder.glob("*/ledger"))
-    return Take.open(ledgers[0].parent).durable_frame if ledgers else 0
+    # The file is there before its first entry is.
+    return Take.open(ledgers[0].parent).durable_frame if ledgers and ledgers[0].stat().st_size else 0
 
 
 def sealed_of(controller: FakeController, job: FakeJob) -> RecordingFacts:
