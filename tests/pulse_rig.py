@@ -68,6 +68,10 @@ class PulseRig:
         return done.stdout.strip()
 
 
+PIPE_FRAMES = 64 * 1024 // 4
+"""What a pipe holds while nobody listens who did so before."""
+
+
 class Feeder(threading.Thread):
     """Writes the counter into a pipe at the pace of a device, as long as the pipe is there.
 
@@ -91,7 +95,8 @@ class Feeder(threading.Thread):
             left = _bytes_in(pipe)
             is_heard = is_heard or left < waiting
             if not is_heard and left:
-                os.read(pipe, left)
+                with suppress(BlockingIOError):  # the server has just begun to listen
+                    os.read(pipe, left)
             with suppress(BlockingIOError):
                 os.write(pipe, counter_pcm(frame, PERIOD_FRAMES))
                 frame += PERIOD_FRAMES
