@@ -17,5 +17,11 @@ class Assets(StaticFiles):
         self, full_path: str | PathLike[str], stat_result: stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
         response = super().file_response(full_path, stat_result, scope, status_code)
-        response.headers["Cache-Control"] = _FOR_EVER if b"v=" in scope["query_string"] else _PLAIN
+        if b"v=" not in scope["query_string"]:
+            response.headers["Cache-Control"] = _PLAIN
+            return response
+        response.headers["Cache-Control"] = _FOR_EVER
+        for validator in ("etag", "last-modified"):  # nobody asks again whether it is still the same
+            if validator in response.headers:
+                del response.headers[validator]
         return response

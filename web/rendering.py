@@ -33,14 +33,34 @@ CLOCK_COOKIE = "reelkeeper_clock"
 """`utc` when somebody asked for it; else times are shown in the browser's zone."""
 _MACROS = {"ui": "macros/ui.html", "words": "macros/jobs.html"}
 """What pages import at their top, by the names they give it: a block that is rendered alone sees no import."""
+_NOT_USED = (
+    "accelerometer",
+    "camera",
+    "display-capture",
+    "geolocation",
+    "gyroscope",
+    "hid",
+    "magnetometer",
+    "microphone",
+    "midi",
+    "payment",
+    "publickey-credentials-get",
+    "serial",
+    "usb",
+)
+"""Of what browsers let pages do: recording is done by nodes."""
 PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         "media-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": ", ".join(f"{feature}=()" for feature in _NOT_USED),
     "Cache-Control": "no-store",
     "Vary": VARY,
 }
+_PART_HEADERS = {name: PAGE_HEADERS[name] for name in ("Cache-Control", "Vary")}
+"""Of what becomes a part of a page: the page it is put into says what may be done there."""
 
 
 @dataclass(frozen=True)
@@ -118,12 +138,9 @@ def render(
     A template that has no page round it is rendered whole, always.
     """
     rendering: Rendering = request.app.state.rendering
-    text = rendering.text(
-        template,
-        {**_of_every_page(request), **context},
-        fragment if wants_fragment(request) else None,
-    )
-    return HTMLResponse(text, status, {**PAGE_HEADERS, **(headers or {})})
+    is_part = wants_fragment(request)
+    text = rendering.text(template, {**_of_every_page(request), **context}, fragment if is_part else None)
+    return HTMLResponse(text, status, {**(_PART_HEADERS if is_part else PAGE_HEADERS), **(headers or {})})
 
 
 def _of_every_page(request: Request) -> dict[str, Any]:

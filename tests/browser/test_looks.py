@@ -148,7 +148,8 @@ def test_a_first_visit_loads_little_and_a_repeated_one_less(new_context: New, pa
 
 
 def visited(page: Page, path: str) -> int:
-    """Bytes that came over the line for a page; sound and events do not count, they go on for ever."""
+    """Bytes that came over the line for a page. Sound, events and what is fetched again for them go on for ever, and do
+    not count."""
     answers: list[Response] = []
     page.on("response", lambda answer: answers.append(answer))
     page.goto(path, wait_until="load")
@@ -156,7 +157,7 @@ def visited(page: Page, path: str) -> int:
     total = 0
     for answer in answers:
         kind = answer.headers.get("content-type", "")
-        if kind.startswith(("audio/", "text/event-stream")) or answer.from_service_worker:
+        if kind.startswith(("audio/", "text/event-stream")) or "hx-request" in answer.request.headers:
             continue
         total += answer.request.sizes()["responseBodySize"] + answer.request.sizes()["responseHeadersSize"]
     page.close()

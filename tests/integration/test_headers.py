@@ -22,8 +22,6 @@ ALWAYS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "permissions-policy": DEVICES,
 }
 NOTHING = {"content-security-policy": "default-src 'none'; frame-ancestors 'none'", "cache-control": "no-store"}
 PAGE = {
@@ -31,6 +29,8 @@ PAGE = {
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         "media-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": DEVICES,
     "cache-control": "no-store",
     "vary": "HX-Request, HX-History-Restore-Request",
 }
@@ -55,7 +55,7 @@ async def test_every_kind_of_answer_has_its_headers(
     recording = f"/recordings/{job.recording_id}"
     kinds = {
         "page": (await visitor.get("/"), PAGE),
-        "fragment": (await visitor.get("/nodes", headers=FRAGMENT), PAGE),
+        "fragment": (await visitor.get("/nodes", headers=FRAGMENT), NOTHING | {"vary": PAGE["vary"]}),
         "page that is not there": (await visitor.get("/nowhere"), PAGE),
         "page of a stranger": (await agent.http.get(f"{controller.url}/jobs"), NOTHING),
         "refused by its origin": (await visitor.post("/sign-out", headers={"Sec-Fetch-Site": "cross-site"}), NOTHING),
