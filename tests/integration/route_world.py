@@ -134,7 +134,7 @@ _ROWS = {
     " WHERE u.name = 'disabled administrator'",
     "session_id": "SELECT s.id FROM login_session s JOIN user_account u ON u.id = s.user_id"
     " WHERE u.name = 'disabled administrator'",
-    "token_id": "SELECT id FROM access_token WHERE name = 'only user:read'",
+    "token_id": "SELECT id FROM access_token WHERE name = 'expired token'",
     "code_id": "INSERT INTO enrolment_code (id, node_name, digest, created_by, expires_at)"
     " VALUES (gen_random_uuid(), 'Loft', '', 'test', now() + interval '1 hour') RETURNING id",
 }

@@ -21,6 +21,7 @@ from web.api.v1.models import (
 )
 from web.domain.access import Actor, Permission
 from web.domain.errors import NotFoundError
+from web.domain.nodes import Node
 from web.services import joining, node_life, nodes
 from web.store import nodes as stored_nodes
 from web.store.database import Database
@@ -37,8 +38,7 @@ async def index(call: Call, by: Actor) -> NodeList:
 
 async def show(call: Call, by: Actor, node_id: UUID) -> NodeDetailAnswer:
     """Show a node and its interfaces."""
-    db = call.controller.db
-    node = await stored_nodes.get(db, node_id, scope=by.nodes, seen_within=call.controller.timeouts.node_not_seen)
+    db, node = call.controller.db, await _node(call, by, node_id)
     by.require(Permission.NODE_READ, of=node)
     interfaces = [
         InterfaceAnswer(
@@ -84,6 +84,7 @@ async def change_interface(call: Call, by: Actor, node_id: UUID, body: Interface
     All of it or nothing.
     """
     interface, given = InterfaceRef(backend=body.backend, name=body.name), body.model_fields_set
+    by.require(Permission.NODE_EDIT, of=await _node(call, by, node_id))
     async with call.controller.db.as_one() as db:
         if "capture" in given:
             await nodes.set_capture_format(db, node_id, interface, body.capture, by=by)
@@ -163,6 +164,11 @@ async def enrolment_code(call: Call, by: Actor, code_id: UUID) -> CodeAnswer:
 async def revoke_enrolment_code(call: Call, by: Actor, code_id: UUID) -> None:
     """Let nobody join by a code any more."""
     await joining.revoke_code(call.controller.db, code_id, by=by)
+
+
+async def _node(call: Call, by: Actor, node_id: UUID) -> Node:
+    seen_within = call.controller.timeouts.node_not_seen
+    return await stored_nodes.get(call.controller.db, node_id, scope=by.nodes, seen_within=seen_within)
 
 
 async def _name_interface(
