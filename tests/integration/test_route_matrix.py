@@ -162,8 +162,10 @@ async def refuse(house: House, *, is_whole: bool) -> None:
 
 
 async def allow(house: House) -> None:
-    """Tries each route that may change something once, on the house as it was. Whoever holds little is refused more than
-    the table says: nobody gives, takes or looks after what he does not hold himself."""
+    """Tries each route that may change something once, on the house as it was.
+
+    Whoever holds little is refused more than the table says: nobody gives, takes or looks after what he does not hold.
+    """
     surprises, counted, tried = [], Counter[str](), set[Rule]()
     before = await house.state.digests()
     for case in cases(house.world, is_whole=False):
