@@ -1,7 +1,7 @@
 """What everybody did, searched by anything that is known of it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -115,17 +115,22 @@ def _asked(request: Request) -> _Asked:
     if query.get("object") and identifier(request, "object") is None:
         ignored.append("object")
     wanted = Filter(
-        actor=query.get("actor", "").strip(),
-        action=query.get("action", "").strip(),
-        object_kind=query.get("kind", "").strip(),
+        actor=_words(query, "actor"),
+        action=_words(query, "action"),
+        object_kind=_words(query, "kind"),
         object_id=identifier(request, "object"),
         outcome=Outcome(outcome) if outcome in set(Outcome) else None,
-        address=query.get("address", "").strip(),
-        text=query.get("q", "").strip(),
+        address=_words(query, "address"),
+        text=_words(query, "q"),
         since=period.since,
         until=period.until,
     )
     return _Asked(wanted, sorted(ignored))
+
+
+def _words(query: Mapping[str, str], key: str) -> str:
+    """No text in the database has a NUL."""
+    return query.get(key, "").replace("\x00", "").strip()
 
 
 def _by_noun(actions: Sequence[str]) -> dict[str, list[str]]:
