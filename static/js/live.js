@@ -24,17 +24,17 @@
 
   // ---- elements ----
 
+  // By id: the answer to an earlier fetch may put another element in the place of the one that heard the news.
   const waiting = new Map();
   const isInUse = (element) =>
     (element.contains(document.activeElement) && document.activeElement.matches("input, select, textarea, summary")) ||
     element.querySelector("details.menu[open], dialog[open], input:checked:not([data-plain])");
-  const refresh = (element) => {
-    waiting.delete(element);
-    if (element.classList.contains("htmx-request")) {  // what is on its way may be older than this news
-      setTimeout(() => wake(document.getElementById(element.id) ?? element), ROW_MS);
-      return;
-    }
-    if (!element.isConnected) return;
+  const refresh = (id) => {
+    waiting.delete(id);
+    const element = document.getElementById(id);
+    if (!element) return;
+    // What is on its way may be older than this news; what has just come does not hear yet.
+    if (element.closest(".htmx-request, .htmx-added, .htmx-settling")) return wake(element);
     if (element.matches(":active")) return wake(element, REST_MS);  // a press that loses its element is no click
     if (isInUse(element)) {
       if ("stale" in element.dataset) return;
@@ -48,8 +48,8 @@
     delete element.dataset.stale;
     htmx.trigger(element, "live");
   };
-  const wake = (element, ms = ROW_MS) => {
-    if (!waiting.has(element)) waiting.set(element, setTimeout(refresh, ms, element));
+  const wake = ({ id }, ms = ROW_MS) => {
+    if (!waiting.has(id)) waiting.set(id, setTimeout(refresh, ms, id));
   };
   // HTMX gives the focus back to the element of the same id; here also to the link to the same place.
   const held = new Map();
@@ -78,7 +78,7 @@
     element.dataset.stale = "";
     setTimeout(() => {
       delete element.dataset.stale;
-      if (element.isConnected) wake(element);
+      wake(element);
     }, AGAIN_MS);
   };
   for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) document.addEventListener(name, failed);

@@ -34,6 +34,51 @@ def test_a_state_that_changes_elsewhere_is_seen_without_a_reload(demo: Demo, pag
     assert page.evaluate("() => window.sameDocument")
 
 
+TOLD_BY_HAND = """() => {
+  const opened = [];
+  class Told extends EventTarget {
+    static CLOSED = 2;
+    readyState = 1;
+    constructor() { super(); opened.push(this); setTimeout(() => this.dispatchEvent(new Event("open"))); }
+    close() { this.readyState = 2; }
+  }
+  window.EventSource = Told;
+  window.tell = (name, data) => opened.at(-1).dispatchEvent(new MessageEvent(name, {data}));
+}"""
+
+
+def test_news_that_crosses_an_older_answer_is_not_lost(demo: Demo, new_context: New) -> None:
+    """The answer puts a new row in the place of the one that heard the news; what it shows was read before."""
+    name = "Told just before the answer"
+    demo.wait_state(demo.record("tone", name=name, duration_ms=500), "completed")
+    context = new_context()
+    context.add_init_script(f"({TOLD_BY_HAND})()")
+    page = context.new_page()
+    page.goto("/jobs")
+    live(page)
+    row = page.locator("tr", has_text=name)
+    tell = f"() => window.tell('job', '{(row.get_attribute('id') or '').removeprefix('job-')} completed')"
+    asked: list[str] = []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        answered = route.fetch()
+        if len(asked) > 1:
+            route.fulfill(response=answered)
+            return
+        page.evaluate(tell)
+        route.fulfill(response=answered, body=answered.text().replace("Completed", "Uploading"))
+
+    page.route("**/jobs/*/row", answer)
+    page.evaluate(tell)
+    for _ in range(200):
+        if len(asked) == 2:
+            break
+        page.wait_for_timeout(100)
+    expect(row).to_contain_text("Completed")
+    assert len(asked) == 2
+
+
 @pytest.mark.parametrize("away_seconds", [6, pytest.param(30, marks=pytest.mark.long)])
 def test_after_an_outage_the_screen_is_right_by_itself(
     demo: Demo, page: Page, complaints: Complaints, away_seconds: float
