@@ -32,7 +32,7 @@ class Session(Protocol):
     """Where a query runs: the database, each query by itself, or one transaction."""
 
     async def rows(self, name: str, /, **values: object) -> list[Row]:
-        """Run the named query of queries.sql and answer every row."""
+        """Run the named query and answer every row."""
         ...
 
     async def row(self, name: str, /, **values: object) -> Row | None:

@@ -1,4 +1,7 @@
-"""The named SQL of queries.sql."""
+"""The named SQL of the folder sql, one file a noun: statements that must decide by themselves.
+
+Instants in it are clock_timestamp(): now() stands still in a transaction.
+"""
 
 import re
 from dataclasses import dataclass
@@ -25,14 +28,15 @@ class NamedQuery:
 
 
 def read_queries() -> dict[str, NamedQuery]:
-    """Every query of queries.sql by its name. A query starts at `-- name --`; `{name}` in it is a value."""
-    path = Path(__file__).with_name("queries.sql")
-    _, *parts = _HEADER.split(path.read_text())
-    queries = [_parse(name, sql) for name, sql in zip(parts[::2], parts[1::2], strict=True)]
-    by_name = {query.name: query for query in queries}
-    if len(by_name) != len(queries):
-        raise ValueError(f"{path} names a query twice")
-    return by_name
+    """Every query by its name. A query starts at `-- name --`; `{name}` in it is a value. Raises ValueError for two of a name."""
+    queries: dict[str, NamedQuery] = {}
+    for path in sorted(Path(__file__).with_name("sql").glob("*.sql")):
+        _, *parts = _HEADER.split(path.read_text())
+        for name, sql in zip(parts[::2], parts[1::2], strict=True):
+            if name in queries:
+                raise ValueError(f"{path} names the query {name} a second time")
+            queries[name] = _parse(name, sql)
+    return queries
 
 
 def _parse(name: str, sql: str) -> NamedQuery:

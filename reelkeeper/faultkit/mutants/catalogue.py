@@ -228,7 +228,7 @@ _OF_THE_DATABASE = (
         rule="A write under an old epoch changes nothing.",
         edits=(
             Edit(
-                "web/store/queries.sql",
+                "web/store/sql/leases.sql",
                 "    JOIN reported r ON r.job_id = l.job_id AND r.epoch = l.epoch\n",
                 "    JOIN reported r ON r.job_id = l.job_id\n",
             ),
@@ -241,12 +241,12 @@ _OF_THE_DATABASE = (
         rule="A heartbeat never takes a state back.",
         edits=(
             Edit(
-                "web/store/queries.sql",
+                "web/store/sql/leases.sql",
                 "WHERE id = {recording_id} AND state IN ('queued', 'recording') AND state <> {state}\n",
                 "WHERE id = {recording_id} AND state <> {state}\n",
             ),
             Edit(
-                "web/store/queries.sql",
+                "web/store/sql/leases.sql",
                 "array_position(p.phases, r.phase) > array_position(p.phases, l.phase)",
                 "true",
             ),
@@ -276,7 +276,7 @@ _OF_THE_DATABASE = (
         rule="What stands for a recording is not replaced by salvage.",
         edits=(
             Edit(
-                "web/store/queries.sql",
+                "web/store/sql/cache_files.sql",
                 "WHERE o.recording_id = c.recording_id AND o.is_current AND o.id <> c.id)",
                 "WHERE false)",
             ),
