@@ -28,7 +28,10 @@ class NamedQuery:
 
 
 def read_queries() -> dict[str, NamedQuery]:
-    """Every query by its name. A query starts at `-- name --`; `{name}` in it is a value. Raises ValueError for two of a name."""
+    """Every query by its name. A query starts at `-- name --`; `{name}` in it is a value.
+
+    Raises ValueError for two of a name.
+    """
     queries: dict[str, NamedQuery] = {}
     for path in sorted(Path(__file__).with_name("sql").glob("*.sql")):
         _, *parts = _HEADER.split(path.read_text())
