@@ -21,8 +21,10 @@ from web.domain.access import Actor, Source, everywhere, system
 from web.domain.audit import LIMITS, Object, Outcome
 from web.domain.seals import Head
 from web.serve import listening, run_server
-from web.services import accounts, audit, joining, nodes
-from web.services.audit_seals import Proof, Sealer, prove
+from web.services.auditing import audit
+from web.services.auditing.audit_seals import Proof, Sealer, prove
+from web.services.entry import accounts
+from web.services.recorders import joining, nodes
 from web.settings import ControllerSettings
 from web.store import audit as stored
 from web.store.database import Database

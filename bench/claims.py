@@ -24,7 +24,8 @@ from protocol.messages import (
 from protocol.timeouts import Timeouts
 from web.domain.access import NodeActor, system
 from web.domain.recordings import StartRecording
-from web.services import jobs, joining, nodes, recordings
+from web.services.recorders import joining, nodes
+from web.services.work import jobs, recordings
 from web.store.database import Database
 from web.store.embedded import EmbeddedPostgres
 from web.store.migrate import migrate

@@ -39,18 +39,18 @@ from web.runners.changes import ChangeWatch
 from web.runners.loop import keep_running
 from web.runners.presence import PresenceWatch
 from web.runners.sealing import Sealing
-from web.services import jobs
-from web.services.api_rates import ApiLimits, ApiRates
-from web.services.cache_content import CacheContent, ContentLimits
+from web.services.auditing.denials import Denials
+from web.services.content.cache_content import CacheContent, ContentLimits
+from web.services.content.listening import Listening
+from web.services.content.stored_content import StoredContent
+from web.services.content.waveforms import Waveforms
 from web.services.controller import Controller
-from web.services.denials import Denials
+from web.services.entry.api_rates import ApiLimits, ApiRates
+from web.services.entry.openid import OpenId
 from web.services.keys import open_keys
-from web.services.listening import Listening
-from web.services.meters import Meters
-from web.services.openid import OpenId
-from web.services.stored_content import StoredContent
-from web.services.waveforms import Waveforms
+from web.services.recorders.meters import Meters
 from web.services.webhooks import Sending
+from web.services.work import jobs
 from web.settings import ControllerSettings
 from web.sources import Sources
 from web.store.database import Database

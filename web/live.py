@@ -24,8 +24,8 @@ from web.domain.errors import ControllerError, InvalidError, SignInRequiredError
 from web.domain.live import RESYNC, TO_HEAR, TOPICS, LiveEvent
 from web.errors import problem_response
 from web.refusals import note_refusal
-from web.services import accounts
 from web.services.controller import Controller
+from web.services.entry import accounts
 from web.sessions import session_token, signed_in
 
 _METERS_LIMIT = 64

@@ -13,8 +13,11 @@ from web.domain.errors import ControllerError, DatabaseUnavailableError, NotFoun
 from web.domain.nodes import Node
 from web.domain.seals import Head, Seal
 from web.exports import audit_csv
-from web.services import accounts, audit, audit_reading, audit_seals, joining, keys, nodes, setup, tokens
-from web.services.audit_seals import Proof
+from web.services import keys, setup
+from web.services.auditing import audit, audit_reading, audit_seals
+from web.services.auditing.audit_seals import Proof
+from web.services.entry import accounts, tokens
+from web.services.recorders import joining, nodes
 from web.settings import ControllerSettings
 from web.store import nodes as stored_nodes
 from web.store.database import Database

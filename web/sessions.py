@@ -11,8 +11,8 @@ from web.domain.errors import SignInRequiredError
 from web.domain.people import HALF_SECONDS, LONGEST_SECONDS, SignedIn, User, Visit
 from web.hosts import is_this_machine
 from web.media.streaming import let_in_no_more
-from web.services import accounts
 from web.services.controller import Controller
+from web.services.entry import accounts
 from web.sources import source_of
 
 _NAME = "reelkeeper"

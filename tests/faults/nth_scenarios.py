@@ -28,7 +28,7 @@ from tests.faults.store_spool import claimed_job, moved_aside, require_values, t
 from tests.faults.store_takes import durable_frames
 from web.cache.folder import CacheFolder
 from web.domain.errors import DigestMismatchError
-from web.services.cache_content import CacheContent
+from web.services.content.cache_content import CacheContent
 
 TRIES = 3
 ROOM_SECONDS = 0.3

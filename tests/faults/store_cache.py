@@ -15,7 +15,7 @@ from protocol.messages import HEAD_BYTES_OF, FlacEncoding, Mp3Encoding, Origin, 
 from tests.faults.store_content import make_take, provisional, render, render_task
 from web.cache.folder import CacheFolder
 from web.domain.errors import DigestMismatchError
-from web.services.cache_content import CacheContent, ContentLimits
+from web.services.content.cache_content import CacheContent, ContentLimits
 
 ENCODINGS = [WavEncoding(), FlacEncoding(bits=16), Mp3Encoding(vbr_quality=5)]
 PARTS: tuple[PartName, ...] = tuple(HEAD_BYTES_OF)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from web.app import create_app
 from web.domain.access import ALL_PERMISSIONS, Actor, Permission, everywhere
-from web.services import accounts
+from web.services.entry import accounts
 from web.settings import ControllerSettings
 from web.store.database import Database
 

@@ -34,7 +34,9 @@ from tests import profiles
 from web.domain.access import NodeActor, system
 from web.domain.cache_files import CacheFile, VerifiedPart, VerifiedParts, seals_in
 from web.domain.recordings import Recording, StartRecording
-from web.services import cache_files, jobs, joining, nodes, recordings
+from web.services.content import cache_files
+from web.services.recorders import joining, nodes
+from web.services.work import jobs, recordings
 from web.store.database import Database
 
 SOMEBODY = system("test")

@@ -26,7 +26,9 @@ from web.domain.grants import GrantDraft, Holder
 from web.domain.people import FROM_NOWHERE
 from web.domain.recordings import StartRecording
 from web.domain.roles import BUILT_IN, Effect, ScopeKind
-from web.services import grants, jobs, login_sessions, recordings, roles
+from web.services.access import grants, roles
+from web.services.entry import login_sessions
+from web.services.work import jobs, recordings
 from web.sessions import signed_out
 from web.store import accounts
 from web.store.access import held_by

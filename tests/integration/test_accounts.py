@@ -9,8 +9,8 @@ from protocol.ids import new_id, new_token
 from web.domain.access import everywhere
 from web.domain.errors import InvalidError, LinkSpentError, SignInRequiredError, UnavailableError
 from web.domain.people import SignedIn
-from web.services import accounts, sign_in
-from web.services.passwords import Passwords
+from web.services.entry import accounts, sign_in
+from web.services.entry.passwords import Passwords
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio

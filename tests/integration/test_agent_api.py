@@ -28,7 +28,8 @@ from tests.integration.database_proxy import database_proxy
 from tests.integration.room import SOMEBODY, inventory
 from tests.integration.web_room import AGENT, Running, WebAgent, make_content, running, settings_in, web_agent
 from web.api import agent as agent_api
-from web.services import recordings, tokens
+from web.services.entry import tokens
+from web.services.work import recordings
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,7 @@ from tests.integration.room import SOMEBODY
 from tests.integration.web_room import Running, WebAgent, running, settings_in, user_client
 from web.domain.access import Permission
 from web.domain.tokens import TokenRequest
-from web.services import tokens
+from web.services.entry import tokens
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio

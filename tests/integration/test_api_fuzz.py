@@ -13,7 +13,7 @@ from tests.integration.room import make_room
 from tests.integration.web_room import running, settings_in
 from web import outbound
 from web.domain.access import system
-from web.services import tokens
+from web.services.entry import tokens
 from web.store.database import Database
 
 SEED = 20_261_121

@@ -11,7 +11,7 @@ from protocol.ids import new_id
 from web.domain.access import Actor, Source, everywhere
 from web.domain.audit import Filter, Object, Outcome
 from web.domain.errors import ControllerError
-from web.services import audit
+from web.services.auditing import audit
 from web.store import audit as stored
 from web.store.database import Database
 from web.store.tables import Profile

@@ -14,8 +14,9 @@ from tests.integration.room import COUNTER, STEREO, Room, make_room
 from web.domain.access import Actor, Source, everywhere
 from web.domain.audit import Entry, Filter, Outcome
 from web.runners.leases import OutageWatch, tick
-from web.services import jobs, nodes, recordings, retry
-from web.services import profiles as profile_service
+from web.services.recorders import nodes
+from web.services.work import jobs, recordings, retry
+from web.services.work import profiles as profile_service
 from web.store import audit as stored
 from web.store.database import Database
 

@@ -13,8 +13,8 @@ from tests.integration.conftest import Server
 from web.domain.access import system
 from web.domain.audit import Filter
 from web.domain.seals import Head, Seal
-from web.services import audit
-from web.services.audit_seals import Sealer, prove
+from web.services.auditing import audit
+from web.services.auditing.audit_seals import Sealer, prove
 from web.store import audit as stored
 from web.store import turns
 from web.store.database import Database

@@ -13,8 +13,8 @@ from reelkeeper.cli import app
 from tests.integration.conftest import Server
 from web.domain.access import system
 from web.domain.audit import Object
-from web.services import audit
-from web.services.audit_seals import Sealer
+from web.services.auditing import audit
+from web.services.auditing.audit_seals import Sealer
 from web.store import audit as stored
 from web.store.database import Database
 

@@ -10,7 +10,8 @@ from protocol.messages import InterfaceRef, Phase, RunRequest
 from tests.integration.room import COUNTER, SOMEBODY, WIDE, make_room
 from web.domain.errors import NodeRunSupersededError
 from web.domain.states import JobState
-from web.services import nodes, recordings
+from web.services.recorders import nodes
+from web.services.work import recordings
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio

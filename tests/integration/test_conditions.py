@@ -15,8 +15,9 @@ from web.domain.standing import Concern
 from web.domain.states import Health
 from web.runners import absence, own_disk
 from web.runners.leases import OutageWatch
-from web.services import jobs, standing
-from web.services.cache_content import ROOM_BYTES, CacheContent, ContentLimits
+from web.services.content.cache_content import ROOM_BYTES, CacheContent, ContentLimits
+from web.services.recorders import standing
+from web.services.work import jobs
 from web.store import health_events
 from web.store import recordings as stored_recordings
 from web.store.database import Database

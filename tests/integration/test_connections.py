@@ -33,7 +33,7 @@ from web.connections import HEAD_LIMIT_BYTES
 from web.domain.access import system
 from web.domain.errors import TooLargeError, UnavailableError
 from web.serve import StartError, listening, server_config, tls_context
-from web.services import joining
+from web.services.recorders import joining
 from web.settings import ControllerSettings
 from web.sources import Sources
 from web.store.database import Database

@@ -9,8 +9,8 @@ from tests.integration.web_room import Running, WebAgent
 from web.domain.access import Actor, Permission, Source, everywhere
 from web.domain.audit import AuditLimits, Budget, Entry, Filter, Outcome
 from web.domain.tokens import TokenRequest
-from web.services import tokens
-from web.services.denials import Denials
+from web.services.auditing.denials import Denials
+from web.services.entry import tokens
 from web.store import audit as stored
 from web.store.database import Database
 

@@ -12,7 +12,8 @@ from tests.integration.room import SOMEBODY, make_room
 from web.domain.access import EVERYTHING
 from web.domain.errors import NodeRunSupersededError
 from web.domain.states import RecordingState
-from web.services import nodes, recordings
+from web.services.recorders import nodes
+from web.services.work import recordings
 from web.store import nodes as node_store
 from web.store import recordings as recording_store
 from web.store.database import Database

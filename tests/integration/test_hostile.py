@@ -21,7 +21,7 @@ from tests.integration.route_house import House, keeping_house
 from tests.integration.web_room import Running, WebAgent, make_content, running, settings_in
 from web.pages.page import own_path
 from web.route_rules import RULES, Needs
-from web.services import accounts
+from web.services.entry import accounts
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,8 @@ from protocol.messages import CaptureFormat, EnrolRequest
 from tests.integration.room import COUNTER, SOMEBODY, WIDE, inventory, make_room
 from web.domain.access import EVERYTHING, Actor, Permission, Scope, everywhere, within
 from web.domain.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnauthorisedError
-from web.services import joining, nodes, tokens
+from web.services.entry import tokens
+from web.services.recorders import joining, nodes
 from web.store import nodes as node_store
 from web.store.database import Database
 

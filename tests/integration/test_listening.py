@@ -32,7 +32,7 @@ from web.cache.folder import CacheFolder
 from web.domain.access import EVERYTHING, Actor, Scope, within
 from web.domain.errors import UnavailableError
 from web.media.recordings import still_comes
-from web.services.listening import Listening
+from web.services.content.listening import Listening
 from web.store import cache_files
 from web.store.database import Database
 

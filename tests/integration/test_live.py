@@ -24,8 +24,8 @@ from web.domain.access import EVERYTHING, Actor, Permission, Scope, everywhere, 
 from web.domain.errors import ForbiddenError
 from web.domain.live import RESYNC, LiveEvent, Mailbox
 from web.runners.presence import PresenceWatch
-from web.services import recordings
-from web.services.meters import Meters
+from web.services.recorders.meters import Meters
+from web.services.work import recordings
 from web.store import nodes as node_store
 from web.store.database import Database
 from web.store.notifications import Notifications

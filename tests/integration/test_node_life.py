@@ -10,7 +10,8 @@ from protocol.messages import Phase
 from tests.integration.room import COUNTER, SOMEBODY, make_room
 from web.domain.access import ALL_PERMISSIONS, Actor, Permission, everywhere
 from web.domain.errors import ConflictError, ForbiddenError, NodeDrainingError
-from web.services import node_groups, node_life, nodes, retry
+from web.services.recorders import node_groups, node_life, nodes
+from web.services.work import retry
 from web.store import nodes as stored_nodes
 from web.store.database import Database
 

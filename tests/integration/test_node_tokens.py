@@ -15,7 +15,7 @@ from web.domain.errors import (
     TokenExpiredError,
     UnauthorisedError,
 )
-from web.services import joining, node_life, nodes
+from web.services.recorders import joining, node_life, nodes
 from web.store import health_events
 from web.store.database import Database
 

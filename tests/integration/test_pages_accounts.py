@@ -10,7 +10,8 @@ import pytest
 from tests.integration.console import FRAGMENT, parsed
 from tests.integration.web_room import Running
 from web.domain.access import system
-from web.services import accounts, people
+from web.services.access import people
+from web.services.entry import accounts
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,7 @@ from web.domain.access import Actor, Permission, Source, everywhere
 from web.domain.audit import Filter, Object, Outcome
 from web.domain.errors import ForbiddenError
 from web.pages import audit as pages
-from web.services import audit
+from web.services.auditing import audit
 from web.store import audit as stored
 from web.store.database import Database
 

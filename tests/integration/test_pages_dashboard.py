@@ -18,7 +18,7 @@ from web.domain.health import Finding
 from web.domain.states import Severity
 from web.pages import dashboard, nodes, record
 from web.pages.page import count_for_bar
-from web.services import recordings
+from web.services.work import recordings
 from web.store import health_events
 from web.store.database import Database, Row
 

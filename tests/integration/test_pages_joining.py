@@ -11,7 +11,7 @@ from tests.integration.console import FRAGMENT, Element, parsed
 from tests.integration.room import SOMEBODY, inventory, make_room
 from tests.integration.web_room import Running
 from web.domain.errors import UnauthorisedError
-from web.services import joining, node_groups, nodes
+from web.services.recorders import joining, node_groups, nodes
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio

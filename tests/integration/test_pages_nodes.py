@@ -15,7 +15,7 @@ from web.domain.errors import InvalidError
 from web.domain.health import Finding
 from web.domain.nodes import Interface
 from web.domain.states import Severity
-from web.services import nodes, standing
+from web.services.recorders import nodes, standing
 from web.store import health_events
 from web.store import nodes as stored_nodes
 from web.store.database import Database

@@ -15,7 +15,8 @@ from web.domain.access import Permission
 from web.domain.grants import GrantDraft, Holder, RoleDraft
 from web.domain.people import FROM_NOWHERE, User
 from web.domain.roles import ScopeKind
-from web.services import grants, groups, login_sessions, roles
+from web.services.access import grants, groups, roles
+from web.services.entry import login_sessions
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ from tests import profiles as known
 from tests.integration.console import parsed
 from tests.integration.room import SOMEBODY, make_room
 from tests.integration.test_pages_people import form_to, sent_again
-from web.services import profiles
+from web.services.work import profiles
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio

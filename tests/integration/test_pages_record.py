@@ -15,8 +15,8 @@ from tests.integration.room import COUNTER, SOMEBODY, inventory, make_room
 from tests.integration.web_room import WebAgent
 from web.domain.access import EVERYTHING
 from web.domain.recordings import Recording
-from web.services import nodes
-from web.services.profiles import protect
+from web.services.recorders import nodes
+from web.services.work.profiles import protect
 from web.store import recordings
 from web.store.database import Database
 

@@ -23,7 +23,7 @@ from tests.integration.room import COUNTER, SOMEBODY
 from tests.integration.web_room import Running, WebAgent, make_content
 from web.domain.access import Permission
 from web.pages import recordings
-from web.services import nodes
+from web.services.recorders import nodes
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio

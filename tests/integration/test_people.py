@@ -21,9 +21,10 @@ from web.domain.errors import (
 from web.domain.grants import GrantDraft, Holder
 from web.domain.people import HalfSignedIn, SignedIn, Visit
 from web.domain.roles import BUILT_IN, ScopeKind
-from web.services import accounts, grants, people, second_factor, sign_in
+from web.services.access import grants, people
+from web.services.entry import accounts, second_factor, sign_in
+from web.services.entry.passwords import Passwords
 from web.services.keys import open_keys
-from web.services.passwords import Passwords
 from web.store import access
 from web.store.database import Database
 

@@ -25,8 +25,9 @@ from web.domain.access import ALL_PERMISSIONS, EVERYTHING, Actor, Permission, ev
 from web.domain.errors import ForbiddenError, InvalidError, NodeFullError, NotFoundError
 from web.domain.recordings import Recording
 from web.domain.states import Health, Mark, RecordingState
-from web.services import jobs, nodes, retry
-from web.services.profiles import protect
+from web.services.recorders import nodes
+from web.services.work import jobs, retry
+from web.services.work.profiles import protect
 from web.store import health_events, job_cards
 from web.store import nodes as stored_nodes
 from web.store import recordings as stored_recordings

@@ -21,7 +21,7 @@ from web.domain.access import EVERYTHING
 from web.domain.errors import ControllerError
 from web.domain.recordings import Recording
 from web.domain.states import RecordingState
-from web.services import recordings
+from web.services.work import recordings
 from web.store import recordings as recording_store
 from web.store.database import Database
 

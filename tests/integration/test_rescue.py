@@ -14,7 +14,7 @@ from web.domain.access import EVERYTHING
 from web.domain.errors import EpochSupersededError
 from web.domain.states import Health, RecordingState
 from web.runners.leases import OutageWatch, tick
-from web.services import recordings
+from web.services.work import recordings
 from web.store import recordings as recording_store
 from web.store.database import Database
 

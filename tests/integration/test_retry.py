@@ -15,8 +15,10 @@ from web.domain.access import EVERYTHING, Actor, Permission, Scope, everywhere, 
 from web.domain.errors import CapacityError, ConflictError, ForbiddenError, NotFoundError
 from web.domain.recordings import Recording
 from web.domain.states import CacheState, Health, JobState, Mark, RecordingState
-from web.services import cache_files, nodes, recordings
-from web.services.retry import retry_recording
+from web.services.content import cache_files
+from web.services.recorders import nodes
+from web.services.work import recordings
+from web.services.work.retry import retry_recording
 from web.store import job_cards
 from web.store import recordings as recording_store
 from web.store.database import Database

@@ -19,7 +19,8 @@ from web.domain.errors import (
 )
 from web.domain.grants import GrantDraft, Holder, RoleDraft
 from web.domain.roles import Effect, ScopeKind
-from web.services import grants, groups, node_groups, roles
+from web.services.access import grants, groups, roles
+from web.services.recorders import node_groups
 from web.store.access import held_by
 from web.store.database import Database
 from web.store.grants import TURN

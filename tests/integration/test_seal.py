@@ -22,7 +22,9 @@ from web.domain.errors import (
 )
 from web.domain.recordings import Recording
 from web.domain.states import CacheState, Health, Mark, RecordingState, Severity, UploadStatus
-from web.services import cache_files, jobs, nodes, recordings
+from web.services.content import cache_files
+from web.services.recorders import nodes
+from web.services.work import jobs, recordings
 from web.store import cache_files as cache_file_store
 from web.store import health_events
 from web.store import recordings as recording_store

@@ -14,8 +14,9 @@ from tests.integration.room import SOMEBODY, make_room
 from tests.integration.web_room import Running
 from web.domain.access import everywhere
 from web.domain.errors import LinkSpentError, SetupClosedError
-from web.services import accounts, setup
-from web.services.passwords import Passwords
+from web.services import setup
+from web.services.entry import accounts
+from web.services.entry.passwords import Passwords
 from web.store.access import held_by
 from web.store.database import Database
 

@@ -12,9 +12,9 @@ from web.domain.access import Source
 from web.domain.errors import ConflictError, InvalidError, SignInRequiredError, SlowDownError
 from web.domain.people import HalfSignedIn, SignedIn, Visit
 from web.domain.tries import PACES, Counter, Pace, of_code, of_password
-from web.services import accounts, second_factor, sign_in
+from web.services.entry import accounts, second_factor, sign_in
+from web.services.entry.passwords import Passwords
 from web.services.keys import Keys, open_keys
-from web.services.passwords import Passwords
 from web.store import tries
 from web.store.database import Database
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.console import parsed
 from tests.integration.web_room import Running, running, settings_in
-from web.services import accounts
+from web.services.entry import accounts
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,8 @@ from tests.integration.room import SOMEBODY, Room, make_room
 from web.domain.access import EVERYTHING, Actor, Scope, within
 from web.domain.errors import NotFoundError
 from web.domain.standing import BarCounts, Concerns
-from web.services import jobs, recordings, retry, standing
+from web.services.recorders import standing
+from web.services.work import jobs, recordings, retry
 from web.store import standing as stored_standing
 from web.store.database import Database
 

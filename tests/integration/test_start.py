@@ -16,7 +16,8 @@ from web.domain.access import Actor, Permission, Scope, everywhere, within
 from web.domain.errors import CapacityError, ConflictError, ForbiddenError, InvalidError, NotFoundError
 from web.domain.recordings import StartRecording
 from web.domain.states import Health, RecordingState
-from web.services import nodes, recordings
+from web.services.recorders import nodes
+from web.services.work import recordings
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ from tests.integration.room import SOMEBODY, Room, make_room
 from web.domain.access import ALL_PERMISSIONS, Actor, Permission, Scope, Source, everywhere, within
 from web.domain.errors import ForbiddenError, InvalidError, NotFoundError, UnauthorisedError
 from web.domain.tokens import Token, TokenRequest
-from web.services import tokens
+from web.services.entry import tokens
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio

@@ -29,9 +29,9 @@ from tests.integration.web_room import (
 from web.cache.folder import CacheFolder
 from web.domain.errors import ConflictError
 from web.runners import abandoned, finalise
-from web.services.cache_content import CacheContent, ContentLimits
-from web.services.stored_content import StoredContent
-from web.services.waveforms import Waveforms
+from web.services.content.cache_content import CacheContent, ContentLimits
+from web.services.content.stored_content import StoredContent
+from web.services.content.waveforms import Waveforms
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio

@@ -20,9 +20,9 @@ from web.domain.errors import UnavailableError
 from web.domain.previews import COLUMNS, LEVELS, packed, preview_level, unpacked
 from web.domain.states import CacheState
 from web.runners import finalise
-from web.services import cache_files
-from web.services.stored_content import StoredContent
-from web.services.waveforms import Overview, Waveforms
+from web.services.content import cache_files
+from web.services.content.stored_content import StoredContent
+from web.services.content.waveforms import Overview, Waveforms
 from web.store import recordings
 from web.store.database import Database
 

@@ -22,9 +22,10 @@ from web.domain.errors import ConflictError, ForbiddenError, InvalidError, NotFo
 from web.domain.webhooks import DeliveryLimits, DeliveryState, WebhookRequest, seconds_in
 from web.outbound import Outbound
 from web.runners.webhooks import Deliveries
-from web.services import recordings, webhooks
+from web.services import webhooks
 from web.services.keys import Keys, open_keys
 from web.services.webhooks import NewWebhook, Sending
+from web.services.work import recordings
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio

@@ -33,7 +33,7 @@ from tests.integration.contract import contract_of
 from tests.integration.room import Room, make_room
 from web.domain.access import system
 from web.serve import listening, run_server
-from web.services import tokens
+from web.services.entry import tokens
 from web.settings import ControllerSettings
 from web.store.database import Database
 

@@ -16,7 +16,7 @@ from joserfc.jwk import KeySet, RSAKey
 
 from web.domain.errors import InvalidError, UnavailableError
 from web.domain.single_sign_on import Issuer, Step
-from web.services.openid import OpenId
+from web.services.entry.openid import OpenId
 
 pytestmark = pytest.mark.anyio
 

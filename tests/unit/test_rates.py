@@ -4,7 +4,7 @@ import pytest
 
 from web.domain.errors import TooManyRequestsError
 from web.domain.rates import Buckets, Rate
-from web.services.api_rates import ApiLimits, ApiRates
+from web.services.entry.api_rates import ApiLimits, ApiRates
 
 
 def test_bucket_gives_all_at_once_and_then_what_comes_back() -> None:

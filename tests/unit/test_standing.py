@@ -22,7 +22,7 @@ from web.domain.nodes import Interface, Node
 from web.domain.space import bytes_per_second, rendition_bytes_per_second, seconds_left
 from web.domain.standing import LiveRecording, NodeCard
 from web.domain.states import RecordingState
-from web.services.standing import verdict
+from web.services.recorders.standing import verdict
 
 STEREO = CaptureFormat(channels=2, sample_rate_hz=48_000, sample_type="s16")
 BOTH = [[1.0, 0.0], [0.0, 1.0]]

@@ -36,9 +36,10 @@ from web.domain.errors import (
 from web.errors import problem_response, rate_headers
 from web.media.streaming import let_in_no_more
 from web.refusals import note_refusal
-from web.services import joining, tokens
 from web.services.controller import Controller
+from web.services.entry import tokens
 from web.services.kept_answers import KEY_LIMIT, Answered, once
+from web.services.recorders import joining
 from web.sources import source_of
 
 BODY_LIMIT_BYTES = 1024 * 1024

@@ -15,7 +15,7 @@ from web.domain.recordings import Recording
 from web.domain.states import CacheState
 from web.media.files import FILE_HEADERS, Disposition, FileResponse, StoredFile, download_name
 from web.media.live import LiveResponse
-from web.services import audit
+from web.services.auditing import audit
 from web.services.controller import Controller
 from web.store import cache_files, recordings
 from web.store.database import Database

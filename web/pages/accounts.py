@@ -12,8 +12,9 @@ from web.errors import status_and_code
 from web.forms import read_form
 from web.pages.page import controller_of, own_path
 from web.rendering import render, see_other
-from web.services import accounts, people, second_factor
-from web.services import sign_in as signing_in
+from web.services.access import people
+from web.services.entry import accounts, second_factor
+from web.services.entry import sign_in as signing_in
 from web.sessions import drop_brief, drop_session, half_token, keep_half, keep_session, session_token, visit_of
 from web.sources import source_of
 

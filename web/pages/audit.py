@@ -16,7 +16,7 @@ from web.pages.page import controller_of
 from web.pages.periods import for_input, read_period
 from web.pages.queries import identifier, query_string
 from web.rendering import render, viewer_of
-from web.services import audit_reading
+from web.services.auditing import audit_reading
 
 _PER_PAGE = 50
 _NEWS_LIMIT = 99

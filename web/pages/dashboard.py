@@ -12,7 +12,8 @@ from web.domain.errors import UnavailableError
 from web.domain.standing import LiveRecording, NodeCard
 from web.pages.page import controller_of
 from web.rendering import render
-from web.services import setup, standing
+from web.services import setup
+from web.services.recorders import standing
 from web.store import standing as stored_standing
 
 _Panel = TypeVar("_Panel")

@@ -15,7 +15,7 @@ from web.domain.roles import Effect, ScopeKind
 from web.forms import Form, faults_of, read_form
 from web.pages.page import controller_of
 from web.rendering import render, see_other
-from web.services import grants, roles
+from web.services.access import grants, roles
 from web.store import grants as stored_grants
 from web.store import nodes
 

@@ -10,7 +10,8 @@ from web.forms import read_form
 from web.pages.accounts import faults_and_status, signed_in_here
 from web.pages.page import controller_of
 from web.rendering import render, see_other
-from web.services import accounts, people
+from web.services.access import people
+from web.services.entry import accounts
 from web.sessions import visit_of
 
 

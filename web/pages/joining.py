@@ -13,7 +13,7 @@ from web.forms import Form, read_form
 from web.hosts import is_this_machine
 from web.pages.page import controller_of
 from web.rendering import render, see_other
-from web.services import joining, standing
+from web.services.recorders import joining, standing
 
 TROUBLE_AFTER_SECONDS = 30.0
 """Then the page says what may stand in the way."""

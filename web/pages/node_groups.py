@@ -11,7 +11,7 @@ from web.domain.errors import ConflictError, InvalidError
 from web.forms import read_form
 from web.pages.page import controller_of
 from web.rendering import render, see_other
-from web.services import node_groups
+from web.services.recorders import node_groups
 from web.store import nodes as stored_nodes
 
 

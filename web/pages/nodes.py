@@ -18,7 +18,7 @@ from web.domain.standing import NodeCard
 from web.forms import Form, faults_of, read_form
 from web.pages.page import controller_of
 from web.rendering import render, see_other
-from web.services import joining, node_life, nodes, standing
+from web.services.recorders import joining, node_life, nodes, standing
 from web.store import health_events, job_cards
 from web.store import nodes as stored_nodes
 

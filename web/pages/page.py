@@ -21,9 +21,9 @@ from web.errors import fault_id_of, logged_path, status_and_code
 from web.htmx import go_to, wants_fragment
 from web.refusals import note_refusal
 from web.rendering import render
-from web.services import standing
-from web.services.access import who_can_give
+from web.services.access.givers import who_can_give
 from web.services.controller import Controller
+from web.services.recorders import standing
 from web.sessions import signed_in
 
 Handler = Callable[[Request], Awaitable[Response]]

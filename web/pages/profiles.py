@@ -17,7 +17,7 @@ from web.pages.page import controller_of
 from web.pages.queries import identifier
 from web.pages.record import LIMITS, encoding_words, times
 from web.rendering import render, see_other
-from web.services import profiles
+from web.services.work import profiles
 
 BITRATES = (64, 96, 128, 160, 192, 256, 320)
 _KINDS = ("mp3-vbr", "mp3-cbr", "flac-16", "flac-24", "wav")

@@ -33,7 +33,8 @@ from web.forms import Form, faults_of, read_form
 from web.htmx import go_to, wants_fragment
 from web.pages.page import controller_of
 from web.rendering import render, see_other, viewer_of
-from web.services import profiles, recordings, standing
+from web.services.recorders import standing
+from web.services.work import profiles, recordings
 
 _MODES: tuple[ChannelMode, ...] = get_args(ChannelMode)
 _LABELS = (("duration_ms", "duration_hours"), ("node_id", "node"))

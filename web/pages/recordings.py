@@ -21,10 +21,10 @@ from web.pages.jobs import encoding_in_words, grace_in
 from web.pages.page import controller_of
 from web.pages.queries import block, choices, identifier, query_string, written_query
 from web.rendering import render, see_other
-from web.services import profiles, recordings
+from web.services.content.waveforms import LEVEL_LIMIT, TILE_LIMIT_BINS, Overview
 from web.services.controller import Controller
-from web.services.retry import retry_recording
-from web.services.waveforms import LEVEL_LIMIT, TILE_LIMIT_BINS, Overview
+from web.services.work import profiles, recordings
+from web.services.work.retry import retry_recording
 from web.sessions import signed_out
 from web.store import cache_files, health_events, job_cards
 from web.store import profiles as stored_profiles

@@ -11,7 +11,7 @@ from web.forms import read_form
 from web.pages.accounts import faults_and_status
 from web.pages.page import controller_of
 from web.rendering import render, see_other
-from web.services import accounts, second_factor
+from web.services.entry import accounts, second_factor
 from web.sessions import keep_session, session_token, signed_in_user, visit_of
 
 

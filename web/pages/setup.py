@@ -31,8 +31,9 @@ from web.pages.joining import command_to_join
 from web.pages.page import controller_of
 from web.pages.queries import block
 from web.rendering import render, see_other
-from web.services import joining, setup, standing
-from web.services.waveforms import Overview
+from web.services import setup
+from web.services.content.waveforms import Overview
+from web.services.recorders import joining, standing
 from web.sessions import signed_in, visit_of
 from web.store import cache_files
 from web.store import recordings as stored_recordings

@@ -13,9 +13,9 @@ from web.domain.errors import InvalidError, NotFoundError, UnavailableError
 from web.domain.single_sign_on import STEP_SECONDS, Step
 from web.pages.accounts import sign_in_page, signed_in_here
 from web.pages.page import controller_of, own_path
-from web.services import single_sign_on
+from web.services.entry import single_sign_on
+from web.services.entry.openid import OpenId
 from web.services.keys import Keys, KeysError
-from web.services.openid import OpenId
 from web.sessions import brief, drop_brief, is_secure, keep_briefly, visit_of
 
 _COOKIE = "issuer"

@@ -16,7 +16,7 @@ from web.forms import Form, faults_of, read_form
 from web.pages.page import controller_of
 from web.pages.queries import identifier
 from web.rendering import render, see_other
-from web.services import tokens
+from web.services.entry import tokens
 from web.store import nodes
 
 _PER_PAGE = 100

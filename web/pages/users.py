@@ -17,7 +17,7 @@ from web.forms import read_form
 from web.pages import grants as grant_pages
 from web.pages.page import controller_of
 from web.rendering import render, see_other
-from web.services import grants, groups, people
+from web.services.access import grants, groups, people
 from web.store import nodes
 
 

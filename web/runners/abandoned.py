@@ -3,8 +3,8 @@
 import structlog
 
 from web.domain.errors import ConflictError
-from web.services import cache_files
-from web.services.cache_content import CacheContent
+from web.services.content import cache_files
+from web.services.content.cache_content import CacheContent
 from web.store.database import Database
 
 _log = structlog.get_logger()

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from web.services import jobs
+from web.services.work import jobs
 from web.store.database import Database
 from web.store.notifications import Notifications
 

@@ -4,9 +4,9 @@ import structlog
 
 from web.domain.cache_files import CacheFile
 from web.domain.errors import UnavailableError
-from web.services import cache_files
-from web.services.stored_content import StoredContent
-from web.services.waveforms import Waveforms
+from web.services.content import cache_files
+from web.services.content.stored_content import StoredContent
+from web.services.content.waveforms import Waveforms
 from web.store.database import Database
 
 _log = structlog.get_logger()

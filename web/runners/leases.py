@@ -10,7 +10,7 @@ from web.domain.access import system
 from web.domain.health import Finding
 from web.domain.leases import LostJob, UnclaimedJob
 from web.domain.states import JobState, Severity
-from web.services.endings import end_without_content
+from web.services.work.endings import end_without_content
 from web.store import health_events, jobs
 from web.store.database import Database, Session
 

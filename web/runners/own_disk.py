@@ -2,7 +2,7 @@
 
 from web.domain.health import Finding
 from web.domain.states import Severity
-from web.services.cache_content import CacheContent
+from web.services.content.cache_content import CacheContent
 from web.store import health_events, turns
 from web.store.database import Database
 

@@ -6,7 +6,7 @@ import structlog
 
 from web.domain.audit import LIMITS
 from web.domain.seals import Seal
-from web.services.audit_seals import Sealer
+from web.services.auditing.audit_seals import Sealer
 from web.store.database import Database
 
 _log = structlog.get_logger()

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from protocol.timeouts import Timeouts
 from web.domain.system import Surroundings
 from web.outbound import Outbound
-from web.services.api_rates import ApiRates
-from web.services.cache_content import CacheContent
-from web.services.denials import Denials
+from web.services.auditing.denials import Denials
+from web.services.content.cache_content import CacheContent
+from web.services.content.listening import Listening
+from web.services.content.stored_content import StoredContent
+from web.services.content.waveforms import Waveforms
+from web.services.entry.api_rates import ApiRates
+from web.services.entry.openid import OpenId
+from web.services.entry.passwords import Passwords
 from web.services.keys import Keys
-from web.services.listening import Listening
-from web.services.meters import Meters
-from web.services.openid import OpenId
-from web.services.passwords import Passwords
-from web.services.stored_content import StoredContent
-from web.services.waveforms import Waveforms
+from web.services.recorders.meters import Meters
 from web.store.database import Database
 from web.store.notifications import Notifications
 

@@ -13,9 +13,12 @@ from web.domain.nodes import Interface, Node
 from web.domain.people import FROM_NOWHERE, SignedIn, Visit, tidy_name
 from web.domain.recordings import Recording, StartRecording
 from web.domain.setup import CODE_SECONDS, TRY_MS, Leftover, Setup
-from web.services import audit, login_sessions, recordings, rights
-from web.services.nodes import prefer_interface
-from web.services.passwords import Passwords
+from web.services.access import rights
+from web.services.auditing import audit
+from web.services.entry import login_sessions
+from web.services.entry.passwords import Passwords
+from web.services.recorders.nodes import prefer_interface
+from web.services.work import recordings
 from web.store import accounts, nodes, people, setup
 from web.store.database import Database
 

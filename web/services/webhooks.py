@@ -23,7 +23,7 @@ from web.domain.webhooks import (
     secret_text,
 )
 from web.outbound import Outbound, checked_url
-from web.services import audit
+from web.services.auditing import audit
 from web.services.keys import Keys
 from web.store import health_events, tokens, webhooks
 from web.store.database import Database, Session

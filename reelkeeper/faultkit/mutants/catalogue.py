@@ -141,7 +141,11 @@ _OF_THE_CACHE = (
         name="accept-a-wrong-digest",
         rule="Only what has the digest of its seal becomes a cache file.",
         edits=(
-            Edit("web/services/cache_content.py", "        if found_sha256 != wanted_sha256:\n", "        if False:\n"),
+            Edit(
+                "web/services/content/cache_content.py",
+                "        if found_sha256 != wanted_sha256:\n",
+                "        if False:\n",
+            ),
         ),
         caught_by=_test(
             "tests/integration/test_uploads.py::test_damaged_part_is_refused_at_the_seal_and_can_be_sent_again"

@@ -24,7 +24,7 @@ from web.domain.access import NodeActor, Scope
 from web.domain.cache_files import CacheFile
 from web.domain.errors import InvalidError
 from web.domain.states import CacheState
-from web.services import cache_files
+from web.services.content import cache_files
 from web.store import cache_files as stored_cache_files
 
 SEAL_LIMIT_BYTES = 64 * 1024 * 1024

@@ -5,7 +5,7 @@ from uuid import UUID
 from protocol.messages import ClaimedJob, ClaimRequest, EventsRequest, FinishRequest, HeartbeatAnswer, HeartbeatRequest
 from web.api.endpoints import Call
 from web.domain.access import NodeActor
-from web.services import jobs
+from web.services.work import jobs
 
 
 async def claim_next(call: Call, node: NodeActor, body: ClaimRequest) -> ClaimedJob | None:

@@ -18,8 +18,9 @@ from protocol.messages import (
 )
 from web.api.endpoints import Call
 from web.domain.access import NodeActor
-from web.services import jobs, joining, nodes
-from web.services.joining import HeldToken
+from web.services.recorders import joining, nodes
+from web.services.recorders.joining import HeldToken
+from web.services.work import jobs
 from web.sources import source_of
 
 

@@ -12,7 +12,7 @@ from web.api.endpoints import NO_STORE, Call
 from web.api.v1.models import Answer
 from web.domain.access import Actor
 from web.domain.audit import Entry, Filter, Outcome
-from web.services import audit_reading
+from web.services.auditing import audit_reading
 
 JSON_LINES = "application/x-ndjson"
 Number = Annotated[int, Field(ge=1, le=2**63 - 1)]

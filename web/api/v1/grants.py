@@ -12,7 +12,7 @@ from web.api.v1.models import Answer
 from web.domain.access import Actor
 from web.domain.grants import HeldGrant, HolderKind
 from web.domain.roles import Effect, ScopeKind
-from web.services import grants
+from web.services.access import grants
 
 
 class HolderAnswer(Answer):

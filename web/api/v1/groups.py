@@ -9,7 +9,7 @@ from web.api.v1.grants import GrantAnswer, GrantList, SureQuery
 from web.api.v1.models import Answer
 from web.domain.access import Actor
 from web.domain.grants import GrantDraft, Group, Holder, ShortName
-from web.services import grants, groups
+from web.services.access import grants, groups
 
 
 class MemberAnswer(Answer):

@@ -38,7 +38,7 @@ from web.domain.recordings import (
     SMALLEST_SIZE_LIMIT_BYTES,
 )
 from web.domain.states import CacheState, Health, JobState, Mark, RecordingState, UploadStatus
-from web.services.waveforms import LEVEL_LIMIT, TILE_LIMIT_BINS
+from web.services.content.waveforms import LEVEL_LIMIT, TILE_LIMIT_BINS
 
 
 class Answer(BaseModel):

@@ -10,7 +10,7 @@ from web.api.endpoints import Call
 from web.api.v1.models import Answer
 from web.domain.access import Actor
 from web.domain.errors import NotFoundError
-from web.services import node_groups
+from web.services.recorders import node_groups
 
 
 class NodeGroupAnswer(Answer):

@@ -22,7 +22,7 @@ from web.api.v1.models import (
 from web.domain.access import Actor, Permission
 from web.domain.errors import NotFoundError
 from web.domain.nodes import Node
-from web.services import joining, node_life, nodes
+from web.services.recorders import joining, node_life, nodes
 from web.store import nodes as stored_nodes
 from web.store.database import Database
 

@@ -7,7 +7,7 @@ from web.api.endpoints import Call
 from web.api.v1.models import ProfileAnswer, ProfileChange, ProfileList, ProfileProtection
 from web.domain.access import Actor
 from web.domain.profiles import ProfileDraft
-from web.services import profiles
+from web.services.work import profiles
 
 
 async def index(call: Call, by: Actor) -> ProfileList:

@@ -20,8 +20,8 @@ from web.domain.access import Actor, Permission
 from web.domain.cache_files import CacheFile
 from web.domain.recordings import Recording, StartRecording
 from web.media import recordings as media
-from web.services import recordings
-from web.services import retry as retries
+from web.services.work import recordings
+from web.services.work import retry as retries
 from web.store import cache_files as stored_cache_files
 from web.store import recordings as stored_recordings
 

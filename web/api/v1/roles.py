@@ -10,7 +10,7 @@ from web.api.endpoints import Call
 from web.api.v1.models import Answer
 from web.domain.access import Actor, Permission
 from web.domain.grants import RoleDraft, StoredRole
-from web.services import roles
+from web.services.access import roles
 
 
 class RoleAnswer(Answer):

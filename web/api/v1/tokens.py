@@ -7,7 +7,7 @@ from web.api.endpoints import Call
 from web.api.v1.models import Answer, PageQuery
 from web.domain.access import Actor, Permission
 from web.domain.tokens import Token, TokenRequest
-from web.services import tokens
+from web.services.entry import tokens
 
 
 class TokenAnswer(Answer):

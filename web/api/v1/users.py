@@ -11,7 +11,7 @@ from web.api.v1.models import Answer
 from web.domain.access import Actor
 from web.domain.grants import GrantDraft, Holder, ShortName
 from web.domain.people import Invitation
-from web.services import grants, people
+from web.services.access import grants, people
 
 
 class UserAnswer(Answer):

@@ -25,7 +25,7 @@ from web.domain.nodes import (
     checked_label,
 )
 from web.domain.states import Severity
-from web.services import audit
+from web.services.auditing import audit
 from web.store import health_events, jobs, nodes
 from web.store.database import Database, Session
 from web.store.nodes import LockedNode

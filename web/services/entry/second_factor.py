@@ -15,7 +15,7 @@ from web.domain.access import Actor
 from web.domain.audit import Object
 from web.domain.errors import ConflictError, InvalidError
 from web.domain.people import User
-from web.services import audit
+from web.services.auditing import audit
 from web.services.keys import Keys
 from web.store import accounts, second_factors
 from web.store.database import Database, Session

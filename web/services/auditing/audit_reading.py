@@ -6,7 +6,7 @@ from dataclasses import asdict
 from web.domain.access import Actor, Permission
 from web.domain.audit import Entry, Filter, Object
 from web.domain.seals import Seal
-from web.services import audit
+from web.services.auditing import audit
 from web.store import audit as stored
 from web.store.database import Database
 

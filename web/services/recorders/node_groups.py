@@ -13,7 +13,8 @@ from web.domain.audit import Object
 from web.domain.errors import ConflictError
 from web.domain.node_groups import NodeGroup
 from web.domain.nodes import checked_name
-from web.services import audit, rights
+from web.services.access import rights
+from web.services.auditing import audit
 from web.store import grants, node_groups
 from web.store.database import Database, Session
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from web.domain.access import Actor, NodeActor, system
 from web.domain.audit import LIMITS, AuditLimits, Budget, Object, Outcome
-from web.services import audit
+from web.services.auditing import audit
 from web.store.database import Database
 
 _BY = system("audit")

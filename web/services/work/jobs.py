@@ -18,7 +18,7 @@ from web.domain.errors import NodeRunSupersededError
 from web.domain.health import health_of_end
 from web.domain.leases import recording_state_in, require_live, require_own, require_run
 from web.domain.states import JobState
-from web.services.endings import end_without_content
+from web.services.work.endings import end_without_content
 from web.store import health_events, jobs, nodes, recordings
 from web.store.database import Database, Session
 

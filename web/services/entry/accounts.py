@@ -17,9 +17,11 @@ from web.domain.people import (
     Visit,
 )
 from web.domain.roles import ADMINISTRATOR_ROLE
-from web.services import audit, login_sessions, people, second_factor, sign_in
+from web.services.access import people
+from web.services.auditing import audit
+from web.services.entry import login_sessions, second_factor, sign_in
+from web.services.entry.passwords import Passwords
 from web.services.keys import Keys
-from web.services.passwords import Passwords
 from web.store import accounts, grants
 from web.store import people as stored_people
 from web.store.database import Database, Session

@@ -8,9 +8,10 @@ from web.domain.audit import Object, Outcome, stranger
 from web.domain.errors import InvalidError, SignInRequiredError, SlowDownError
 from web.domain.people import FROM_NOWHERE, HALF_SECONDS, HalfSignedIn, SignedIn, User, Visit
 from web.domain.tries import Counter, of_code, of_password
-from web.services import audit, login_sessions, second_factor
+from web.services.auditing import audit
+from web.services.entry import login_sessions, second_factor
+from web.services.entry.passwords import Passwords
 from web.services.keys import Keys
-from web.services.passwords import Passwords
 from web.store import accounts, tries
 from web.store.accounts import Account
 from web.store.database import Database

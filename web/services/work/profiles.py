@@ -10,7 +10,7 @@ from web.domain.access import Actor, Permission
 from web.domain.audit import Object
 from web.domain.errors import ChangedMeanwhileError, ConflictError, ForbiddenError, InvalidError
 from web.domain.profiles import Profile, ProfileDraft
-from web.services import audit
+from web.services.auditing import audit
 from web.store import profiles
 from web.store.database import Database, Session
 

@@ -10,8 +10,8 @@ from web.domain.errors import ConflictError
 from web.domain.jobs import LastAttempt
 from web.domain.recordings import Recording
 from web.domain.states import JobState
-from web.services import audit
-from web.services.recordings import LEAD_SECONDS, require_capacity, require_takes_on
+from web.services.auditing import audit
+from web.services.work.recordings import LEAD_SECONDS, require_capacity, require_takes_on
 from web.store import jobs, nodes, recordings
 from web.store.database import Database, Session
 

@@ -22,8 +22,8 @@ from web.domain.nodes import MINIMUM_BYTES, Interface, Node
 from web.domain.profiles import Profile
 from web.domain.recordings import Recording, StartRecording
 from web.domain.states import JobState
-from web.services import audit
-from web.services.endings import end_without_content
+from web.services.auditing import audit
+from web.services.work.endings import end_without_content
 from web.store import jobs, nodes, profiles, recordings
 from web.store.database import Database, Session
 from web.store.nodes import LockedNode

@@ -16,7 +16,7 @@ from web.domain.errors import (
     UnauthorisedError,
 )
 from web.domain.nodes import CodeStanding, EnrolmentCode, NodeToken, checked_name
-from web.services import audit
+from web.services.auditing import audit
 from web.store import health_events, joining, nodes
 from web.store.database import Database, Session
 from web.store.joining import FoundCode, FoundToken, TokenEnd

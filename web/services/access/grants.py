@@ -11,7 +11,8 @@ from web.domain.audit import Object
 from web.domain.errors import ConflictError, InvalidError, NotFoundError
 from web.domain.grants import GrantDraft, HeldGrant, Holder, Place
 from web.domain.roles import Effect, ScopeKind, access_of
-from web.services import audit, rights
+from web.services.access import rights
+from web.services.auditing import audit
 from web.store import grants, nodes
 from web.store.database import Database, Session
 

@@ -9,7 +9,8 @@ from web.domain.access import Actor, Permission
 from web.domain.audit import Object
 from web.domain.errors import ConflictError, InvalidError, LinkSpentError
 from web.domain.people import IDLE_SECONDS, INVITATION_SECONDS, Invitation, Person, SessionSeen, tidy_name
-from web.services import audit, rights
+from web.services.access import rights
+from web.services.auditing import audit
 from web.store import people, second_factors
 from web.store.database import Database, Session
 

@@ -8,7 +8,7 @@ from web.domain.audit import Object, Outcome
 from web.domain.endings import Ending
 from web.domain.health import health_of_end
 from web.domain.states import Health, JobState
-from web.services import audit
+from web.services.auditing import audit
 from web.store import jobs, recordings
 from web.store.database import Session
 

@@ -4,7 +4,7 @@ from protocol.ids import new_id, new_token, token_digest
 from web.domain.access import Actor
 from web.domain.audit import Object
 from web.domain.people import BROWSER_LONGEST, LONGEST_SECONDS, SignedIn, User, Visit
-from web.services import audit
+from web.services.auditing import audit
 from web.store import accounts, tries
 from web.store.database import Session
 

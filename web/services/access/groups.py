@@ -6,7 +6,8 @@ from web.domain.access import Actor, Permission
 from web.domain.audit import Object
 from web.domain.errors import ChangedMeanwhileError, ConflictError, InvalidError
 from web.domain.grants import Group
-from web.services import audit, rights
+from web.services.access import rights
+from web.services.auditing import audit
 from web.store import grants
 from web.store.database import Database, Session
 

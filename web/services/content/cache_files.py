@@ -12,8 +12,8 @@ from web.domain.errors import ConflictError, InvalidError, NotFoundError
 from web.domain.health import Finding, findings_in
 from web.domain.leases import Delivery, HeldJob, delivery_of, require_own, require_run
 from web.domain.states import CacheState, Health, JobState, Severity
-from web.services import audit
-from web.services.endings import end_job, end_without_content, health_at_end
+from web.services.auditing import audit
+from web.services.work.endings import end_job, end_without_content, health_at_end
 from web.store import cache_files, health_events, jobs, recordings
 from web.store.database import Database, Session
 

@@ -12,7 +12,9 @@ from web.domain.grants import GrantDraft, Holder
 from web.domain.people import SignedIn, User, Visit
 from web.domain.roles import ScopeKind
 from web.domain.single_sign_on import Identity, Issuer
-from web.services import audit, login_sessions, rights
+from web.services.access import rights
+from web.services.auditing import audit
+from web.services.entry import login_sessions
 from web.store import accounts, grants, people
 from web.store.accounts import Account
 from web.store.database import Database, Session

@@ -10,7 +10,7 @@ from web.domain.access import NOTHING, Actor, Permission, Source, everywhere
 from web.domain.audit import Object
 from web.domain.errors import InvalidError, NotFoundError, UnauthorisedError
 from web.domain.tokens import NewToken, Token, TokenRequest
-from web.services import audit
+from web.services.auditing import audit
 from web.store import nodes, tokens
 from web.store.database import Database, Session
 

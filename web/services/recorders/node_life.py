@@ -5,7 +5,7 @@ from uuid import UUID
 from web.domain.access import Actor, Permission
 from web.domain.audit import Object
 from web.domain.errors import ConflictError
-from web.services import audit
+from web.services.auditing import audit
 from web.store import joining, nodes
 from web.store.database import Database, Session
 from web.store.joining import TokenEnd
