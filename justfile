@@ -76,6 +76,10 @@ campaign *ARGS: setup
     {{ python }} -m reelkeeper.faultkit run --seed 1 --count 2500 --full-length 0.02 --results faults.jsonl {{ ARGS }}
     {{ python }} -m reelkeeper.faultkit report faults.jsonl
 
+# One fault a minute at full length, for hours: --hours; goes on where it was stopped, and says what grew
+soak *ARGS: setup
+    {{ python }} -m reelkeeper.faultkit soak {{ ARGS }}
+
 # The tests that take minutes: real limits, all kills and power cuts
 faults-long *ARGS: setup
     {{ python }} -m pytest tests/faults tests/browser -m "long or not long" {{ ARGS }}

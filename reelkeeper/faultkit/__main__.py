@@ -2,15 +2,18 @@
 
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Annotated
 
 import typer
 
-from reelkeeper.faultkit.campaign import COMPOUND, Campaign, plan_of, read_results, replay_command
+from reelkeeper.faultkit import soak as soaking
+from reelkeeper.faultkit.campaign import COMPOUND, Campaign, Result, plan_of, read_results, replay_command, runnable
 from reelkeeper.faultkit.injector import NOT_RUN, SINGLE
 from reelkeeper.faultkit.report import tables
+from reelkeeper.faultkit.soak import ENDING
 from reelkeeper.faultkit.system import UnexpectedError
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -33,7 +36,7 @@ def run(
     if show:
         print(_list())
         return
-    names = [name.strip() for name in classes.split(",") if name.strip()]
+    names = _names(classes)
     known = {result.seed for result in read_results(results)} if results else set()
     failed = 0
     with Campaign(results, keep) as campaign:
@@ -42,12 +45,8 @@ def run(
                 continue
             is_full = Random(f"full length {number}").random() < full_length
             result = campaign.run(plan_of(number, names, 1.0 if is_full else scale))
-            words = "held" if not result.violations else "VIOLATED"
-            print(f"{number:>6}  {result.fault:<28} {result.seconds:>6.1f} s  {words}", flush=True)
-            if result.violations:
-                failed += 1
-                print("\n".join(f"        {violation}" for violation in result.violations))
-                print(f"        again: {replay_command(result, names)}", flush=True)
+            _say(result, names)
+            failed += bool(result.violations)
     sys.exit(1 if failed else 0)
 
 
@@ -55,6 +54,43 @@ def run(
 def report(file: Annotated[Path, typer.Argument(help="A results file.")]) -> None:
     """The tables of a results file, in Markdown."""
     print(tables(read_results(file)))
+
+
+@app.command()
+def soak(
+    hours: Annotated[float, typer.Option(help="In all, over however many runs.")] = 24.0,
+    classes: Annotated[str, typer.Option(help="Only these, with commas between.")] = "",
+    scale: Annotated[float, typer.Option(help="Of all time limits, and of the minute between faults.")] = 1.0,
+    results: Annotated[Path, typer.Option(help="Gets a line for each fault; seeds in it are skipped.")] = Path(
+        "soak.jsonl"
+    ),
+    looks: Annotated[Path, typer.Option(help="Gets a line for each look at what grows.")] = Path("soak-looks.jsonl"),
+    keep: Annotated[Path, typer.Option(help="Where the evidence of violations is kept.")] = Path("faults-kept"),
+) -> None:
+    """One fault a minute for hours, and what grew. Exit code 1 when anything did not hold or was left behind."""
+    wanted = _names(classes) or sorted({fault.name for fault in runnable()} - ENDING)
+    known = {result.seed for result in read_results(results)}
+    with Campaign(results, keep) as campaign:
+        soaking.soak(
+            campaign, looks, names=wanted, known=known, hours=hours, scale=scale, say=lambda one: _say(one, wanted)
+        )
+        folder = campaign.rig(scale, seed=1).folder
+    left = soaking.left_of(folder)
+    print(soaking.tables(soaking.read_looks(looks)))
+    print("\n".join(["", "Left behind on the machine:", *(left or ["nothing"])]))
+    sys.exit(1 if left or any(result.violations for result in read_results(results)) else 0)
+
+
+def _names(classes: str) -> list[str]:
+    return [name.strip() for name in classes.split(",") if name.strip()]
+
+
+def _say(result: Result, names: Sequence[str]) -> None:
+    words = "held" if not result.violations else "VIOLATED"
+    print(f"{result.seed:>6}  {result.fault:<28} {result.seconds:>6.1f} s  {words}", flush=True)
+    if result.violations:
+        print("\n".join(f"        {violation}" for violation in result.violations))
+        print(f"        again: {replay_command(result, names)}", flush=True)
 
 
 def _list() -> str:

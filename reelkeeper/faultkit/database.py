@@ -26,6 +26,21 @@ _OF_RECORDINGS = {
 }
 
 
+_USES = {
+    "connections to the database": "SELECT count(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    "transactions that stand open": "SELECT count(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
+    "advisory locks": "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'",
+    "leases": "SELECT count(*) FROM lease",
+}
+
+
+def uses_of(system: System) -> dict[str, int]:
+    """How much of what everybody shares is held in the database. The controller must be running."""
+    return asyncio.run(_uses_of(_url(system)))
+
+
 def rows_of(system: System, recordings: Sequence[str]) -> Rows:
     """Everything that the database knows of these recordings. The controller must be running."""
     return asyncio.run(_rows_of(_url(system), list(recordings)))
@@ -39,6 +54,14 @@ async def _rows_of(url: str, recordings: list[str]) -> Rows:
                 table: [json.loads(row[0]) for row in await connection.fetch(query, recordings)]
                 for table, query in _OF_RECORDINGS.items()
             }
+    finally:
+        await connection.close()
+
+
+async def _uses_of(url: str) -> dict[str, int]:
+    connection = await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
+    try:
+        return {what: await connection.fetchval(query) for what, query in _USES.items()}
     finally:
         await connection.close()
 

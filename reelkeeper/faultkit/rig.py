@@ -323,10 +323,17 @@ def ask_owner(state: Json, request: Json, seconds: float = 5.0) -> Json:
 
 def end_all_in(folder: Path, *, besides: Path | None = None) -> None:
     """Kills every process that works in a folder or has a file of it open, but for those of one folder in it."""
+    for pid in users_of(folder, besides=besides):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def users_of(folder: Path, *, besides: Path | None = None) -> Iterator[int]:
+    """Every other process that works in a folder or has a file of it open, but for those of one folder in it."""
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if int(entry.name) != os.getpid() and _uses(entry, folder, besides):
-                os.kill(int(entry.name), signal.SIGKILL)
+                yield int(entry.name)
 
 
 def _received(client: socket.socket, size: int) -> bytes:
