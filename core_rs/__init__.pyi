@@ -50,6 +50,7 @@ __all__ = [
     "coarser_waveform",
     "counter_pcm",
     "disk_room",
+    "end_after_signal",
     "give_back_reserve",
     "keep_reserve",
     "keyed_pcm",
@@ -564,6 +565,15 @@ def keep_reserve(folder: StrPath, reserve_bytes: int) -> bool:
 
 def give_back_reserve(folder: StrPath) -> bool:
     """Gives the reserve to whoever writes next; whether there was one."""
+
+# ---- stopping ----
+
+def end_after_signal(told: int, signals: Sequence[int], seconds: float) -> bool:
+    """Waits for one of these signals; the process ends with 0 so many seconds after it, whoever holds the interpreter.
+
+    `told` is the reading end of the socket pair of `signal.set_wakeup_fd`, and is handed over. Returns as soon as the
+    signal is heard, or False when the other end was closed.
+    """
 
 def counter_pcm(start_frame: int, frames: int) -> bytes:
     """Stereo s16: frame n as left = low 16 bits, right = high 16 bits. Frame 0 is silence, so a source begins at 1."""

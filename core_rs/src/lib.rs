@@ -15,6 +15,7 @@ pub mod rendition;
 pub mod repeats;
 pub mod room;
 pub mod segment;
+pub mod stopping;
 pub mod sums;
 pub mod synthetic;
 pub mod take;

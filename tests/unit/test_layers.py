@@ -11,6 +11,7 @@ OURS = ("protocol", "web", "agent", "reelkeeper", "core_rs")
 
 ALLOWED = {
     "protocol": {"protocol"},
+    "protocol.stopping": {"core_rs"},
     "web.domain": {"web.domain", "protocol"},
     "web.store": {"web.store", "web.domain", "protocol"},
     "web.cache": {"web.cache", "web.domain", "protocol", "core_rs"},

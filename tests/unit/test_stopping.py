@@ -27,6 +27,7 @@ HANGS = {
     "a call that goes on after a signal": "time.sleep(600)",
     "a computation": "while True: pass",
     "a call that no signal ends": "[ctypes.CDLL(None).pthread_mutex_lock(mutex) for _ in range(2)]",
+    "a call that holds the interpreter": "[ctypes.PyDLL(None).pthread_mutex_lock(mutex) for _ in range(2)]",
 }
 MASKED = "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})"
 

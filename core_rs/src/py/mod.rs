@@ -6,6 +6,7 @@ mod buffer;
 mod rendition;
 mod room;
 mod signal;
+mod stopping;
 mod take;
 
 use pyo3::create_exception;
@@ -59,5 +60,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     take::register(module)?;
     room::register(module)?;
     signal::register(module)?;
+    stopping::register(module)?;
     rendition::register(module)
 }
