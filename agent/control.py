@@ -12,6 +12,7 @@ import structlog
 from agent.controller_client import ControllerClient
 from agent.devices import agent_version
 from agent.disk import Disk
+from agent.errors import ControllerFault, RetryLaterError, UnreachableError
 from agent.health import Health
 from agent.inputs import Inputs
 from agent.patience import ENDS, Patience, go_on_for_ever, run_together, tell
@@ -71,6 +72,19 @@ class Control:
         await run_together(
             self._heartbeats(), go_on_for_ever("wake", self._wake, self._timeouts), self._claims(), self._inventories()
         )
+
+    async def tell_of_newer_run(self) -> None:
+        """Says that this agent is still there, beside the one of the newer run. Tried for a lease."""
+        request = HeartbeatRequest(node_run=self._spool.node.node_run, jobs=[], knows_newer_run=True)
+        patience = Patience(self._timeouts)
+        with suppress(TimeoutError, ControllerFault):  # a refusal is the answer
+            async with asyncio.timeout(self._timeouts.lease):
+                while True:
+                    try:
+                        await self._client.heartbeat(request)
+                        return
+                    except (UnreachableError, RetryLaterError) as fault:
+                        await asyncio.sleep(patience.after(fault))
 
     # ---- being this node's only agent ----
 
@@ -163,7 +177,8 @@ class Control:
                 self._heartbeat_due.clear()
                 self._note_room()
                 self._reported = self._standing()
-                request = HeartbeatRequest(node_run=self._spool.node.node_run, jobs=self._reports())
+                node_run = self._spool.node.node_run
+                request = HeartbeatRequest(node_run=node_run, jobs=self._reports(), knows_newer_run=False)
                 await self._apply(await self._client.heartbeat(request))
                 await self._until_heartbeat_is_due(sent_at + self._timeouts.heartbeat, listener)
 

@@ -110,6 +110,7 @@ async def _run_loops(
             alarm="node_run_superseded",
             fault=str(fenced),
         )
+        await control.tell_of_newer_run()
         return EXIT_SUPERSEDED
     if drain and not stop.is_set():
         await owners.disarm_all("drained")

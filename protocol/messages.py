@@ -281,6 +281,9 @@ class JobReport(Message):
 class HeartbeatRequest(Message):
     node_run: int
     jobs: list[JobReport]
+    knows_newer_run: bool | None = None
+    """Whether this run was refused for a newer one before: then two agents run. One that is refused for the first time
+    may have been sent before its agent started anew. None of an agent that does not tell them apart."""
 
 
 class JobStanding(Message):

@@ -131,6 +131,8 @@ class FakeController:
         self.levels: list[LevelsRequest] = []
         self.enrolments: list[EnrolRequest] = []
         self.claim_ids: list[UUID] = []
+        self.fenced: list[int] = []
+        """Runs whose agent said that it was refused for a newer one."""
         self.calls: Counter[str] = Counter()
         self.received_bytes = 0
         self.lost_answers: Counter[str] = Counter()
@@ -334,6 +336,8 @@ async def _wake(fake: FakeController, request: Request) -> Response:
 
 async def _heartbeat(fake: FakeController, request: Request) -> Response:
     body = HeartbeatRequest.model_validate_json(await request.body())
+    if body.knows_newer_run:
+        fake.fenced.append(body.node_run)
     fake.require_run(body.node_run)
     answers = []
     for report in body.jobs:

@@ -80,7 +80,12 @@ class Room:
         return job
 
     async def heartbeat(
-        self, *held: ClaimedJob, phase: Phase = Phase.CAPTURING, epoch: int | None = None, uploaded_bytes: int = 0
+        self,
+        *held: ClaimedJob,
+        phase: Phase = Phase.CAPTURING,
+        epoch: int | None = None,
+        uploaded_bytes: int = 0,
+        knows_newer_run: bool | None = None,
     ) -> HeartbeatAnswer:
         reports = [
             JobReport(
@@ -88,7 +93,7 @@ class Room:
             )
             for job in held
         ]
-        request = HeartbeatRequest(node_run=self.node_run, jobs=reports)
+        request = HeartbeatRequest(node_run=self.node_run, jobs=reports, knows_newer_run=knows_newer_run)
         return await jobs.heartbeat(self.db, request, node=self.node)
 
     async def finish(self, job: ClaimedJob, outcome: str = "failed", reason: str = "device_gone") -> None:

@@ -159,6 +159,7 @@ def test_superseded_agent_raises_the_alarm_and_never_registers_again(place: Plac
     owners = room.owner_pids()
     controller.node_run += 5
     assert agent.wait(20) == EXIT_SUPERSEDED
+    assert controller.fenced == [1]
     assert "alarm" in room.log
     assert room.owner_pids() == owners
     assert room.start_agent().wait(10) == EXIT_SUPERSEDED

@@ -76,6 +76,17 @@ async def test_of_an_older_run_is_refused_and_renews_nothing(db: Database, owner
     assert [tuple(alarm) for alarm in alarms] == [("node_run_superseded", "critical")]
 
 
+async def test_late_one_of_an_agent_that_started_anew_is_no_alarm_and_a_second_agent_is_one(
+    db: Database, owner: Any
+) -> None:
+    room = await make_room(db)
+    await nodes.begin_run(db, RunRequest(previous_run=room.node_run, version="1.0"), node=room.node)
+    for is_still_there, alarms in ((False, 0), (True, 1), (True, 1)):
+        with pytest.raises(NodeRunSupersededError):
+            await room.heartbeat(knows_newer_run=is_still_there)
+        assert await owner.fetchval("SELECT count(*) FROM health_event") == alarms
+
+
 async def test_of_an_older_epoch_renews_nothing(db: Database, owner: Any) -> None:
     room = await make_room(db)
     job = await room.claimed()

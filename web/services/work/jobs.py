@@ -41,7 +41,8 @@ async def heartbeat(db: Database, request: HeartbeatRequest, *, node: NodeActor)
     try:
         return await _beat(db, request, node)
     except NodeRunSupersededError:
-        await _tell_of_older_run(db, request.node_run, node)
+        if request.knows_newer_run is not False:
+            await _tell_of_older_run(db, request.node_run, node)
         raise
 
 
