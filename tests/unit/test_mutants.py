@@ -1,5 +1,6 @@
 """The mutants fit the source as it is, and each has its own run that must notice."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ from reelkeeper.faultkit.mutants.tree import ROOT, PatchError, patched
 def test_mutant_fits_the_source(mutant: Mutant) -> None:
     for edit in mutant.edits:
         patched((ROOT / edit.file).read_text(), mutant, edit.old, edit.new)
+
+
+def test_mutant_of_a_function_in_the_database_changes_the_definition_that_stands() -> None:
+    migrations = sorted(Path(ROOT, "web", "store", "migrations").glob("*.sql"))
+    for edit in (edit for mutant in MUTANTS for edit in mutant.edits if "/migrations/" in edit.file):
+        path = ROOT / edit.file
+        functions = re.findall(r"FUNCTION (\w+)\(", path.read_text().partition(edit.old)[0])
+        later = [file for file in migrations if file.name > path.name]
+        assert not [file.name for file in later if re.search(rf"FUNCTION {functions[-1]}\(", file.read_text())]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

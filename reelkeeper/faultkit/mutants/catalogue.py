@@ -265,7 +265,7 @@ _OF_THE_DATABASE = (
         rule="Claims of one node wait for one another, so that its capacity holds.",
         edits=(
             Edit(
-                "web/store/migrations/0016_claims_in_order.sql",
+                "web/store/migrations/0021_joining.sql",
                 "    SELECT * INTO this_node FROM node WHERE id = of_node FOR NO KEY UPDATE;\n",
                 "    SELECT * INTO this_node FROM node WHERE id = of_node;\n",
             ),
