@@ -76,6 +76,10 @@ campaign *ARGS: setup
 soak *ARGS: setup
     {{ python }} -m reelkeeper.faultkit soak {{ ARGS }}
 
+# Upgrade a running system from another version, a tag or commit, and back, while it records: --count, --seed
+versions REF *ARGS: setup
+    {{ python }} -m reelkeeper.faultkit versions {{ REF }} {{ ARGS }}
+
 # The tests that take minutes: real limits, all kills and power cuts
 faults-long *ARGS: setup
     {{ python }} -m pytest tests/faults tests/browser -m "long or not long" {{ ARGS }}

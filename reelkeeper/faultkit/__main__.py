@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -10,11 +11,22 @@ from typing import Annotated
 import typer
 
 from reelkeeper.faultkit import soak as soaking
-from reelkeeper.faultkit.campaign import COMPOUND, Campaign, Result, plan_of, read_results, replay_command, runnable
-from reelkeeper.faultkit.injector import NOT_RUN, SINGLE
+from reelkeeper.faultkit.campaign import (
+    COMPOUND,
+    Campaign,
+    Result,
+    plan_of,
+    read_results,
+    replay_command,
+    runnable,
+    upgrade_plan,
+)
+from reelkeeper.faultkit.injector import NOT_RUN, SINGLE, SOAKED, UPGRADE
+from reelkeeper.faultkit.mutants.tree import ROOT
 from reelkeeper.faultkit.report import tables
 from reelkeeper.faultkit.soak import ENDING
 from reelkeeper.faultkit.system import UnexpectedError
+from reelkeeper.faultkit.versions import built, name_of
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -45,7 +57,7 @@ def run(
                 continue
             is_full = Random(f"full length {number}").random() < full_length
             result = campaign.run(plan_of(number, names, 1.0 if is_full else scale))
-            _say(result, names)
+            _say(result, _run_of(names))
             failed += bool(result.violations)
     sys.exit(1 if failed else 0)
 
@@ -72,7 +84,13 @@ def soak(
     known = {result.seed for result in read_results(results)}
     with Campaign(results, keep) as campaign:
         soaking.soak(
-            campaign, looks, names=wanted, known=known, hours=hours, scale=scale, say=lambda one: _say(one, wanted)
+            campaign,
+            looks,
+            names=wanted,
+            known=known,
+            hours=hours,
+            scale=scale,
+            say=lambda one: _say(one, _run_of(wanted)),
         )
         folder = campaign.rig(scale, seed=1).folder
     left = soaking.left_of(folder)
@@ -81,16 +99,44 @@ def soak(
     sys.exit(1 if left or any(result.violations for result in read_results(results)) else 0)
 
 
+@app.command()
+def versions(
+    ref: Annotated[str, typer.Argument(help="The version to begin with: a tag, a branch, a commit.")],
+    seed: Annotated[int, typer.Option(help="The first seed; the next upgrades have the next ones.")] = 1,
+    count: Annotated[int, typer.Option(help="How many seeds.")] = 20,
+    scale: Annotated[float, typer.Option(help="Of all time limits.")] = 0.1,
+    results: Annotated[Path | None, typer.Option(help="Gets a line for each upgrade; seeds in it are skipped.")] = None,
+    keep: Annotated[Path, typer.Option(help="Where the evidence of violations is kept.")] = Path("faults-kept"),
+) -> None:
+    """Upgrades from another version to this one and back, with live recordings. Exit code 1 when anything did not
+    hold."""
+    known = {result.seed for result in read_results(results)} if results else set()
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="rk-version-") as folder:
+        other = built(ref, Path(folder) / "source")
+        print(f"from {name_of(other)} to {name_of(ROOT)}", flush=True)
+        with Campaign(results, keep, other=other) as campaign:
+            for number in (number for number in range(seed, seed + count) if number not in known):
+                result = campaign.run(upgrade_plan(number, scale))
+                _say(result, f"versions {ref}")
+                failed += bool(result.violations)
+    sys.exit(1 if failed else 0)
+
+
 def _names(classes: str) -> list[str]:
     return [name.strip() for name in classes.split(",") if name.strip()]
 
 
-def _say(result: Result, names: Sequence[str]) -> None:
+def _say(result: Result, command: str) -> None:
     words = "held" if not result.violations else "VIOLATED"
     print(f"{result.seed:>6}  {result.fault:<28} {result.seconds:>6.1f} s  {words}", flush=True)
     if result.violations:
         print("\n".join(f"        {violation}" for violation in result.violations))
-        print(f"        again: {replay_command(result, names)}", flush=True)
+        print(f"        again: {replay_command(result, command)}", flush=True)
+
+
+def _run_of(names: Sequence[str]) -> str:
+    return f"run --classes {','.join(names)}" if names else "run"
 
 
 def _list() -> str:
@@ -100,6 +146,7 @@ def _list() -> str:
         rows = ", ".join(map(str, fault.rows))
         lines.append(f"{fault.name:<28} row {rows:<8} {'not here: ' + why_not if why_not else ''}".rstrip())
     lines.append(f"{COMPOUND:<28} row 31")
+    lines += [f"{UPGRADE.name:<28} row {UPGRADE.rows[0]:<8} versions REF", f"{'soak':<28} row {SOAKED:<8} soak"]
     lines += [f"{'(not run)':<28} row {row:<8} {why}" for row, why in NOT_RUN.items()]
     return "\n".join(lines)
 

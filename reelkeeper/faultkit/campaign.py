@@ -8,7 +8,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,7 +17,7 @@ from reelkeeper.faultkit.checker import CHECKS, Violation, check, worst_loss_ms
 from reelkeeper.faultkit.database import rows_of
 from reelkeeper.faultkit.evidence import Evidence
 from reelkeeper.faultkit.history import History
-from reelkeeper.faultkit.injector import SINGLE, FaultClass, Scene
+from reelkeeper.faultkit.injector import SINGLE, UPGRADE, FaultClass, Scene
 from reelkeeper.faultkit.rig import Rig, running_rig
 from reelkeeper.faultkit.system import WAV_PROFILE, UnexpectedError
 from reelkeeper.faultkit.workload import FLAC_PROFILE, MP3_PROFILE, Workload
@@ -57,7 +57,7 @@ class Plan:
 
     @property
     def delay_seconds(self) -> float:
-        return sum(fault.delay_seconds for fault in self.faults)
+        return sum(fault.delay_seconds for fault in self.faults) * max(1.0, 10 * self.scale)
 
 
 @dataclass(frozen=True)
@@ -104,17 +104,32 @@ def plan_of(seed: int, names: Sequence[str] = (), scale: float = 0.1) -> Plan:
     )
 
 
+def upgrade_plan(seed: int, scale: float) -> Plan:
+    """What this seed does to a system that begins with another version."""
+    return replace(plan_of(seed, scale=scale), name=UPGRADE.name, faults=(UPGRADE,))
+
+
 class Campaign:
     """Runs plans on one rig, and makes another one when the scale changes or a fault left it in ruins."""
 
     def __init__(
-        self, results: Path | None, keep: Path, *, disks: bool = True, sound: dict[str, str] | None = None
+        self,
+        results: Path | None,
+        keep: Path,
+        *,
+        disks: bool = True,
+        sound: dict[str, str] | None = None,
+        other: Path | None = None,
     ) -> None:
-        """`results` gets a line for each fault, `keep` the evidence of violations; the rest is as for a rig."""
+        """`results` gets a line for each fault, `keep` the evidence of violations; the rest is as for a rig.
+
+        With `other` each fault has a rig of its own, since a database does not go back.
+        """
         self._results = results
         self._keep = keep
         self._disks = disks
         self._sound = sound
+        self._other = other
         self._numbers: Counter[str] = Counter()
         self._stack = ExitStack()
         self._rig: Rig | None = None
@@ -159,13 +174,17 @@ class Campaign:
                 self._keep_evidence(rig, plan)
             finally:
                 self._drop_rig()
+        elif self._other is not None:
+            self._drop_rig()
         return result
 
     def rig(self, scale: float, seed: int) -> Rig:
         """The one that runs, started if there is none of this scale."""
         if self._rig is None or self._rig.system.scale != scale:
             self._drop_rig()
-            self._rig = self._stack.enter_context(running_rig(scale, seed, disks=self._disks, sound=self._sound))
+            self._rig = self._stack.enter_context(
+                running_rig(scale, seed, disks=self._disks, sound=self._sound, other=self._other)
+            )
         return self._rig
 
     def _drop_rig(self) -> None:
@@ -216,6 +235,8 @@ def _break(rig: Rig, plan: Plan, folder: Path) -> None:
         may_damage=plan.may_damage,
         delay_seconds=plan.delay_seconds,
     )
+    if rig.sleeper is not None:
+        history.note("node clock", ahead_ns=rig.sleeper.ahead_ns, slept_seconds=0.0)
     workload = Workload(rig.system, history, chance, folder)
     try:
         _begin(rig, workload, plan, chance)
@@ -273,9 +294,6 @@ def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value))
 
 
-def replay_command(result: Result, names: Sequence[str]) -> str:
-    """What runs the same fault again."""
-    classes = f" --classes {','.join(names)}" if names else ""
-    return (
-        f"{sys.executable} -m reelkeeper.faultkit run --seed {result.seed} --count 1 --scale {result.scale:g}{classes}"
-    )
+def replay_command(result: Result, command: str) -> str:
+    """What runs the same fault again: this command of the kit, with its seed."""
+    return f"{sys.executable} -m reelkeeper.faultkit {command} --seed {result.seed} --count 1 --scale {result.scale:g}"

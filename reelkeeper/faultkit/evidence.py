@@ -97,8 +97,10 @@ class Evidence:
         return self._contents.get(recording)
 
     def frame_at(self, interface: str, at_ns: int) -> int:
-        """The number of the frame that a synthetic input had at that instant."""
-        return 1 + (at_ns - self.node.clocks[interface]) * RATE_HZ // 1_000_000_000
+        """The number of the frame that a synthetic input had at that instant, which is none of the node's clock."""
+        ahead_ns = [entry["ahead_ns"] for entry in self.entries("node clock") if entry["at_ns"] <= at_ns]
+        node_ns = at_ns + (ahead_ns[-1] if ahead_ns else 0)
+        return 1 + (node_ns - self.node.clocks[interface]) * RATE_HZ // 1_000_000_000
 
     def is_past_when_mended(self, recording: str) -> bool:
         """Whether all of a planned recording passed while nothing captured, but what a flush may cost at its start."""

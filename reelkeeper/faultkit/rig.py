@@ -8,18 +8,21 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from agent.owner.socket import LENGTH_BYTES, body_bytes, decode, encode
 from protocol.timeouts import Timeouts
 from reelkeeper.faultkit.evidence import NodeFacts
 from reelkeeper.faultkit.history import History
 from reelkeeper.faultkit.proxy import PASS, Proxy
+from reelkeeper.faultkit.sleeper import Sleeper, why_no_sleep
 from reelkeeper.faultkit.system import Json, System, UnexpectedError, free_port, is_alive, is_gone, rss_bytes, wait_for
 from reelkeeper.faultkit.volume import PowerVolume, power_volume, why_no_power_cuts
 from web.settings import ControllerSettings
@@ -34,6 +37,9 @@ _STOP_ALLOWANCE_SECONDS = 2.0
 """For a machine that has other things to do."""
 
 
+Part = Literal["agent", "controller"]
+
+
 @dataclass
 class Rig:
     """`history` is that of the fault that runs; before the first one there is none."""
@@ -46,6 +52,10 @@ class Rig:
     """The controller's disk, where power can be cut."""
     recorder: PowerVolume | None = None
     """The node's."""
+    sleeper: Sleeper | None = None
+    """What suspends the node's machine, where that can be."""
+    other: Path | None = None
+    """The source tree of another version, which everything began with."""
     _history: History | None = field(default=None)
 
     @property
@@ -79,6 +89,23 @@ class Rig:
         """Does nothing while one runs. Does not wait for its report."""
         if self.system.agent is None or self.system.agent.poll() is not None:
             self.system.agent = self.system.spawn("agent")
+
+    def suspend(self, seconds: float, halt_seconds: float) -> None:
+        """The node's machine sleeps for so long, by its clocks; its processes stand still for `halt_seconds`.
+
+        What the node's clock has gained is noted. The rig must have a sleeper.
+        """
+        if self.sleeper is None:
+            raise UnexpectedError("the machine of this rig cannot be suspended")
+        pids = [self._running(self.system.agent).pid, *self.system.owners(), *self.system.renderers()]
+        self.history.note("contact lost")
+        _signal_all(pids, signal.SIGSTOP)
+        try:
+            time.sleep(halt_seconds)
+            self.sleeper.sleep(seconds)
+            self.history.note("node clock", ahead_ns=self.sleeper.ahead_ns, slept_seconds=seconds)
+        finally:
+            _signal_all(pids, signal.SIGCONT)
 
     # ---- its helpers ----
 
@@ -143,6 +170,30 @@ class Rig:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         wait_for("the database to be gone", lambda: not any(processes_of(self.database)), 10)
+
+    # ---- versions ----
+
+    def change_version(self, part: Part, *, is_other: bool, is_killed: bool) -> None:
+        """Ends the agent or the controller, and starts it from the other source, or from this one."""
+        source = self.other if is_other else None
+        if part == "agent":
+            (self.kill_agent if is_killed else self.stop_agent)()
+            self.system.agent_source = source
+            self.system.start_agent()
+        else:
+            (self.kill_controller if is_killed else self.stop_controller)()
+            self.system.controller_source = source
+            self.start_controller()
+            self.history.note("controller away", seconds=5)
+        process = self._running(self.system.agent if part == "agent" else self.system.controller)
+        self.history.note(
+            "version",
+            part=part,
+            version=str(source or "this one"),
+            is_killed=is_killed,
+            runs_in=str(Path(f"/proc/{process.pid}/cwd").readlink()),
+            owners=self.system.owners(),
+        )
 
     # ---- everything ----
 
@@ -273,10 +324,13 @@ class Rig:
 
 
 @contextlib.contextmanager
-def running_rig(scale: float, seed: int, *, disks: bool = True, sound: dict[str, str] | None = None) -> Iterator[Rig]:
+def running_rig(
+    scale: float, seed: int, *, disks: bool = True, sound: dict[str, str] | None = None, other: Path | None = None
+) -> Iterator[Rig]:
     """A rig that runs; with disks of its own where this machine can mount them. Nothing of it is left in the end.
 
-    `sound` is where its agent finds the sound of this machine; None: it hears nothing of it.
+    `sound` is where its agent finds the sound of this machine; None: it hears nothing of it. With
+    `other`, the source tree of another version, everything begins with that one.
     """
     folder = Path(tempfile.mkdtemp(prefix="rk-"))
     folder.chmod(0o755)
@@ -290,6 +344,7 @@ def running_rig(scale: float, seed: int, *, disks: bool = True, sound: dict[str,
         else:
             home.mkdir(parents=True)
             node_home.mkdir(parents=True)
+        sleeper = Sleeper(folder / "python") if disks and why_no_sleep() is None else None
         port = free_port()
         proxy = stack.enter_context(Proxy(port, seed=seed))
         system = System(
@@ -302,13 +357,16 @@ def running_rig(scale: float, seed: int, *, disks: bool = True, sound: dict[str,
             log_folder=folder / "log",
             more_environment={"REELKEEPER_DISK_RESERVE_BYTES": str(64 << 20)},
             agent_environment={"REELKEEPER_CANARY": CANARY},
+            agent_python=sleeper.python if sleeper else sys.executable,
+            agent_source=other,
+            controller_source=other,
         )
         stack.callback(_stop_all, system)
         system.start()
         system.request("PATCH", f"/nodes/{system.node()['id']}", json={"capacity": CAPACITY})
         settings = ControllerSettings(home=home, run_folder=system.run_folder)
         database = find_place(settings.database_folder, settings.database_sockets_folder)
-        yield Rig(folder, system, proxy, database, library, recorder)
+        yield Rig(folder, system, proxy, database, library, recorder, sleeper, other)
 
 
 def ask_owner(state: Json, request: Json, seconds: float = 5.0) -> Json:
@@ -334,6 +392,12 @@ def users_of(folder: Path, *, besides: Path | None = None) -> Iterator[int]:
         with contextlib.suppress(OSError):
             if int(entry.name) != os.getpid() and _uses(entry, folder, besides):
                 yield int(entry.name)
+
+
+def _signal_all(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _received(client: socket.socket, size: int) -> bytes:

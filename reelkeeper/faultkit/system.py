@@ -95,6 +95,13 @@ class System:
     """What every process is told besides."""
     agent_environment: dict[str, str] = field(default_factory=dict)
     """What the agent alone is told besides."""
+    agent_python: str = sys.executable
+    """That the agent and all that it starts run in."""
+
+    agent_source: Path | None = None
+    """The source tree that the agent and all that it starts are of. None: this one."""
+    controller_source: Path | None = None
+    """That of the controller and of every command."""
 
     controller: subprocess.Popen[bytes] | None = None
     agent: subprocess.Popen[bytes] | None = None
@@ -140,6 +147,7 @@ class System:
         """One command to its end; its output."""
         done = subprocess.run(
             [sys.executable, "-m", "reelkeeper", *arguments],
+            cwd=self.source_of(arguments[0]),
             env=self.environment(arguments[0]),
             capture_output=True,
             text=True,
@@ -155,13 +163,18 @@ class System:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             return subprocess.Popen(
-                [sys.executable, "-m", "reelkeeper", *arguments],
+                [self.agent_python if arguments[0] == "agent" else sys.executable, "-m", "reelkeeper", *arguments],
+                cwd=self.source_of(arguments[0]),
                 env={**self.environment(arguments[0]), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
+
+    def source_of(self, command: str) -> Path | None:
+        """Where `python -m` finds the version that runs a command. None: where this process stands."""
+        return self.agent_source if command == "agent" else self.controller_source
 
     def start(self) -> None:
         self.start_controller()

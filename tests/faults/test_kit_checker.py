@@ -421,6 +421,39 @@ def go_beyond_a_limit_of_length(story: Story) -> None:
     story["history"][1]["body"]["limits"] = {"length_ms": 1000}
 
 
+def tear(story: Story, whole_frames: int, **facts_of_it: Any) -> None:
+    """The take ends before its frame at the death, as the surgery left it."""
+    story["history"].insert(
+        9,
+        entry(
+            "torn",
+            FIRST + GAP[0] + 4_000,
+            **{
+                "file": "0.wav",
+                "byte": 112 + 4 * whole_frames + 1,
+                "frames": GAP[0] + 1_000,
+                "whole_frames": whole_frames,
+                "found_frames": whole_frames,
+                "tears": [["0.wav", 112 + 4 * whole_frames + 1]],
+                "starts": {RECORDING: 0},
+                **facts_of_it,
+            },
+        ),
+    )
+
+
+def lose_whole_frames_of_what_was_torn(story: Story) -> None:
+    tear(story, GAP[0] + 500)
+
+
+def find_less_in_what_was_torn(story: Story) -> None:
+    tear(story, GAP[0], found_frames=GAP[0] - 1)
+
+
+def not_name_a_tear(story: Story) -> None:
+    tear(story, GAP[0], tears=[])
+
+
 LIES: dict[Callable[[Story], None], str] = {
     fail_without_a_cause: "I1",
     give_up_a_node_that_is_there: "I1",
@@ -436,6 +469,9 @@ LIES: dict[Callable[[Story], None], str] = {
     end_too_early: "I3",
     end_too_late: "I3",
     deliver_nothing: "I3",
+    lose_whole_frames_of_what_was_torn: "I3",
+    find_less_in_what_was_torn: "I3",
+    not_name_a_tear: "I3",
     lose_more_than_a_second: "I4",
     double_a_frame: "I5",
     swap_two_frames: "I5",
@@ -496,6 +532,28 @@ def test_lie_is_found(lie: Callable[[Story], None], tmp_path: Path) -> None:
     story = true_story()
     lie(story)
     assert LIES[lie] in {violation.invariant for violation in check(evidence_of(story, tmp_path))}
+
+
+def test_what_was_torn_off_may_be_missing_although_it_was_acknowledged(tmp_path: Path) -> None:
+    story = true_story()
+    lose_what_was_acknowledged(story)
+    tear(story, GAP[0])
+    assert check(evidence_of(story, tmp_path)) == []
+
+
+def test_clock_of_a_node_that_slept_is_ahead_of_that_of_the_history(tmp_path: Path) -> None:
+    story = true_story()
+    slept_frames = 5 * RATE
+    story["numbers"][GAP[0] + GAP[1] :] += slept_frames
+    facts(story)["gaps"][0].update(frames=GAP[1] + slept_frames, cause="suspended")
+    numbers = story["numbers"]
+    change_frames(story, np.insert(numbers, GAP[0], np.zeros(slept_frames, dtype=numbers.dtype)))
+    story["history"][0]["gap_causes"] = ["suspended"]
+    slept = entry("node clock", FIRST + GAP[0], ahead_ns=5 * SECOND_NS, slept_seconds=5.0)
+    story["history"].insert(8, slept)
+    assert check(evidence_of(story, tmp_path)) == []
+    story["history"].remove(slept)
+    assert "I3" in {violation.invariant for violation in check(evidence_of(story, tmp_path))}
 
 
 def test_every_invariant_has_a_lie_that_it_finds() -> None:

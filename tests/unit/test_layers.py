@@ -38,6 +38,7 @@ ALLOWED = {
     "agent.owner.handle": {"agent.owner", "agent.errors", "protocol"},
     "agent": {"agent", "protocol", "core_rs"},
     "reelkeeper": {"reelkeeper", "web", "agent", "protocol"},
+    "reelkeeper.faultkit": {"reelkeeper", "web", "agent", "protocol", "core_rs"},
     "reelkeeper.verify": {"reelkeeper.errors", "web.cache", "protocol", "core_rs"},
 }
 LOOPS = {"agent.control", "agent.jobs", "agent.levels", "agent.upload"}

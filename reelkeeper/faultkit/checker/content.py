@@ -32,13 +32,17 @@ def i3_nothing_acknowledged_is_lost(evidence: Evidence) -> Iterator[str]:
             yield f"{recording} has {content.frames} frames, {file['facts']['frames']} were sealed"
         yield from _reaches_its_end(evidence, recording, content, file, told)
         yield from _loses_nothing_that_was_told(evidence, recording, file)
+    yield from _finds_every_whole_frame_of_what_is_torn(evidence)
 
 
 def i4_loss_is_bounded(evidence: Evidence) -> Iterator[str]:
     bound = round((evidence.timeouts.flush + FLUSH_ALLOWANCE_SECONDS) * RATE_HZ) + PERIOD_FRAMES
     for recording, start_frame, loss in losses(evidence):
-        if loss > bound:
-            yield f"{loss} captured frames are missing at frame {start_frame} of {recording}, {bound} are allowed"
+        allowed = bound + max(
+            (torn["frames"] - torn["whole_frames"] for torn, _ in _torn(evidence, recording)), default=0
+        )
+        if loss > allowed:
+            yield f"{loss} captured frames are missing at frame {start_frame} of {recording}, {allowed} are allowed"
 
 
 def i5_no_frame_twice_or_out_of_order(evidence: Evidence) -> Iterator[str]:
@@ -192,11 +196,32 @@ def _reaches_its_end(evidence: Evidence, recording: str, content: Content, file:
 
 
 def _loses_nothing_that_was_told(evidence: Evidence, recording: str, file: Row) -> Iterator[str]:
-    for seen in evidence.entries("seen", recording=recording):
+    left = min((frames for _, frames in _torn(evidence, recording)), default=None)
+    told = [seen["frames"] or 0 for seen in evidence.entries("seen", recording=recording)]
+    durable = {frames if left is None else min(frames, left) for frames in told} | {
+        frames for frames in [left] if frames
+    }
+    for frames in sorted(durable):
         for gap in file["facts"]["gaps"]:
-            inside = gap["start_frame"] < (seen["frames"] or 0) < gap["start_frame"] + gap["frames"]
+            inside = gap["start_frame"] < frames < gap["start_frame"] + gap["frames"]
             if inside and gap["cause"] in _LOST_WITH_THE_OWNER:
-                yield f"{seen['frames']} frames of {recording} were durable; a gap begins at {gap['start_frame']}"
+                yield f"{frames} frames of {recording} were durable; a gap begins at {gap['start_frame']}"
+
+
+def _finds_every_whole_frame_of_what_is_torn(evidence: Evidence) -> Iterator[str]:
+    for torn in evidence.entries("torn"):
+        if torn["found_frames"] != torn["whole_frames"]:
+            yield f"{torn['file']} has {torn['whole_frames']} whole frames, {torn['found_frames']} were found"
+        if [torn["file"], torn["byte"]] not in torn["tears"]:
+            yield f"{torn['file']} is torn at byte {torn['byte']}, and that is not named: {torn['tears']}"
+
+
+def _torn(evidence: Evidence, recording: str) -> Iterator[tuple[Entry, int]]:
+    """Each tear of a take that this recording is of, and how many of its frames come before it."""
+    for torn in evidence.entries("torn"):
+        start_frame = torn["starts"].get(recording)
+        if start_frame is not None:
+            yield torn, max(0, torn["whole_frames"] - start_frame)
 
 
 def _numbered(evidence: Evidence) -> Iterator[tuple[str, Content, Row]]:

@@ -7,14 +7,16 @@ the chance of its scene, so that a seed decides everything.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from reelkeeper.faultkit.injector import devices, disks, network, processes, strangers
+from reelkeeper.faultkit.injector import devices, disks, memory, network, processes, strangers, upgrades
 from reelkeeper.faultkit.injector.scene import Scene
+from reelkeeper.faultkit.sleeper import why_no_sleep
 from reelkeeper.faultkit.volume import why_no_power_cuts
 
-__all__ = ["NOT_RUN", "SINGLE", "FaultClass", "Scene"]
+__all__ = ["NOT_RUN", "SINGLE", "SOAKED", "UPGRADE", "FaultClass", "Scene"]
 
 DEVICE_GAPS = frozenset({"device_lost", "device_stalled", "device_format_changed", "overrun"})
 DISK_GAPS = frozenset({"disk_full", "disk_failing", "write_error", "ring_full", "owner_died"})
+SLEEP_GAPS = frozenset({"overrun", "suspended"})
 NOT_TAKEN = frozenset({"node_did_not_answer", "not_claimed", "capture_not_started", "contact_lost"})
 NO_ROOM = frozenset({"disk_full", "capture_not_started", "below_minimum", "contact_lost"})
 
@@ -31,7 +33,7 @@ class FaultClass:
     may_fail: frozenset[str] = frozenset()
     """Failures that it explains."""
     delay_seconds: float = 0.0
-    """How much later than usual a press may be heard of, without having been told of its age."""
+    """How much later than usual a press may be heard of, without having been told of its age, at a scale of 0.1."""
     loses_contact: bool = False
     """Jobs may be given up by it; then nobody can stop their recordings any more, so they have a planned end."""
     may_damage: bool = False
@@ -63,7 +65,7 @@ SINGLE = (
         "partition_beyond_recording", (8,), network.part_longer_than_the_recording, may_fail=NOT_TAKEN, weight=2
     ),
     FaultClass("partition_given_up", (8,), network.part_until_given_up, may_fail=NOT_TAKEN, loses_contact=True),
-    FaultClass("one_way", (9,), network.lose_answers, may_fail=NOT_TAKEN),
+    FaultClass("one_way", (9,), network.lose_answers, may_fail=NOT_TAKEN, delay_seconds=1.0),
     FaultClass("slow_network", (10,), network.slow_network, may_fail=NOT_TAKEN, delay_seconds=1.0),
     FaultClass("enospc", (11,), disks.fill_disk, DISK_GAPS, NO_ROOM, why_not=why_no_power_cuts, weight=OFTEN),
     FaultClass("eio", (12,), disks.fail_writes, DISK_GAPS, NO_ROOM, why_not=disks.why_no_trace),
@@ -79,11 +81,23 @@ SINGLE = (
     FaultClass("device_hang", (35,), devices.hang_device, DEVICE_GAPS | _OWNER),
     FaultClass("owner_pause", (17,), processes.stop_owner, DEVICE_GAPS | _OWNER | {"ring_full"}),
     FaultClass("clock_jump", (18,), strangers.jump_clock, may_fail=NOT_TAKEN, why_not=strangers.why_no_clocks),
+    FaultClass("suspend", (19,), processes.suspend_node, SLEEP_GAPS, NOT_TAKEN, why_not=why_no_sleep),
+    FaultClass(
+        "suspend_given_up",
+        (19,),
+        processes.suspend_node_for_long,
+        SLEEP_GAPS,
+        NOT_TAKEN,
+        loses_contact=True,
+        why_not=why_no_sleep,
+    ),
     FaultClass("zombie", (20,), processes.stop_agent_for_long, may_fail=NOT_TAKEN, loses_contact=True, weight=OFTEN),
     FaultClass("clone", (21,), strangers.clone_node, may_fail=NOT_TAKEN),
     FaultClass("repeated_requests", (22,), network.repeat_requests, may_fail=NOT_TAKEN, delay_seconds=3.0),
     FaultClass("race", (23,), strangers.race_wishes),
     FaultClass("ends_meet", (38,), strangers.meet_ends, DEVICE_GAPS | _OWNER),
+    FaultClass("torn_segment", (24,), disks.tear_segments, _OWNER, NOT_TAKEN),
+    FaultClass("memory_limit", (30,), memory.limit_memory, _OWNER | DEVICE_GAPS, NOT_TAKEN),
     FaultClass("bit_flip_node", (25,), disks.flip_bit_of_rendition),
     FaultClass("bit_flip_controller", (25,), disks.flip_bit_of_received, may_damage=True),
     FaultClass("upload_damage", (26,), network.damage_uploads, weight=OFTEN),
@@ -92,12 +106,13 @@ SINGLE = (
     FaultClass("slow_disk", (29, 36), disks.slow_disk, DISK_GAPS, why_not=disks.why_no_trace),
 )
 
+UPGRADE = FaultClass("upgrade", (32,), upgrades.upgrade, may_fail=NOT_TAKEN)
+"""Takes another version, and so is drawn by nobody: `versions REF` runs it."""
+
+SOAKED = 33
+"""The row that `soak` runs."""
+
 NOT_RUN = {
     14: "Restart and upgrade of the systemd unit of an owner: process 1 of the test machine is no systemd.",
-    19: "Suspend: a time namespace moves CLOCK_BOOTTIME of new processes only, not that of a running system.",
-    24: "Torn last segment, cut at every byte: a test of the core runs it at store level.",
-    30: "Memory limit: tested at the level of one process.",
-    32: "Upgrade and downgrade with a live recording: there is one released version so far.",
-    33: "24 h and 7 d soak with a fault a minute: takes longer than a campaign.",
 }
 """Rows of the fault matrix that are no class here, and why."""

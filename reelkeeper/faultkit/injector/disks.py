@@ -8,10 +8,15 @@ import subprocess
 import time
 from pathlib import Path
 
+from core_rs import AudioError, Take
 from reelkeeper.faultkit.injector.scene import Scene
 from reelkeeper.faultkit.rig import end_all_in
 from reelkeeper.faultkit.volume import Cut
 from reelkeeper.faultkit.workload import FLAC_PROFILE
+
+_HEAD_BYTES = 112
+"""Of a segment, before its frames."""
+_TORN_BYTES = 4096
 
 
 def fill_disk(scene: Scene) -> None:
@@ -59,6 +64,18 @@ def flip_bit_of_received(scene: Scene) -> None:
     _flip(scene, list((scene.rig.system.home / "cache" / "incoming").glob("*/audio")))
 
 
+def tear_segments(scene: Scene) -> None:
+    """Everything of the node dies, and the last segment of each take ends somewhere in its last 4 KiB."""
+    rig = scene.rig
+    rig.kill_agent()
+    rig.kill_owners()
+    rig.kill_renderers()
+    for folder in (rig.system.node_folder / "takes").iterdir():
+        _tear(scene, folder)
+    scene.pause(0.0, 0.5)
+    rig.start_agent()
+
+
 def why_no_trace() -> str | None:
     return None if shutil.which("strace") and os.geteuid() == 0 else "It takes strace, and root."
 
@@ -95,6 +112,33 @@ def _cut_power(scene: Scene, *, is_node: bool, is_controller: bool) -> None:
         rig.start_controller()
         scene.history.note("controller away", seconds=time.monotonic() - began_at + 5)
     rig.start_agent()
+
+
+def _tear(scene: Scene, folder: Path) -> None:
+    """Cuts what is durable of the segment that was being written, and notes what a reader then finds."""
+    with contextlib.suppress(OSError, AudioError):  # a take may be nothing but its folder yet
+        take = Take.open(folder)
+        starts = {name.removeprefix("start:"): at for name, at in take.marks.items() if name.startswith("start:")}
+        last = take.segments[-1] if take.segments else None
+        if last is None or not last.frames or starts.keys().isdisjoint(scene.workload.recordings):
+            return
+        end = _HEAD_BYTES + last.frames * take.format.frame_bytes
+        is_closed = last.sha256 is not None or any(tear.path == last.path and tear.byte < end for tear in take.tears)
+        if is_closed or take.end is not None:
+            return
+        cut = max(0, end - scene.chance.randrange(1, _TORN_BYTES + 1))
+        os.truncate(last.path, cut)
+        torn = Take.open(folder)
+        scene.history.note(
+            "torn",
+            file=Path(last.path).name,
+            byte=cut,
+            frames=take.durable_frame,
+            whole_frames=last.start_frame + max(0, cut - _HEAD_BYTES) // take.format.frame_bytes,
+            found_frames=torn.durable_frame,
+            tears=[[Path(tear.path).name, tear.byte] for tear in torn.tears],
+            starts=starts,
+        )
 
 
 def _trace_owners(scene: Scene, injection: str, seconds: float) -> None:

@@ -78,6 +78,22 @@ def stop_agent_for_long(scene: Scene) -> None:
         os.kill(agent.pid, signal.SIGCONT)
 
 
+def suspend_node(scene: Scene) -> None:
+    """The machine of the node sleeps: it holds its lease to be over, and the controller may not."""
+    _suspend(scene, scene.chance.uniform(0.1, 0.6))
+
+
+def suspend_node_for_long(scene: Scene) -> None:
+    """The machine of the node sleeps until its jobs are given up, and goes on as if nothing had been."""
+    limits = scene.timeouts
+    _suspend(scene, limits.lease + limits.grace_capturing + limits.rescue_period + scene.chance.uniform(0.0, 2.0))
+
+
+def _suspend(scene: Scene, halt_seconds: float) -> None:
+    scene.rig.suspend(scene.chance.uniform(1.1, 4.0) * scene.timeouts.lease, halt_seconds)
+    scene.pause(0.5, 1.5)
+
+
 def stop_owner(scene: Scene) -> None:
     """The capture stands still for longer than the device can hold what it hears."""
     pids = scene.rig.system.owners()

@@ -10,8 +10,9 @@ from pathlib import Path
 from reelkeeper.faultkit.mutants.mutant import Mutant
 
 ROOT = Path(__file__).parents[3]
-_CORE = "core_rs/_core.abi3.so"
-_BUILT = ("static/vendor",)
+CORE = "core_rs/_core.abi3.so"
+BUILT = ("static/vendor",)
+"""What git does not know and runs all the same, besides the core."""
 
 
 class PatchError(Exception):
@@ -40,7 +41,7 @@ class Tree:
             for file, text in before.items():
                 (self.path / file).write_text(text)
             if mutant.is_of_the_core:
-                shutil.copy(ROOT / _CORE, self.path / _CORE)
+                shutil.copy(ROOT / CORE, self.path / CORE)
 
     def build_core(self) -> None:
         """Builds the core of this tree in the cached folder. Raises PatchError when that does not compile."""
@@ -50,7 +51,7 @@ class Tree:
         done = subprocess.run(command, cwd=self.path, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise PatchError(f"the core does not compile: {done.stderr[-2000:]}")
-        library = self.path / _CORE
+        library = self.path / CORE
         library.unlink()
         shutil.copy(self._target / "debug" / "libcore_rs.so", library)
 
@@ -80,9 +81,9 @@ def copy_of_the_source(folder: Path) -> Tree:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    for name in _BUILT:
+    for name in BUILT:
         shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
-    shutil.copy2(ROOT / _CORE, folder / _CORE)
+    shutil.copy2(ROOT / CORE, folder / CORE)
     return Tree(folder, ROOT / "target" / "mutants")
 
 
