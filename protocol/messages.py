@@ -187,6 +187,13 @@ class TokenRequest(Message):
     digest: Sha256
 
 
+class CertificateRequest(Message):
+    """The client certificate that a node will show next, told over a connection that shows the present one."""
+
+    sha256: Sha256
+    """Of the certificate in DER."""
+
+
 class ArmedInterface(Message):
     """An interface that is captured before anybody starts a recording, so that a start can reach back (S5)."""
 

@@ -5,6 +5,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from web.domain.errors import UnauthorisedError
 from web.errors import problem_response
+from web.sources import source_of
 
 
 class CertificateNeeded:
@@ -15,7 +16,7 @@ class CertificateNeeded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        if getattr(request.state, "client_certificate", None) is not None:
+        if source_of(request).certificate is not None:
             await self._app(scope, receive, send)
             return
         refusal = UnauthorisedError(

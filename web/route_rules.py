@@ -226,6 +226,8 @@ SECTIONS: dict[str, tuple[Rule, ...]] = {
     ),
     "Settings": (
         _get("/settings", Needs(P.SETTINGS_READ, Of.EVERYTHING, (P.USER_READ,))),
+        _get("/settings/sign-in", _SEE_SETTINGS),
+        _post("/settings/sign-in", _EDIT_SETTINGS),
         _get("/settings/system", Needs(P.SETTINGS_READ, Of.EVERYTHING)),
         _get("/settings/profiles", _SEE_SETTINGS),
         _get("/settings/profiles/new", _EDIT_SETTINGS),
@@ -339,6 +341,8 @@ SECTIONS: dict[str, tuple[Rule, ...]] = {
         _get(f"{_API}/health-events", Needs(P.HEALTH_READ, Of.ANYTHING)),
     ),
     "API: people and rights": (
+        _get(f"{_API}/sign-in-rule", _SEE_SETTINGS),
+        Rule("PUT", f"{_API}/sign-in-rule", _EDIT_SETTINGS),
         _get(f"{_API}/users", _SEE_PEOPLE),
         _post(f"{_API}/users", _INVITE),
         _get(f"{_API}/users/{{user_id}}", _SEE_PEOPLE),
@@ -393,6 +397,7 @@ SECTIONS: dict[str, tuple[Rule, ...]] = {
     "Agents": (
         _post(f"{_AGENT}/enrol", _OPEN),
         _post(f"{_AGENT}/token", _NODE),
+        _post(f"{_AGENT}/certificate", _NODE),
         _post(f"{_AGENT}/run", _NODE),
         Rule("PUT", f"{_AGENT}/inventory", _NODE),
         _get(f"{_AGENT}/wake", _NODE),

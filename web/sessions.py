@@ -18,9 +18,13 @@ from web.sources import source_of
 _NAME = "reelkeeper"
 
 
-async def signed_in(request: Request) -> Actor:
-    """Who asks. The session is looked up once a request. Raises SignInRequiredError."""
-    return (await _person(request))[0]
+async def signed_in(request: Request, *, for_second_factor: bool = False) -> Actor:
+    """Who asks. The session is looked up once a request.
+
+    Raises SignInRequiredError, and unless this is `for_second_factor` SecondFactorNeededError for who has to set one
+    up first.
+    """
+    return (await _person(request, for_second_factor=for_second_factor))[0]
 
 
 async def signed_in_user(request: Request) -> User:
@@ -126,13 +130,14 @@ def _host_and_port(request: Request) -> tuple[str, int]:
         return "", 80
 
 
-async def _person(request: Request) -> tuple[Actor, User]:
+async def _person(request: Request, *, for_second_factor: bool = False) -> tuple[Actor, User]:
     token = session_token(request)
     if token is None:
         raise SignInRequiredError
     if not hasattr(request.state, "person"):
         controller: Controller = request.app.state.controller
-        by, user = await accounts.authenticate_session(controller.db, token)
+        look_up = accounts.authenticate_for_second_factor if for_second_factor else accounts.authenticate_session
+        by, user = await look_up(controller.db, token)
         request.state.person = replace(by, source=source_of(request)), user
     person: tuple[Actor, User] = request.state.person
     return person

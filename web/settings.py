@@ -57,7 +57,8 @@ class ControllerSettings(BaseSettings):
     trusted_proxies: Networks = ()
     """Addresses or networks, separated by commas, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
     local_sign_in: bool = True
-    """Whether names and passwords of this installation let people in; links of the machine always do."""
+    """Whether names, passwords, invitations and links for a new password of this installation let people in; links that
+    `reelkeeper sign-in` prints always do."""
     oidc_issuer: str | None = None
     """The address of an OpenID provider, as it calls itself. With it people may come in by single sign-on."""
     oidc_client_id: str = "reelkeeper"

@@ -19,7 +19,7 @@ _ENTRIES_LIMIT = 20
 
 
 class Sources:
-    """Leaves the `Source` of a request in its state, and its client's certificate, if it has one.
+    """Leaves the `Source` of a request in its state.
 
     Only a proxy of the trusted networks may say whom it speaks for, by `X-Forwarded-For` and `X-Forwarded-Proto`. What
     anybody else says, and every id from outside, is passed over.
@@ -40,8 +40,7 @@ class Sources:
             scope = {**scope, "scheme": _forwarded_scheme(headers) or scope["scheme"]}
             address = _forwarded_address(headers, self._trusted) or address
         state = scope.setdefault("state", {})
-        state["source"] = Source(address, request_id)
-        state["client_certificate"] = certificate_fingerprint(scope)
+        state["source"] = Source(address, request_id, certificate_fingerprint(scope))
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -145,7 +145,11 @@ _USUAL = dict(
     ]
 )
 """What one form or another asks for."""
-_FORMS: dict[tuple[str, str], Callable[[World, str], dict[str, str]]] = {("POST", "/record"): _recorded}
+_RULE = {"second_factor": "optional", "was": "optional"}
+_FORMS: dict[tuple[str, str], Callable[[World, str], dict[str, str]]] = {
+    ("POST", "/record"): _recorded,
+    ("POST", "/settings/sign-in"): lambda *_: _RULE,
+}
 _HOOK = {"name": "Tried", "url": "https://example.org/hook", "kinds": ["recording.failed"]}
 _PROFILE = {"name": "Tried", "encoding": {"codec": "mp3", "bitrate_kbps": 192}}
 _BODIES: dict[tuple[str, str], Callable[[World, str], dict[str, Any]]] = {

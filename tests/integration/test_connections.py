@@ -224,7 +224,7 @@ async def _serving(settings: ControllerSettings, timeouts: Timeouts | None = Non
     """A server with the connections of the controller, that answers with the certificate of who asks."""
 
     async def tell(request: Request) -> Response:
-        return PlainTextResponse(request.state.client_certificate or "none")
+        return PlainTextResponse(request.state.source.certificate or "none")
 
     app = Starlette(routes=[Route("/", tell)], middleware=[Middleware(Sources)])
     with listening(settings) as listener:

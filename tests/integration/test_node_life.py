@@ -7,8 +7,9 @@ import pytest
 
 from protocol.ids import new_id
 from protocol.messages import Phase
+from tests.integration.actors import somebody_who_holds
 from tests.integration.room import COUNTER, SOMEBODY, make_room
-from web.domain.access import ALL_PERMISSIONS, Actor, Permission, everywhere
+from web.domain.access import ALL_PERMISSIONS, Permission, everywhere
 from web.domain.errors import ConflictError, ForbiddenError, NodeDrainingError
 from web.services.recorders import node_groups, node_life, nodes
 from web.services.work import retry
@@ -56,7 +57,7 @@ async def test_a_node_is_removed_only_when_it_drains_and_owes_nothing(db: Databa
 
 async def test_a_group_on_which_rights_hang_is_filled_only_by_who_may_give_rights(db: Database, owner: Any) -> None:
     room = await make_room(db)
-    manager = Actor("user", None, "ANA", everywhere(ALL_PERMISSIONS - {Permission.USER_EDIT}))
+    manager = await somebody_who_holds(owner, "ANA", everywhere(ALL_PERMISSIONS - {Permission.USER_EDIT}))
     group_id = await node_groups.create(db, "Court", by=manager)
     await node_groups.change(db, group_id, node_ids=[room.node.node_id], by=manager)
     user_id = new_id()

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from protocol.ids import new_token, token_digest
-from protocol.messages import EnrolRequest, Origin, Phase, RunRequest, TokenRequest
+from protocol.messages import CertificateRequest, EnrolRequest, Origin, Phase, RunRequest, TokenRequest
 from tests.integration.room import SOMEBODY, Room, make_room
 from web.domain.access import EVERYTHING, Actor, Permission, Source, everywhere
 from web.domain.errors import (
     ForbiddenError,
+    InvalidError,
     NodeRunSupersededError,
     TokenExpiredError,
     UnauthorisedError,
@@ -169,3 +170,51 @@ async def test_a_removed_node_is_refused_and_its_name_is_free(db: Database, owne
     with pytest.raises(UnauthorisedError):
         await joining.enrol(db, EnrolRequest(code=code.code, version="1"))
     assert (await make_room(db)).node.node_id != room.node.node_id
+
+
+# ---- certificates ----
+
+
+async def joined_with(db: Database, certificate: str | None) -> str:
+    """The token of a node that showed this certificate when it joined."""
+    code = await joining.create_enrolment_code(db, "Hall", by=SOMEBODY)
+    request = EnrolRequest(code=code.code, version="1.0")
+    return (await joining.enrol(db, request, source=Source(certificate=certificate))).token
+
+
+async def test_a_token_is_refused_on_the_certificate_of_another_node(db: Database) -> None:
+    own, other = Source(certificate="aa" * 32), Source(certificate="bb" * 32)
+    token = await joined_with(db, own.certificate)
+    node = await joining.authenticate_node(db, token, source=own)
+    for look_up in (joining.authenticate_node, joining.hold_token):
+        with pytest.raises(UnauthorisedError, match="not its certificate"):
+            await look_up(db, token, source=other)
+    assert (await joining.authenticate_node(db, token, source=Source())).node_id == node.node_id  # nobody asks for any
+    again = await joining.create_rejoin_code(db, node.node_id, by=SOMEBODY)
+    answer = await joining.enrol(db, EnrolRequest(code=again.code, version="1.0"), source=other)
+    assert (await joining.authenticate_node(db, answer.token, source=other)).node_id == node.node_id
+    with pytest.raises(UnauthorisedError):
+        await joining.authenticate_node(db, answer.token, source=own)
+
+
+async def test_a_node_announces_its_next_certificate_and_the_first_use_ends_the_one_before(
+    db: Database, owner: Any
+) -> None:
+    first, second = Source(certificate="aa" * 32), Source(certificate="bb" * 32)
+    token = await joined_with(db, None)  # bound by its first announcement
+    wanted = CertificateRequest(sha256="bb" * 32)
+    with pytest.raises(InvalidError):
+        await joining.announce_certificate(db, wanted, node=await joining.authenticate_node(db, token))
+    for _ in range(2):
+        node = await joining.authenticate_node(db, token, source=first)
+        await joining.announce_certificate(db, wanted, node=node)
+    with pytest.raises(UnauthorisedError):
+        await joining.authenticate_node(db, token, source=Source(certificate="cc" * 32))
+    for _ in range(2):
+        await joining.authenticate_node(db, token, source=second)
+    with pytest.raises(UnauthorisedError):
+        await joining.authenticate_node(db, token, source=first)
+    found = await joining.certificates_of(db, node.node_id, by=SOMEBODY)
+    assert (found.certificate, found.next_certificate) == ("bb" * 32, None)
+    noted = await owner.fetch("SELECT action FROM audit_entry WHERE action LIKE '%certificate' ORDER BY id")
+    assert [row["action"] for row in noted] == ["node.announce_certificate", "node.take_up_certificate"]

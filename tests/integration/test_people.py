@@ -8,6 +8,7 @@ import pyotp
 import pytest
 
 from protocol.ids import new_id
+from tests.integration.actors import somebody_who_holds
 from web.domain.access import Actor, Permission, Source, everywhere
 from web.domain.errors import (
     ConflictError,
@@ -17,12 +18,14 @@ from web.domain.errors import (
     LinkSpentError,
     NotFoundError,
     SignInRequiredError,
+    UnauthorisedError,
 )
 from web.domain.grants import GrantDraft, Holder
 from web.domain.people import HalfSignedIn, SignedIn, Visit
 from web.domain.roles import BUILT_IN, ScopeKind
+from web.domain.tokens import TokenRequest
 from web.services.access import grants, people
-from web.services.entry import accounts, second_factor, sign_in
+from web.services.entry import accounts, second_factor, sign_in, tokens
 from web.services.entry.passwords import Passwords
 from web.services.keys import open_keys
 from web.store import access
@@ -31,6 +34,7 @@ from web.store.database import Database
 pytestmark = pytest.mark.anyio
 
 PASSWORD = "correct horse battery"
+OTHER = "another good one, really"
 VISIT = Visit(Source("192.0.2.1"), "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
 
 
@@ -74,7 +78,7 @@ async def test_who_is_invited_sets_a_password_once_and_holds_nothing_yet(
     db: Database, owner: Any, passwords: Passwords, chief: Actor
 ) -> None:
     invitation = await people.invite(db, "  Ana   Lind ", by=chief)
-    assert [await people.invited(db, invitation.code) for _ in range(2)] == ["Ana Lind", "Ana Lind"]
+    assert [(await people.invited(db, invitation.code))[1] for _ in range(2)] == ["Ana Lind", "Ana Lind"]
     begun = await accounts.accept_invitation(db, passwords, invitation.code, PASSWORD, VISIT)
     assert begun is not None
     actor, user = await accounts.authenticate_session(db, begun.token)
@@ -104,7 +108,7 @@ async def test_a_bad_password_leaves_the_link_good(db: Database, passwords: Pass
     invitation = await people.invite(db, "ana", by=chief)
     with pytest.raises(InvalidError):
         await accounts.accept_invitation(db, passwords, invitation.code, "short", VISIT)
-    assert await people.invited(db, invitation.code) == "ana"
+    assert (await people.invited(db, invitation.code))[1] == "ana"
 
 
 @pytest.mark.parametrize("name", ["", "   ", "admin", "ADMIN", "x" * 101, "a\u202eb"])
@@ -168,9 +172,8 @@ async def test_nobody_acts_on_an_account_that_may_do_more(
     db: Database, owner: Any, passwords: Passwords, chief: Actor
 ) -> None:
     assert chief.id is not None
-    looks_after = Actor(
-        "user", new_id(), "bo", everywhere({Permission.USER_READ, Permission.USER_EDIT, Permission.USER_DELETE})
-    )
+    editing = {Permission.USER_READ, Permission.USER_EDIT, Permission.USER_DELETE}
+    looks_after = await somebody_who_holds(owner, "bo", everywhere(editing))
     for act in (
         people.reset_link,
         people.disable,
@@ -193,9 +196,8 @@ async def test_a_link_for_a_new_password_ends_when_its_person_is_given_more(
 ) -> None:
     ana = (await _ana(db, passwords, chief)).user.id
     await _give(owner, ana, "viewer")
-    helper = Actor(
-        "user", new_id(), "helper", everywhere(BUILT_IN["viewer"][1] | {Permission.USER_READ, Permission.USER_EDIT})
-    )
+    editing = {Permission.USER_READ, Permission.USER_EDIT}
+    helper = await somebody_who_holds(owner, "helper", everywhere(BUILT_IN["viewer"][1] | editing))
     link = await people.reset_link(db, ana, by=helper)
     roles = {row["name"]: row["id"] for row in await owner.fetch("SELECT id, name FROM role")}
 
@@ -203,15 +205,17 @@ async def test_a_link_for_a_new_password_ends_when_its_person_is_given_more(
         return GrantDraft(role_id=roles[role], scope=ScopeKind.EVERYTHING)
 
     await grants.give(db, Holder("user", ana), everywhere_as("viewer"), by=chief)
-    assert await people.invited(db, link.code) == "ana"
+    assert (await people.invited(db, link.code))[1] == "ana"
     await grants.give(db, Holder("user", ana), everywhere_as("administrator"), by=chief)
     with pytest.raises(LinkSpentError):
         await accounts.accept_invitation(db, passwords, link.code, PASSWORD, VISIT)
 
 
-async def test_each_act_needs_its_permission_on_everything(db: Database, passwords: Passwords, chief: Actor) -> None:
+async def test_each_act_needs_its_permission_on_everything(
+    db: Database, owner: Any, passwords: Passwords, chief: Actor
+) -> None:
     ana = (await _ana(db, passwords, chief)).user
-    nobody = Actor("user", new_id(), "bo", {})
+    nobody = await somebody_who_holds(owner, "bo", {})
     acts: list[Any] = [
         lambda: people.all_people(db, by=nobody),
         lambda: people.person(db, ana.id, by=nobody),
@@ -224,7 +228,7 @@ async def test_each_act_needs_its_permission_on_everything(db: Database, passwor
     for one in acts:
         with pytest.raises(ForbiddenError):
             await one()
-    assert [person.name for person in await people.all_people(db, by=chief)] == ["admin", "ana"]
+    assert [person.name for person in await people.all_people(db, by=chief)] == ["admin", "ana", "bo"]
 
 
 async def test_ones_own_password_and_factor_are_not_reset_past_the_old_ones(db: Database, chief: Actor) -> None:
@@ -264,3 +268,28 @@ async def test_who_is_removed_is_gone_and_stays_on_the_record(
         await people.person(db, begun.user.id, by=chief)
     assert await access.held_by(db, begun.user.id) == {}
     assert await owner.fetchval("SELECT count(*) FROM audit_entry WHERE actor_name = 'ana'") > 0
+
+
+async def test_tokens_outlive_a_password_unless_they_are_revoked_with_it(
+    db: Database, owner: Any, passwords: Passwords, chief: Actor
+) -> None:
+    begun = await _ana(db, passwords, chief)
+    await _give(owner, begun.user.id, "viewer")
+    wanted = TokenRequest(name="script", permissions=[Permission.RECORDING_READ])
+    ana, _ = await accounts.authenticate_session(db, begun.token)
+    made = [await tokens.make(db, wanted, by=ana) for _ in range(2)]
+    begun = await accounts.set_password(db, passwords, begun.token, OTHER, old_password=PASSWORD, visit=VISIT)
+    assert await tokens.good_ones_of(db, begun.user.id) == 2
+    await accounts.set_password(
+        db, passwords, begun.token, PASSWORD, old_password=OTHER, revoke_tokens=True, visit=VISIT
+    )
+    for one in made:
+        with pytest.raises(UnauthorisedError):
+            await tokens.authenticate(db, one.secret)
+    last = await tokens.make(db, wanted, by=ana)
+    link = await people.reset_link(db, begun.user.id, by=chief)
+    await accounts.accept_invitation(db, passwords, link.code, OTHER, VISIT, revoke_tokens=True)
+    with pytest.raises(UnauthorisedError):
+        await tokens.authenticate(db, last.secret)
+    noted = await owner.fetch("SELECT actor_name, reason FROM audit_entry WHERE action = 'token.revoke'")
+    assert [tuple(row) for row in noted] == [("ana", "new password")] * 3

@@ -5,15 +5,24 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 import pytest
+from starlette.requests import Request
 
-from tests.integration.console import parsed
-from tests.integration.web_room import Running, running, settings_in
+from tests.integration.console import parsed, person
+from tests.integration.room import SOMEBODY
+from tests.integration.web_room import Running, running, settings_in, user_client
+from web.app import create_app
+from web.pages import single_sign_on
+from web.services.access import people
 from web.services.entry import accounts
+from web.services.entry.sign_on_rates import SignOnLimits, SignOnRates
+from web.services.keys import open_keys
+from web.settings import ControllerSettings
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio
@@ -226,7 +235,9 @@ async def test_without_a_provider_there_is_no_button_and_no_way(tmp_path: Path, 
         ]
 
 
-async def test_passwords_can_be_switched_off(provider: Provider, tmp_path: Path, database_url: str) -> None:
+async def test_passwords_can_be_switched_off_and_links_for_them_too(
+    provider: Provider, tmp_path: Path, database_url: str, db: Database, owner: Any
+) -> None:
     settings = settings_in(tmp_path, oidc_issuer=provider.address, oidc_allow_http=True, local_sign_in=False)
     async with (
         running(settings, database_url) as controller,
@@ -234,4 +245,37 @@ async def test_passwords_can_be_switched_off(provider: Provider, tmp_path: Path,
     ):
         assert not parsed(await browser.get("/sign-in")).has("input", name="password")
         answer = await browser.post("/sign-in", data={"name": "admin", "password": "a long enough password"})
-        assert answer.status_code == 422
+        assert answer.status_code == 409
+        ana = await people.invite(db, "ana", by=SOMEBODY)
+        link = f"/invitation/{ana.code}"
+        for answer in (await browser.get(link), await browser.post(link, data={"password": "a long enough password"})):
+            assert answer.status_code == 409
+            assert "reelkeeper sign-in" in parsed(answer).one("main").text
+        assert not await owner.fetchval("SELECT count(password_hash) FROM user_account")
+        async with user_client(controller.url, db) as program:
+            for path in ("", f"/{ana.user_id}/reset-link"):
+                assert (await program.post(f"/api/v1/users{path}", json={"name": "bea"})).status_code == 409
+        async with person(controller.url, db) as chief:
+            assert not parsed(await chief.get("/settings/users")).has("input", name="name")
+            assert (await chief.post("/settings/users", data={"name": "bea"})).status_code == 422
+            assert (await chief.post(f"/settings/users/{ana.user_id}/reset-link")).status_code == 409
+        assert await owner.fetchval("SELECT count(*) FROM user_account WHERE name = 'bea'") == 0
+
+
+async def test_single_sign_on_is_begun_and_finished_only_so_often_from_one_address(
+    db: Database, tmp_path: Path
+) -> None:
+    rates = SignOnRates(SignOnLimits(per_address=1), clock=lambda: 0.0)
+    rates.admit(None)
+    app = create_app(ControllerSettings(), db.url)
+    app.state.controller = SimpleNamespace(
+        sign_on_rates=rates,
+        is_local_sign_in=True,
+        open_id=SimpleNamespace(issuer=SimpleNamespace(label="Radio ID")),
+        keys=await open_keys(db, tmp_path / "keys"),
+    )
+    for step in (single_sign_on.begin, single_sign_on.finish):
+        scope = {"type": "http", "method": "GET", "scheme": "http", "path": "/", "query_string": b"", "headers": []}
+        answer = await step(Request({**scope, "server": ("127.0.0.1", 80), "app": app}))
+        assert answer.status_code == 429
+        assert b"wait 60 seconds" in bytes(answer.body)

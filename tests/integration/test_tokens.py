@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 
 from protocol.ids import new_id
+from tests.integration.actors import somebody_who_holds
 from tests.integration.room import SOMEBODY, Room, make_room
 from web.domain.access import ALL_PERMISSIONS, Actor, Permission, Scope, Source, everywhere, within
 from web.domain.errors import ForbiddenError, InvalidError, NotFoundError, UnauthorisedError
@@ -55,9 +56,12 @@ async def test_token_does_what_it_names_in_the_name_of_its_owner(db: Database, o
 
 
 async def test_token_loses_what_its_owner_loses_and_ends_with_him(db: Database, owner: Any) -> None:
-    ana = await person(owner, "ANA", "operator", everywhere())
+    ana = await person(owner, "ANA", "administrator")
     made = await tokens.make(db, wanted(P.RECORDING_READ, P.RECORDING_DELETE), by=ana)
 
+    await owner.execute(
+        "UPDATE access_grant SET role_id = (SELECT id FROM role WHERE name = 'operator') WHERE user_id = $1", ana.id
+    )
     as_operator = await tokens.authenticate(db, made.secret)
     await owner.execute("DELETE FROM access_grant WHERE user_id = $1", ana.id)
     without_grant = await tokens.authenticate(db, made.secret)
@@ -121,8 +125,8 @@ async def test_expired_and_revoked_tokens_are_good_for_nothing(db: Database, own
 async def test_only_who_edits_users_revokes_a_token_of_another(db: Database, owner: Any) -> None:
     ana = await person(owner, "ANA", "administrator")
     made = await tokens.make(db, wanted(), by=ana)
-    reader = await person(owner, "BEA", None, everywhere({P.USER_READ}))
-    nobody = await person(owner, "CLEO", None, everywhere({P.RECORDING_READ}))
+    reader = await somebody_who_holds(owner, "BEA", everywhere({P.USER_READ}))
+    nobody = await somebody_who_holds(owner, "CLEO", everywhere({P.RECORDING_READ}))
 
     with pytest.raises(ForbiddenError):
         await tokens.revoke(db, made.token.id, by=reader)

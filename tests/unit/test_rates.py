@@ -2,9 +2,11 @@
 
 import pytest
 
-from web.domain.errors import TooManyRequestsError
+from protocol.ids import new_id
+from web.domain.errors import SlowDownError, TooManyRequestsError
 from web.domain.rates import Buckets, Rate
 from web.services.entry.api_rates import ApiLimits, ApiRates
+from web.services.entry.sign_on_rates import SignOnLimits, SignOnRates
 
 
 def test_bucket_gives_all_at_once_and_then_what_comes_back() -> None:
@@ -37,11 +39,35 @@ def test_oldest_bucket_is_forgotten_beyond_the_limit() -> None:
     assert not buckets.look("c", 0.0).is_allowed
 
 
-def test_guessing_stops_the_address_and_no_other() -> None:
-    rates = ApiRates(ApiLimits(failures=2), clock=lambda: 0.0)
+def test_guessing_stops_the_address_or_the_id_and_no_good_token() -> None:
+    rates, first, second = ApiRates(ApiLimits(failures=2), clock=lambda: 0.0), new_id(), new_id()
     for _ in range(2):
-        rates.admit("192.0.2.1")
-        rates.failed("192.0.2.1")
+        rates.refuse("192.0.2.1", None)
     with pytest.raises(TooManyRequestsError, match="Ask again in 30 s"):
-        rates.admit("192.0.2.1")
-    rates.admit("192.0.2.2")
+        rates.refuse("192.0.2.1", new_id())
+    for number in (2, 3):
+        rates.refuse(f"192.0.2.{number}", first)
+    with pytest.raises(TooManyRequestsError):
+        rates.refuse("192.0.2.4", first)
+    rates.refuse("192.0.2.4", second)
+    assert rates.count("192.0.2.1", first).is_allowed
+
+
+def test_guesses_take_nothing_of_what_good_tokens_of_an_address_may() -> None:
+    rates = ApiRates(ApiLimits(per_address=2), clock=lambda: 0.0)
+    for _ in range(50):
+        rates.refuse("192.0.2.1", None)
+    for _ in range(2):
+        assert rates.count("192.0.2.1", new_id()).is_allowed
+    with pytest.raises(TooManyRequestsError):
+        rates.count("192.0.2.1", new_id())
+
+
+def test_single_sign_on_is_bounded_by_the_network_of_an_address() -> None:
+    rates = SignOnRates(SignOnLimits(per_address=2), clock=lambda: 0.0)
+    for host in "12":
+        rates.admit(f"2001:db8::{host}")
+    with pytest.raises(SlowDownError) as refused:
+        rates.admit("2001:db8::3")
+    assert refused.value.seconds == 30
+    rates.admit("2001:db8:0:1::1")

@@ -24,6 +24,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from protocol.ids import token_id
 from web.bodies import read_body
 from web.domain.access import Actor
 from web.domain.errors import (
@@ -240,13 +241,12 @@ def is_nothing(kind: Any) -> bool:
 async def _token_of(call: Call) -> Actor:
     """Who asks, unless that is too often. Raises UnauthorisedError, TooManyRequestsError."""
     controller, request, source = call.controller, call.request, source_of(call.request)
-    controller.api_rates.admit(source.address)
     try:
         by = await tokens.authenticate(controller.db, _bearer(request), source)
     except UnauthorisedError:
-        controller.api_rates.failed(source.address)
+        controller.api_rates.refuse(source.address, _claimed_id(request))
         raise
-    request.state.rate = controller.api_rates.count(by.id)
+    request.state.rate = controller.api_rates.count(source.address, by.id)
     if not request.state.rate.is_allowed:
         raise TooManyRequestsError(request.state.rate)
     return by
@@ -280,6 +280,11 @@ def _bearer(request: Request) -> str:
     if scheme.lower() != "bearer" or not token:
         raise UnauthorisedError
     return token.strip()
+
+
+def _claimed_id(request: Request) -> UUID | None:
+    """Of the token that was sent, whether there is one of this id or not."""
+    return token_id("user", request.headers.get("Authorization", "").partition(" ")[2].strip())
 
 
 def _path_value(name: str, kind: Any, value: Any) -> Any:

@@ -29,6 +29,10 @@ class SignInRequiredError(ControllerError):
     """Sign in to see this."""
 
 
+class SecondFactorNeededError(SignInRequiredError):
+    """A second factor is asked of you here; set one up first."""
+
+
 class LinkSpentError(ControllerError):
     """This link was used or is too old; type `reelkeeper sign-in` on the controller's machine for a new one."""
 
@@ -62,6 +66,14 @@ class ConflictError(ControllerError):
 
 class LastAdministratorError(ConflictError):
     """Then nobody would be left who may do everything; make somebody else an administrator first."""
+
+
+class LocalSignInOffError(ConflictError):
+    """Passwords are switched off here, and links for one with them: people come in by single sign-on. On the
+    controller's machine `reelkeeper sign-in` lets an administrator in."""
+
+    def __init__(self) -> None:
+        super().__init__(" ".join((type(self).__doc__ or "").split()))
 
 
 class SetupClosedError(ConflictError):

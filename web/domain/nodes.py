@@ -223,6 +223,20 @@ class CodeStanding:
 
 
 @dataclass(frozen=True)
+class NodeCertificates:
+    """What a node is known by besides its token: SHA-256 of certificates, in hex."""
+
+    certificate: str | None
+    """That it showed when it joined; None is any."""
+    next_certificate: str | None
+    """That it said it will show."""
+
+    def fits(self, shown: str | None) -> bool:
+        """Whether this node may show it. None is no certificate: whether one is needed at all is for the settings."""
+        return shown is None or self.certificate is None or shown in (self.certificate, self.next_certificate)
+
+
+@dataclass(frozen=True)
 class NodeToken:
     """A token that a node holds, or is about to take up."""
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from web.domain.access import Access, Source
 from web.domain.errors import InvalidError
+from web.domain.sign_in_rules import SecondFactorRule
 
 ADMINISTRATOR = "admin"
 """What the first account is called."""
@@ -108,8 +109,21 @@ class LoginSession:
     user: User
     is_by_link: bool
     """Whether it began at the controller's own machine, by a one-time link."""
+    is_by_issuer: bool
+    """Whether it began by single sign-on."""
     access: Access
     """What its user holds now."""
+    has_second_factor: bool
+    rule: SecondFactorRule
+
+    @property
+    def owes_second_factor(self) -> bool:
+        """Whether nothing may be done in it but setting one up.
+
+        An issuer asks for what it likes by itself, and who is at the controller's machine needs no other proof.
+        """
+        is_by_password = not (self.is_by_link or self.is_by_issuer)
+        return is_by_password and not self.has_second_factor and self.rule.asks(self.access)
 
 
 def require_good_password(password: str) -> None:

@@ -6,14 +6,21 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from web.domain.errors import ControllerError, InvalidError, LinkSpentError, SignInRequiredError, SlowDownError
+from web.domain.errors import (
+    ControllerError,
+    InvalidError,
+    LinkSpentError,
+    LocalSignInOffError,
+    SignInRequiredError,
+    SlowDownError,
+)
 from web.domain.people import HalfSignedIn, SignedIn
 from web.errors import status_and_code
 from web.forms import read_form
 from web.pages.page import controller_of, own_path
 from web.rendering import render, see_other
 from web.services.access import people
-from web.services.entry import accounts, second_factor
+from web.services.entry import accounts, second_factor, tokens
 from web.services.entry import sign_in as signing_in
 from web.sessions import drop_brief, drop_session, half_token, keep_half, keep_session, session_token, visit_of
 from web.sources import source_of
@@ -47,12 +54,11 @@ async def sign_in(request: Request) -> Response:
     controller, form = controller_of(request), await read_form(request)
     name, wanted = form.get("name"), own_path(form.get("next", "/"))
     try:
-        if not controller.is_local_sign_in:
-            raise InvalidError("Passwords are switched off here; use single sign-on.")
+        controller.require_local_sign_in()
         begun = await signing_in.sign_in(
             controller.db, controller.passwords, name, form.raw("password"), visit_of(request)
         )
-    except (InvalidError, SlowDownError) as refused:
+    except (InvalidError, SlowDownError, LocalSignInOffError) as refused:
         return sign_in_page(request, name, wanted, refused)
     if isinstance(begun, HalfSignedIn):
         response = _see(request, "accounts.code_form", next=wanted)
@@ -70,11 +76,14 @@ async def finish_sign_in(request: Request) -> Response:
     controller, form = controller_of(request), await read_form(request)
     wanted = own_path(form.get("next", "/"))
     try:
+        controller.require_local_sign_in()
         begun = await signing_in.finish(
             controller.db, controller.keys, half_token(request), form.get("code"), visit_of(request)
         )
     except (InvalidError, SlowDownError) as refused:
         return await _code_form(request, wanted, refused)
+    except LocalSignInOffError as refused:
+        return sign_in_page(request, "", wanted, refused)
     except SignInRequiredError:
         return _see(request, "accounts.sign_in_form", next=wanted)
     return await signed_in_here(request, RedirectResponse(wanted, HTTPStatus.SEE_OTHER), begun)
@@ -93,6 +102,7 @@ async def show(request: Request) -> Response:
 
 async def set_password(request: Request) -> Response:
     controller, form = controller_of(request), await read_form(request)
+    revokes = form.has("revoke_tokens", "yes")
     try:
         begun = await accounts.set_password(
             controller.db,
@@ -100,11 +110,12 @@ async def set_password(request: Request) -> Response:
             session_token(request) or "",
             form.raw("password"),
             old_password=form.raw("old_password"),
+            revoke_tokens=revokes,
             visit=visit_of(request),
         )
     except (InvalidError, SlowDownError) as refused:
-        return await _account(request, refused)
-    response = _see(request, "accounts.show", changed="password")
+        return await _account(request, refused, revokes=revokes)
+    response = _see(request, "accounts.show", changed="password_and_tokens" if revokes else "password")
     keep_session(request, response, begun)
     return response
 
@@ -165,7 +176,10 @@ async def _code_form(request: Request, wanted: str, refused: ControllerError | N
     return render(request, "pages/accounts/code.html", context, status=status)
 
 
-async def _account(request: Request, refused: ControllerError | None = None) -> Response:
+async def _account(
+    request: Request, refused: ControllerError | None = None, *, revokes: bool | None = None
+) -> Response:
+    """`revokes` is the choice that was made in a form that comes back."""
     db = controller_of(request).db
     current = await accounts.session_of(db, session_token(request) or "")
     faults, status = faults_and_status(refused)
@@ -174,6 +188,8 @@ async def _account(request: Request, refused: ControllerError | None = None) -> 
         "current": current,
         "sessions": await people.sessions_of(db, current.user.id, by=request.user),
         "recovery_codes_left": await second_factor.recovery_codes_left(db, current.user),
+        "tokens": await tokens.good_ones_of(db, current.user.id),
+        "revokes": current.is_by_link if revokes is None else revokes,
         "faults": faults,
         "changed": request.query_params.get("changed", ""),
     }

@@ -246,8 +246,12 @@ async def _tokens(request: Request) -> dict[str, Any]:
     """Nothing for who may not act on them."""
     by, node_id = request.user, _id(request)
     if not by.scope(Permission.NODE_CONTROL).covers(node_id):
-        return {"tokens": None}
-    return {"tokens": await joining.tokens_of(controller_of(request).db, node_id, by=by)}
+        return {"tokens": None, "certificates": None}
+    db = controller_of(request).db
+    return {
+        "tokens": await joining.tokens_of(db, node_id, by=by),
+        "certificates": await joining.certificates_of(db, node_id, by=by),
+    }
 
 
 async def _ask(request: Request, act: str, permission: Permission) -> Response:

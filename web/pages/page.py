@@ -14,8 +14,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from web.domain.access import Permission
-from web.domain.errors import ControllerError, ForbiddenError, SignInRequiredError, UnavailableError
+from web.domain.access import Actor, Permission
+from web.domain.errors import (
+    ControllerError,
+    ForbiddenError,
+    SecondFactorNeededError,
+    SignInRequiredError,
+    UnavailableError,
+)
 from web.domain.permissions import SENTENCES
 from web.errors import fault_id_of, logged_path, status_and_code
 from web.htmx import go_to, wants_fragment
@@ -40,6 +46,8 @@ class Page:
     handler: Handler
     is_open: bool = False
     """Also for people who have not signed in."""
+    is_for_second_factor: bool = False
+    """Also for people who have to set one up before anything else."""
     is_part: bool = False
     """What a page fetches for itself: it is never shown as a page."""
     is_compressed: bool = True
@@ -55,12 +63,14 @@ class Page:
 
     async def _answer(self, request: Request) -> Response:
         try:
-            request.scope["user"] = None if self.is_open else await signed_in(request)
+            request.scope["user"] = None if self.is_open else await self._signed_in(request)
             if not self.is_open and not self.is_part and not wants_fragment(request):
                 await count_for_bar(request)
             return await self.handler(request)
         except ClientDisconnect:
             return Response(status_code=HTTPStatus.BAD_REQUEST)
+        except SecondFactorNeededError:
+            return _lead_to(request, request.app.url_path_for("second_factors.show"))
         except SignInRequiredError:
             return _ask_to_sign_in(request)
         except Exception as fault:
@@ -69,13 +79,16 @@ class Page:
                 return await forbidden_page(request, fault)
             return fault_page(request, fault)
 
+    async def _signed_in(self, request: Request) -> Actor:
+        return await signed_in(request, for_second_factor=self.is_for_second_factor)
 
-def get(path: str, handler: Handler, *, is_open: bool = False) -> Page:
-    return Page("GET", path, handler, is_open)
+
+def get(path: str, handler: Handler, *, is_open: bool = False, is_for_second_factor: bool = False) -> Page:
+    return Page("GET", path, handler, is_open, is_for_second_factor)
 
 
-def post(path: str, handler: Handler, *, is_open: bool = False) -> Page:
-    return Page("POST", path, handler, is_open)
+def post(path: str, handler: Handler, *, is_open: bool = False, is_for_second_factor: bool = False) -> Page:
+    return Page("POST", path, handler, is_open, is_for_second_factor)
 
 
 def stream(path: str, handler: Handler) -> Page:
@@ -148,4 +161,8 @@ def _ask_to_sign_in(request: Request) -> Response:
     is_page = request.method == "GET" and not wants_fragment(request)
     seen = here if is_page else urlsplit(request.headers.get("Referer", "/")).path
     where = f"{request.app.url_path_for('accounts.sign_in_form')}?next={quote(seen, safe='/')}"
-    return RedirectResponse(where, HTTPStatus.SEE_OTHER) if not wants_fragment(request) else go_to(where)
+    return _lead_to(request, where)
+
+
+def _lead_to(request: Request, where: str) -> Response:
+    return go_to(where) if wants_fragment(request) else RedirectResponse(where, HTTPStatus.SEE_OTHER)

@@ -82,6 +82,8 @@ async def _page(request: Request, refused: ControllerError | None = None) -> Res
     faults, status = faults_and_status(refused)
     context = {
         "user": user,
+        "is_owed": current.owes_second_factor,
+        "is_asked": current.rule.asks(current.access),
         "asks_password": user.has_password and not current.is_by_link,
         "recovery_codes_left": await second_factor.recovery_codes_left(controller.db, user),
         "begun": begun,

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from web.domain.errors import InvalidError, NotFoundError, UnavailableError
+from web.domain.errors import InvalidError, NotFoundError, SlowDownError, UnavailableError
 from web.domain.single_sign_on import STEP_SECONDS, Step
 from web.pages.accounts import sign_in_page, signed_in_here
 from web.pages.page import controller_of, own_path
@@ -17,6 +17,7 @@ from web.services.entry import single_sign_on
 from web.services.entry.openid import OpenId
 from web.services.keys import Keys, KeysError
 from web.sessions import brief, drop_brief, is_secure, keep_briefly, visit_of
+from web.sources import source_of
 
 _COOKIE = "issuer"
 _PLACE = ("cookie", _COOKIE, "step")
@@ -25,9 +26,11 @@ _PLACE = ("cookie", _COOKIE, "step")
 async def begin(request: Request) -> Response:
     """Sends the browser there. A link, so that no form leads to another site."""
     controller, wanted = controller_of(request), own_path(request.query_params.get("next", "/"))
+    open_id = _open_id(request)
     try:
-        address, step = await _open_id(request).begin(_way_back(request), wanted)
-    except UnavailableError as fault:
+        controller.sign_on_rates.admit(source_of(request).address)
+        address, step = await open_id.begin(_way_back(request), wanted)
+    except (SlowDownError, UnavailableError) as fault:
         return sign_in_page(request, "", wanted, fault)
     response = RedirectResponse(address, HTTPStatus.SEE_OTHER)
     keep_briefly(request, response, _COOKIE, _sealed(controller.keys, step), STEP_SECONDS)
@@ -39,6 +42,10 @@ async def finish(request: Request) -> Response:
     controller, open_id = controller_of(request), _open_id(request)
     step = _opened(controller.keys, brief(request, _COOKIE))
     wanted = own_path("/" if step is None else step.wanted)
+    try:
+        controller.sign_on_rates.admit(source_of(request).address)
+    except SlowDownError as refused:
+        return sign_in_page(request, "", wanted, refused)
     try:
         if step is None:
             raise InvalidError("This took too long, or began in another browser; begin again.")

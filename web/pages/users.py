@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from web.domain.access import NOTHING, Permission
-from web.domain.errors import ConflictError, InvalidError
+from web.domain.errors import ConflictError, InvalidError, LocalSignInOffError
 from web.domain.grants import HeldGrant, Holder
 from web.domain.people import Invitation, Person
 from web.domain.permissions import SENTENCES
 from web.forms import read_form
 from web.pages import grants as grant_pages
-from web.pages.page import controller_of
+from web.pages.page import Handler, controller_of
 from web.rendering import render, see_other
 from web.services.access import grants, groups, people
 from web.store import nodes
@@ -27,11 +27,14 @@ async def index(request: Request) -> Response:
 
 async def invite(request: Request) -> Response:
     """Makes the account and shows its link, this once."""
-    name = (await read_form(request)).get("name")
+    controller, name = controller_of(request), (await read_form(request)).get("name")
     try:
-        invitation = await people.invite(controller_of(request).db, name, by=request.user)
+        controller.require_local_sign_in()
+        invitation = await people.invite(controller.db, name, by=request.user)
     except InvalidError as refused:
         return await _list(request, {refused.field or "": str(refused)}, name)
+    except LocalSignInOffError as refused:
+        return await _list(request, {"": str(refused)}, name)
     return _link_page(request, invitation, is_new=True)
 
 
@@ -45,69 +48,38 @@ async def give(request: Request) -> Response:
     return _done(request) if refused is None else await _page(request, **refused)
 
 
-async def disable_form(request: Request) -> Response:
-    return await _ask(request, "disable")
+def _act(
+    act: str, do: Callable[..., Awaitable[Any]], needs: Permission = Permission.USER_EDIT, *, is_local: bool = False
+) -> tuple[Handler, Handler]:
+    """The page that asks before an act on an account, and the act: handlers are named `act_form` and `act`.
+
+    `is_local` leads to a password.
+    """
+
+    async def form(request: Request) -> Response:
+        return await _ask(request, act, needs)
+
+    async def handler(request: Request) -> Response:
+        try:
+            if is_local:
+                controller_of(request).require_local_sign_in()
+            done = await do(controller_of(request).db, _id(request), by=request.user)
+        except ConflictError as refused:
+            return await _ask(request, act, needs, str(refused))
+        if isinstance(done, Invitation):
+            return _link_page(request, done, is_new=False)
+        return see_other(request, "users.index") if act == "remove" else _done(request)
+
+    form.__name__, handler.__name__ = f"{act}_form", act
+    return form, handler
 
 
-async def disable(request: Request) -> Response:
-    return await _act(request, "disable", people.disable)
-
-
-async def enable_form(request: Request) -> Response:
-    return await _ask(request, "enable")
-
-
-async def enable(request: Request) -> Response:
-    return await _act(request, "enable", people.enable)
-
-
-async def remove_second_factor_form(request: Request) -> Response:
-    return await _ask(request, "remove_second_factor")
-
-
-async def remove_second_factor(request: Request) -> Response:
-    return await _act(request, "remove_second_factor", people.remove_second_factor)
-
-
-async def end_sessions_form(request: Request) -> Response:
-    return await _ask(request, "end_sessions")
-
-
-async def end_sessions(request: Request) -> Response:
-    return await _act(request, "end_sessions", people.end_sessions)
-
-
-async def reset_link_form(request: Request) -> Response:
-    return await _ask(request, "reset_link")
-
-
-async def reset_link(request: Request) -> Response:
-    """Shows the link, this once."""
-    try:
-        invitation = await people.reset_link(controller_of(request).db, _id(request), by=request.user)
-    except ConflictError as refused:
-        return await _ask(request, "reset_link", str(refused))
-    return _link_page(request, invitation, is_new=False)
-
-
-async def remove_form(request: Request) -> Response:
-    return await _ask(request, "remove", needs=Permission.USER_DELETE)
-
-
-async def remove(request: Request) -> Response:
-    try:
-        await people.remove(controller_of(request).db, _id(request), by=request.user)
-    except ConflictError as refused:
-        return await _ask(request, "remove", str(refused), needs=Permission.USER_DELETE)
-    return see_other(request, "users.index")
-
-
-async def _act(request: Request, act: str, do: Callable[..., Awaitable[object]]) -> Response:
-    try:
-        await do(controller_of(request).db, _id(request), by=request.user)
-    except ConflictError as refused:
-        return await _ask(request, act, str(refused))
-    return _done(request)
+disable_form, disable = _act("disable", people.disable)
+enable_form, enable = _act("enable", people.enable)
+remove_second_factor_form, remove_second_factor = _act("remove_second_factor", people.remove_second_factor)
+end_sessions_form, end_sessions = _act("end_sessions", people.end_sessions)
+reset_link_form, reset_link = _act("reset_link", people.reset_link, is_local=True)
+remove_form, remove = _act("remove", people.remove, Permission.USER_DELETE)
 
 
 async def _list(request: Request, faults: dict[str, str] | None = None, name: str = "") -> Response:
@@ -119,6 +91,7 @@ async def _list(request: Request, faults: dict[str, str] | None = None, name: st
         "people": [(person, _held_by(person, held, members)) for person in found],
         "faults": faults or {},
         "name": name,
+        "is_local": controller_of(request).is_local_sign_in,
     }
     status = HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK
     return render(request, "pages/users/index.html", context, status=status)
@@ -150,9 +123,7 @@ async def _page(request: Request, **more: Any) -> Response:
     return render(request, "pages/users/show.html", context, status=status)
 
 
-async def _ask(
-    request: Request, act: str, fault: str | None = None, *, needs: Permission = Permission.USER_EDIT
-) -> Response:
+async def _ask(request: Request, act: str, needs: Permission, fault: str | None = None) -> Response:
     """Asks before an act on an account, or says why it was not done."""
     request.user.require_everywhere(needs)
     context = {"here": "settings.index", "person": await _person(request), "act": act, "fault": fault}

@@ -6,7 +6,7 @@ Its pages are closed to everybody else, and to everybody once there is another w
 from uuid import UUID
 
 from protocol.ids import new_id, new_token, token_digest, token_id
-from web.domain.access import Actor
+from web.domain.access import Actor, system
 from web.domain.audit import Object
 from web.domain.errors import InvalidError, LinkSpentError, SetupClosedError
 from web.domain.nodes import Interface, Node
@@ -57,7 +57,7 @@ async def begin(
     new_hash = await passwords.hash(password)
     code_id = token_id("setup", code)
     user_id = new_id()
-    async with rights.changing(db) as session:
+    async with rights.changing(db, system("first run")) as (session, _):
         if code_id is None or not await setup.spend_codes(session, code_id, digest=token_digest(code)):
             raise _spent()
         await accounts.add_first(session, user_id, tidy)

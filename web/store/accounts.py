@@ -7,6 +7,7 @@ from uuid import UUID
 from protocol.ids import new_id
 from web.domain.people import LoginSession, User
 from web.domain.roles import ADMINISTRATOR_ROLE
+from web.domain.sign_in_rules import SecondFactorRule
 from web.store import grants, tables
 from web.store.access import access_in
 from web.store.database import Row, Session
@@ -90,6 +91,7 @@ async def add_session(
     *,
     digest: str,
     is_by_link: bool,
+    is_by_issuer: bool,
     valid_seconds: float,
     address: str | None,
     browser: str,
@@ -101,6 +103,7 @@ async def add_session(
         user_id=user_id,
         digest=digest,
         is_by_link=is_by_link,
+        is_by_issuer=is_by_issuer,
         valid=timedelta(seconds=valid_seconds),
         address=address,
         browser=browser,
@@ -112,7 +115,15 @@ async def session_of(session: Session, session_id: UUID, *, digest: str, idle_se
     row = await session.row("login_session", id=session_id, digest=digest, idle=timedelta(seconds=idle_seconds))
     if row is None:
         return None
-    return LoginSession(row["id"], _known_user(row), row["is_by_link"], access_in(row["grants"]))
+    return LoginSession(
+        id=row["id"],
+        user=_known_user(row),
+        is_by_link=row["is_by_link"],
+        is_by_issuer=row["is_by_issuer"],
+        access=access_in(row["grants"]),
+        has_second_factor=row["has_second_factor"],
+        rule=SecondFactorRule(row["rule"]),
+    )
 
 
 async def is_session(session: Session, session_id: UUID) -> bool:

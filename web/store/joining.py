@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from web.domain.nodes import CodeStanding, CodeState, NodeToken
+from web.domain.nodes import CodeStanding, CodeState, NodeCertificates, NodeToken
+from web.store import tables
 from web.store.database import Session
 
 
@@ -27,6 +28,7 @@ class FoundToken:
     node_id: UUID
     name: str
     """Of the node."""
+    certificates: NodeCertificates
     is_new: bool
     """Never used before."""
     is_fresh: bool
@@ -131,7 +133,9 @@ async def find_token(
     )
     if row is None:
         return None
-    return FoundToken(**{**row, "ended_by": None if row["ended_by"] is None else TokenEnd(row["ended_by"])})
+    certificates = NodeCertificates(row.pop("certificate"), row.pop("next_certificate"))
+    ended_by = None if row["ended_by"] is None else TokenEnd(row["ended_by"])
+    return FoundToken(**{**row, "certificates": certificates, "ended_by": ended_by})
 
 
 async def use_token(session: Session, token_id: UUID) -> None:
@@ -153,6 +157,23 @@ async def ask_for_successor(session: Session, node_id: UUID) -> None:
 async def end_tokens(session: Session, node_id: UUID, by: TokenEnd) -> int:
     """None is good any more; how many were."""
     return len(await session.rows("end_node_tokens", node_id=node_id, ended_by=by.value))
+
+
+async def certificates_of(session: Session, node_id: UUID) -> NodeCertificates:
+    """What the node is known by besides its token."""
+    row = await session.row("node_certificates", node_id=node_id)
+    return NodeCertificates(None, None) if row is None else NodeCertificates(**row)
+
+
+async def keep_certificate(
+    session: Session, node_id: UUID, certificate: str | None, *, following: str | None = None
+) -> None:
+    """The node shows this one from now on, or the following one, and no other; after None it may show any."""
+    if certificate is None:
+        table = tables.NodeCertificate
+        await session.run(table.delete().where(table.node_id == node_id))
+    else:
+        await session.rows("keep_certificate", node_id=node_id, certificate=certificate, following=following)
 
 
 async def _codes(session: Session, code_id: UUID | None) -> list[CodeStanding]:

@@ -61,6 +61,12 @@ class Node(Table, tablename="node", db=_DIALECT):
     removed_at = Timestamptz(null=True)
 
 
+class NodeCertificate(Table, tablename="node_certificate", db=_DIALECT):
+    node_id = UUID(primary_key=True)
+    certificate = Text()
+    next_certificate = Text(null=True)
+
+
 class NodeToken(Table, tablename="node_token", db=_DIALECT):
     id = UUID(primary_key=True)
     node_id = _to(Node)
@@ -173,6 +179,7 @@ class Job(Table, tablename="job", db=_DIALECT):
     reason = Text(null=True)
     message = Text(null=True)
     lost_at = Timestamptz(null=True)
+    folder = Text()
 
 
 class Lease(Table, tablename="lease", db=_DIALECT):
@@ -273,6 +280,7 @@ class LoginSession(Table, tablename="login_session", db=_DIALECT):
     user_id = _to(UserAccount)
     digest = Text()
     is_by_link = Boolean()
+    is_by_issuer = Boolean()
     created_at = Timestamptz()
     last_seen_at = Timestamptz()
     expires_at = Timestamptz()
@@ -449,6 +457,13 @@ class AccessGrant(Table, tablename="access_grant", db=_DIALECT):
     created_at = Timestamptz()
 
 
+class SignInRule(Table, tablename="sign_in_rule", db=_DIALECT):
+    is_only = Boolean(primary_key=True)
+    second_factor = Text()
+    changed_by = Text(null=True)
+    changed_at = Timestamptz(null=True)
+
+
 class SetupCode(Table, tablename="setup_code", db=_DIALECT):
     id = UUID(primary_key=True)
     digest = Text()
@@ -494,6 +509,7 @@ class AuditSeal(Table, tablename="audit_seal", db=_DIALECT):
 
 ALL_TABLES: tuple[type[Table], ...] = (
     Node,
+    NodeCertificate,
     NodeToken,
     NodeSeen,
     RunOfRequest,
@@ -530,6 +546,7 @@ ALL_TABLES: tuple[type[Table], ...] = (
     NodeGroup,
     NodeGroupMember,
     AccessGrant,
+    SignInRule,
     SetupCode,
     Setup,
     AuditEntry,

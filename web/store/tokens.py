@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from web.domain.access import Access, Permission
+from web.domain.access import Access, Permission, everywhere
 from web.domain.errors import NotFoundError
 from web.domain.tokens import Token, TokenRequest
 from web.store.access import access_in
@@ -25,6 +25,16 @@ class PresentedToken:
     is_owner_disabled: bool
     is_use_old: bool
     """Whether its last use was noted more than a minute ago."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it lets anybody in now."""
+        return not (self.token.is_expired or self.is_owner_disabled)
+
+    @property
+    def access(self) -> Access:
+        """What it lets a program do."""
+        return self.token.narrowed(everywhere() if self.token.owner_id is None else self.held)
 
 
 async def add_boundless(session: Session, token_id: UUID, name: str, *, digest: str, created_by: str) -> None:
@@ -90,6 +100,17 @@ async def note_use(session: Session, token_id: UUID, address: str | None) -> Non
 
 async def remove(session: Session, token_id: UUID) -> None:
     await session.rows("remove_access_token", id=token_id)
+
+
+async def good_ones_of(session: Session, owner_id: UUID) -> int:
+    """How many of somebody have not run out."""
+    row = await session.row("good_tokens_of", user_id=owner_id)
+    return 0 if row is None else int(row["number"])
+
+
+async def remove_all_of(session: Session, owner_id: UUID) -> list[tuple[UUID, str]]:
+    """Id and name of each that there was."""
+    return [(row["id"], row["name"]) for row in await session.rows("remove_tokens_of", user_id=owner_id)]
 
 
 def _token(row: Row) -> Token:

@@ -12,6 +12,7 @@ _PART = "/cache-files/{cache_file_id}/{part}"
 ENDPOINTS = [
     Endpoint("POST", "/enrol", nodes.enrol, problems=(HTTPStatus.UNAUTHORIZED, HTTPStatus.CONFLICT)),
     Endpoint("POST", "/token", nodes.token),
+    Endpoint("POST", "/certificate", nodes.certificate),
     Endpoint("POST", "/run", nodes.run, problems=(HTTPStatus.CONFLICT,)),
     Endpoint("PUT", "/inventory", nodes.inventory, problems=(HTTPStatus.CONFLICT,)),
     Endpoint("GET", "/wake", nodes.wake),

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from protocol.messages import (
+    CertificateRequest,
     EnrolAnswer,
     EnrolRequest,
     Inventory,
@@ -37,6 +38,11 @@ async def enrol(call: Call, body: EnrolRequest) -> EnrolAnswer:
 async def token(call: Call, held: HeldToken, body: TokenRequest) -> None:
     """Take up another token; the one of this request is good until the other is used."""
     await joining.rotate_token(call.controller.db, held, body)
+
+
+async def certificate(call: Call, node: NodeActor, body: CertificateRequest) -> None:
+    """Announce another client certificate; the present one is good until the other is used."""
+    await joining.announce_certificate(call.controller.db, body, node=node)
 
 
 async def run(call: Call, node: NodeActor, body: RunRequest) -> RunAnswer:

@@ -75,6 +75,7 @@ async def index(call: Call, by: Actor) -> UserList:
 
 async def invite(call: Call, by: Actor, body: InvitationRequest) -> InvitationAnswer:
     """Make an account that may do nothing yet, and the link to it."""
+    call.controller.require_local_sign_in()
     return _link(call, await people.invite(call.controller.db, body.name, by=by))
 
 
@@ -90,6 +91,7 @@ async def remove(call: Call, by: Actor, user_id: UUID) -> None:
 
 async def reset_link(call: Call, by: Actor, user_id: UUID) -> InvitationAnswer:
     """Make a link by which a person sets a new password."""
+    call.controller.require_local_sign_in()
     return _link(call, await people.reset_link(call.controller.db, user_id, by=by))
 
 

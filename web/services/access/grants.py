@@ -67,9 +67,8 @@ async def give(db: Database, holder: Holder, draft: GrantDraft, *, sure: bool = 
     NotFoundError for a holder, role, node or group that is not there, InvalidError with its field when that is the
     node or the group of nodes, ConflictError for a denial of one's own rights unless `sure`, LastAdministratorError.
     """
-    by.require_everywhere(Permission.USER_EDIT)
     grant_id = new_id()
-    async with rights.changing(db) as session:
+    async with rights.changing(db, by, Permission.USER_EDIT) as (session, by):
         name = await _holder_name(session, holder)
         role = (await grants.role(session, draft.role_id)).role
         place = await _place(session, draft, by)
@@ -89,8 +88,7 @@ async def take(db: Database, grant_id: UUID, *, sure: bool = False, by: Actor) -
     Raises NotFoundError, ForbiddenError when `by` does not hold what it gives, ConflictError when it is one's own
     unless `sure`, LastAdministratorError.
     """
-    by.require_everywhere(Permission.USER_EDIT)
-    async with rights.changing(db) as session:
+    async with rights.changing(db, by, Permission.USER_EDIT) as (session, by):
         held = await grants.held_grant(session, grant_id)
         rights.require_holds(by, held.permissions, held.place.to_be_held)
         if not sure:

@@ -26,8 +26,7 @@ async def group(db: Database, group_id: UUID, *, by: Actor) -> Group:
 
 async def make(db: Database, name: str, *, by: Actor) -> Group:
     """A group without members and without grants. Raises InvalidError when there is one of this name."""
-    by.require_everywhere(Permission.USER_EDIT)
-    async with db.transaction() as session:
+    async with rights.in_turn(db, by, Permission.USER_EDIT) as (session, by):
         name = await _good_name(session, name)
         group_id = await grants.add_group(session, name)
         await audit.note(session, by, "group.create", Object("group", group_id, name))
@@ -40,8 +39,7 @@ async def rename(db: Database, group_id: UUID, name: str, *, was: str, by: Actor
     Raises ChangedMeanwhileError when it is not called `was` any more, InvalidError for a name that is taken,
     ForbiddenError when `by` does not hold what the group was given.
     """
-    by.require_everywhere(Permission.USER_EDIT)
-    async with rights.changing(db) as session:
+    async with rights.changing(db, by, Permission.USER_EDIT) as (session, by):
         before = await grants.group(session, group_id)
         await _require_may_move(session, group_id, by)
         name = await _good_name(session, name, but=group_id)
@@ -54,8 +52,7 @@ async def rename(db: Database, group_id: UUID, name: str, *, was: str, by: Actor
 
 async def delete(db: Database, group_id: UUID, *, sure: bool = False, by: Actor) -> None:
     """Its members lose what came by it. Raises as `remove_member` does."""
-    by.require_everywhere(Permission.USER_EDIT)
-    async with rights.changing(db) as session:
+    async with rights.changing(db, by, Permission.USER_EDIT) as (session, by):
         found = await grants.group(session, group_id)
         await _require_may_move(session, group_id, by)
         _require_sure(sure or all(user_id != by.id for user_id, _ in found.members))
@@ -66,8 +63,7 @@ async def delete(db: Database, group_id: UUID, *, sure: bool = False, by: Actor)
 
 async def add_member(db: Database, group_id: UUID, user_id: UUID, *, by: Actor) -> None:
     """Once. Raises ForbiddenError when `by` does not hold what the group was given, NotFoundError."""
-    by.require_everywhere(Permission.USER_EDIT)
-    async with rights.changing(db) as session:
+    async with rights.changing(db, by, Permission.USER_EDIT) as (session, by):
         found, name = await grants.group(session, group_id), await grants.user_name(session, user_id)
         await _require_may_move(session, group_id, by)
         if await grants.join(session, group_id, user_id):
@@ -78,8 +74,7 @@ async def add_member(db: Database, group_id: UUID, user_id: UUID, *, by: Actor) 
 async def remove_member(db: Database, group_id: UUID, user_id: UUID, *, sure: bool = False, by: Actor) -> None:
     """Raises ForbiddenError when `by` does not hold what the group was given, ConflictError when it is `by` unless
     `sure`, LastAdministratorError, NotFoundError."""
-    by.require_everywhere(Permission.USER_EDIT)
-    async with rights.changing(db) as session:
+    async with rights.changing(db, by, Permission.USER_EDIT) as (session, by):
         found, name = await grants.group(session, group_id), await grants.user_name(session, user_id)
         await _require_may_move(session, group_id, by)
         _require_sure(sure or user_id != by.id)

@@ -34,7 +34,7 @@ async def invite(db: Database, name: str, *, by: Actor) -> Invitation:
     """
     by.require_everywhere(Permission.USER_CREATE)
     tidy, user_id = tidy_name(name), new_id()
-    async with db.transaction() as session:
+    async with rights.in_turn(db, by, Permission.USER_CREATE) as (session, by):
         if not await people.add(session, user_id, tidy):
             raise InvalidError(f"Somebody is called “{tidy}” already.", field="name")
         await audit.note(session, by, "user.invite", Object("user", user_id, tidy))
@@ -48,7 +48,7 @@ async def reset_link(db: Database, user_id: UUID, *, by: Actor) -> Invitation:
     NotFoundError, ConflictError for a disabled person and for oneself.
     """
     _require_other(user_id, by)
-    async with rights.changing(db) as session:
+    async with rights.in_turn(db, by, Permission.USER_EDIT) as (session, by):
         found = await _subject(session, user_id, by)
         if found.disabled_at is not None:
             raise ConflictError(f"{found.name} is disabled; enable the account first.")
@@ -61,8 +61,7 @@ async def disable(db: Database, user_id: UUID, *, by: Actor) -> None:
 
     Raises NotFoundError, LastAdministratorError.
     """
-    by.require_everywhere(Permission.USER_EDIT)
-    async with rights.changing(db) as session:
+    async with rights.changing(db, by, Permission.USER_EDIT) as (session, by):
         found = await _subject(session, user_id, by)
         if await people.set_disabled(session, user_id, is_disabled=True):
             await people.end_sessions(session, user_id)
@@ -72,16 +71,14 @@ async def disable(db: Database, user_id: UUID, *, by: Actor) -> None:
 
 async def enable(db: Database, user_id: UUID, *, by: Actor) -> None:
     """Let this person in again, with what was held before. Raises NotFoundError."""
-    by.require_everywhere(Permission.USER_EDIT)
-    async with _acting_on(db, user_id, by) as (session, found):
+    async with _acting_on(db, user_id, by, Permission.USER_EDIT) as (session, by, found):
         if await people.set_disabled(session, user_id, is_disabled=False):
             await audit.note(session, by, "user.enable", Object("user", user_id, found.name))
 
 
 async def remove(db: Database, user_id: UUID, *, by: Actor) -> None:
     """Remove the account. What this person did stays on the record. Raises NotFoundError, LastAdministratorError."""
-    by.require_everywhere(Permission.USER_DELETE)
-    async with rights.changing(db) as session:
+    async with rights.changing(db, by, Permission.USER_DELETE) as (session, by):
         found = await _subject(session, user_id, by)
         await people.end_sessions(session, user_id)
         await audit.note(session, by, "user.delete", Object("user", user_id, found.name))
@@ -94,7 +91,7 @@ async def remove_second_factor(db: Database, user_id: UUID, *, by: Actor) -> Non
     Raises NotFoundError, ConflictError for oneself.
     """
     _require_other(user_id, by)
-    async with _acting_on(db, user_id, by) as (session, found):
+    async with _acting_on(db, user_id, by, Permission.USER_EDIT) as (session, by, found):
         if await second_factors.remove(session, user_id):
             await people.end_sessions(session, user_id)
             await audit.note(session, by, "second_factor.remove", Object("user", user_id, found.name))
@@ -111,22 +108,21 @@ async def end_sessions(
     db: Database, user_id: UUID, *, by: Actor, only: UUID | None = None, but: UUID | None = None
 ) -> int:
     """How many ended: all of this person, one, or all but one. Open pages end with them. Raises NotFoundError."""
-    if by.id != user_id:
-        by.require_everywhere(Permission.USER_EDIT)
-    async with _acting_on(db, user_id, by) as (session, found):
+    needs = () if by.id == user_id else (Permission.USER_EDIT,)
+    async with _acting_on(db, user_id, by, *needs) as (session, by, found):
         ended = await people.end_sessions(session, user_id, only=only, but=but)
         if ended:
             await audit.note(session, by, "session.end", Object("user", user_id, found.name), after={"ended": ended})
         return ended
 
 
-async def invited(db: Database, code: str) -> str:
-    """The name of whom a link is for. Looking at it does not use it. Raises LinkSpentError."""
+async def invited(db: Database, code: str) -> tuple[UUID, str]:
+    """Id and name of whom a link is for. Looking at it does not use it. Raises LinkSpentError."""
     invitation_id = token_id("invitation", code)
     found = None if invitation_id is None else await people.invited(db, invitation_id, digest=token_digest(code))
     if found is None:
         raise LinkSpentError("This link was used or is too old; ask whoever sent it for a new one.")
-    return found[1]
+    return found
 
 
 def _require_other(user_id: UUID, by: Actor) -> None:
@@ -137,10 +133,12 @@ def _require_other(user_id: UUID, by: Actor) -> None:
 
 
 @asynccontextmanager
-async def _acting_on(db: Database, user_id: UUID, by: Actor) -> AsyncIterator[tuple[Session, Person]]:
-    """A transaction about this person, on whom `by` may act."""
-    async with db.transaction() as session:
-        yield session, await _subject(session, user_id, by)
+async def _acting_on(
+    db: Database, user_id: UUID, by: Actor, *needs: Permission
+) -> AsyncIterator[tuple[Session, Actor, Person]]:
+    """A transaction about this person, on whom `by` may act, as he is once it is his turn."""
+    async with rights.in_turn(db, by, *needs) as (session, now):
+        yield session, now, await _subject(session, user_id, now)
 
 
 async def _subject(session: Session, user_id: UUID, by: Actor) -> Person:

@@ -2,28 +2,46 @@
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from uuid import UUID
 
 from web.domain.access import Actor, Permission, Scope
-from web.domain.errors import ForbiddenError, LastAdministratorError
+from web.domain.errors import ForbiddenError, LastAdministratorError, SignInRequiredError, UnauthorisedError
 from web.domain.grants import lacking, lacking_of
-from web.store import access, grants, people
+from web.store import access, accounts, grants, people, tokens
 from web.store.database import Database, Session
 
 
 @asynccontextmanager
-async def changing(db: Database) -> AsyncIterator[Session]:
-    """A transaction for an act after which somebody may hold or be less: grants, groups, roles, accounts.
+async def in_turn(db: Database, by: Actor, *needs: Permission) -> AsyncIterator[tuple[Session, Actor]]:
+    """A transaction for an act on accounts, tokens, groups or rights, and `by` with what he holds once it is his turn.
 
-    It waits for every other such act. Whoever comes to hold more by it loses a link for a new password: who made that
-    may hold less. Raises LastAdministratorError at its end, and then nothing has happened, when nobody would be left
-    who may do everything, or nobody of those who can sign in by themselves.
+    It waits for every other such act. Whoever was disabled, lost a right or had his token revoked meanwhile does no
+    more than he may do now. Raises ForbiddenError unless `by` holds what it needs on everything, before and after the
+    wait; SignInRequiredError, UnauthorisedError when he is kept out by then.
     """
+    for permission in needs:
+        by.require_everywhere(permission)
     async with db.transaction() as session:
         await grants.change_in_turn(session)
+        now = await _as_now(session, by)
+        for permission in needs:
+            now.require_everywhere(permission)
+        yield session, now
+
+
+@asynccontextmanager
+async def changing(db: Database, by: Actor, *needs: Permission) -> AsyncIterator[tuple[Session, Actor]]:
+    """The same for an act after which somebody may hold or be less: grants, groups, roles, accounts.
+
+    Whoever comes to hold more by it loses a link for a new password: who made that may hold less. Raises besides
+    LastAdministratorError at its end, and then nothing has happened, when nobody would be left who may do everything,
+    or nobody of those who can sign in by themselves.
+    """
+    async with in_turn(db, by, *needs) as (session, now):
         before = await grants.administrators(session)
         linked = {one: await access.held_by(session, one) for one in await people.with_reset_link(session)}
-        yield session
+        yield session, now
         after = await grants.administrators(session)
         if (before and not after) or (any(before.values()) and not any(after.values())):
             raise LastAdministratorError
@@ -51,3 +69,20 @@ async def require_holds_all_of(session: Session, user_id: UUID, *, by: Actor) ->
         raise ForbiddenError(
             missing, f"This person holds {missing} where you do not; ask somebody who may do at least as much."
         )
+
+
+async def _as_now(session: Session, by: Actor) -> Actor:
+    """Raises SignInRequiredError, UnauthorisedError for who is not let in any more."""
+    match by.kind:
+        case "system":
+            return by
+        case "user":
+            account = None if by.id is None else await accounts.account(session, by.id)
+            if account is None or account.is_disabled:
+                raise SignInRequiredError
+            return replace(by, access=await access.held_by(session, account.user.id))
+        case "token":
+            token = None if by.id is None else await tokens.presented(session, by.id)
+            if token is None or not token.is_good:
+                raise UnauthorisedError
+            return replace(by, access=token.access)

@@ -34,10 +34,9 @@ async def uses(db: Database, role_id: UUID, *, by: Actor) -> list[HeldGrant]:
 
 async def make(db: Database, draft: RoleDraft, *, by: Actor) -> StoredRole:
     """Raises InvalidError when there is a role of this name, ForbiddenError for permissions that `by` does not hold."""
-    by.require_everywhere(Permission.USER_EDIT)
-    rights.require_holds(by, draft.permissions, EVERYTHING)
     role_id = new_id()
-    async with rights.changing(db) as session:
+    async with rights.in_turn(db, by, Permission.USER_EDIT) as (session, by):
+        rights.require_holds(by, draft.permissions, EVERYTHING)
         await _require_free_name(session, draft.name)
         await grants.add_role(session, role_id, draft, created_by=by.name)
         await audit.note(session, by, "role.create", Object("role", role_id, draft.name), after=_facts(draft))
@@ -52,8 +51,7 @@ async def change(db: Database, role_id: UUID, draft: RoleDraft, *, version: int,
     ConflictError for a role that comes with Reelkeeper, InvalidError for a name that is taken, ForbiddenError,
     LastAdministratorError.
     """
-    by.require_everywhere(Permission.USER_EDIT)
-    async with rights.changing(db) as session:
+    async with rights.changing(db, by, Permission.USER_EDIT) as (session, by):
         before = await grants.role(session, role_id)
         if before.role.is_built_in:
             raise ConflictError(f"“{before.role.name}” comes with Reelkeeper and stays as it is; make a copy.")
@@ -80,8 +78,7 @@ async def change(db: Database, role_id: UUID, draft: RoleDraft, *, version: int,
 
 async def delete(db: Database, role_id: UUID, *, by: Actor) -> None:
     """Raises ConflictError while anybody has it, and for a role that comes with Reelkeeper."""
-    by.require_everywhere(Permission.USER_EDIT)
-    async with rights.changing(db) as session:
+    async with rights.changing(db, by, Permission.USER_EDIT) as (session, by):
         found = await grants.role(session, role_id)
         if found.role.is_built_in:
             raise ConflictError(f"“{found.role.name}” comes with Reelkeeper and stays.")

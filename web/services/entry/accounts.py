@@ -5,7 +5,7 @@ from dataclasses import replace
 from protocol.ids import new_id, new_token, token_digest, token_id
 from web.domain.access import Actor, Source, system
 from web.domain.audit import Object
-from web.domain.errors import InvalidError, LinkSpentError, SignInRequiredError
+from web.domain.errors import InvalidError, LinkSpentError, SecondFactorNeededError, SignInRequiredError
 from web.domain.people import (
     ADMINISTRATOR,
     FROM_NOWHERE,
@@ -19,7 +19,7 @@ from web.domain.people import (
 from web.domain.roles import ADMINISTRATOR_ROLE
 from web.services.access import people
 from web.services.auditing import audit
-from web.services.entry import login_sessions, second_factor, sign_in
+from web.services.entry import login_sessions, second_factor, sign_in, tokens
 from web.services.entry.passwords import Passwords
 from web.services.keys import Keys
 from web.store import accounts, grants
@@ -58,10 +58,22 @@ async def spend_code(db: Database, code: str, visit: Visit = FROM_NOWHERE) -> Si
 
 
 async def authenticate_session(db: Database, token: str) -> tuple[Actor, User]:
-    """Whose session this is, which counts as used now. Raises SignInRequiredError."""
+    """Whose session this is, which counts as used now.
+
+    Raises SignInRequiredError, SecondFactorNeededError for who has to set one up before anything else.
+    """
     session = await session_of(db, token)
+    if session.owes_second_factor:
+        raise SecondFactorNeededError
     user = session.user
     return Actor("user", user.id, user.name, session.access), user
+
+
+async def authenticate_for_second_factor(db: Database, token: str) -> tuple[Actor, User]:
+    """The same, also for who has to set one up: until then nothing is held. Raises SignInRequiredError."""
+    session = await session_of(db, token)
+    user = session.user
+    return Actor("user", user.id, user.name, {} if session.owes_second_factor else session.access), user
 
 
 async def session_of(db: Database, token: str) -> LoginSession:
@@ -94,9 +106,11 @@ async def set_password(
     new_password: str,
     *,
     old_password: str = "",
+    revoke_tokens: bool = False,
     visit: Visit = FROM_NOWHERE,
 ) -> SignedIn:
     """Change the password of the user of this session, end all sessions of that user, and begin one in their place.
+    Tokens go on unless they are to be revoked.
 
     The old password is asked for when there is one, but not in a session that began by a link of the machine: that is
     for people who have forgotten it. Raises InvalidError with the field at fault, SlowDownError, SignInRequiredError,
@@ -108,22 +122,33 @@ async def set_password(
     new_hash = await passwords.hash(new_password)
     async with db.transaction() as session:
         await _require_still(session, current)
-        await _replace_password(session, current.user, new_hash, visit)
+        await _replace_password(session, current.user, new_hash, visit, revoke_tokens=revoke_tokens)
         user = replace(current.user, has_password=True)
         return await login_sessions.begin(
-            session, user, visit, how="change of the password", is_by_link=current.is_by_link
+            session,
+            user,
+            visit,
+            how="change of the password",
+            is_by_link=current.is_by_link,
+            is_by_issuer=current.is_by_issuer,
         )
 
 
 async def accept_invitation(
-    db: Database, passwords: Passwords, code: str, password: str, visit: Visit = FROM_NOWHERE
+    db: Database,
+    passwords: Passwords,
+    code: str,
+    password: str,
+    visit: Visit = FROM_NOWHERE,
+    *,
+    revoke_tokens: bool = False,
 ) -> SignedIn | None:
     """Set the password of whom this link is for, and sign in; None when the second factor of an old account is asked
-    for at the sign-in that has to follow.
+    for at the sign-in that has to follow. Tokens go on unless they are to be revoked.
 
     Raises LinkSpentError, InvalidError, UnavailableError. A link stays good until a password was set by it.
     """
-    name = await people.invited(db, code)
+    _, name = await people.invited(db, code)
     await passwords.require_good(password, about=[name])
     new_hash = await passwords.hash(password)
     invitation_id = token_id("invitation", code)
@@ -134,7 +159,7 @@ async def accept_invitation(
         held = None if user_id is None else await accounts.hold(session, user_id)
         if held is None or held.is_disabled:
             raise LinkSpentError
-        await _replace_password(session, held.user, new_hash, visit)
+        await _replace_password(session, held.user, new_hash, visit, revoke_tokens=revoke_tokens)
         if held.has_second_factor:
             return None
         return await login_sessions.begin(session, replace(held.user, has_password=True), visit, how="invitation")
@@ -170,7 +195,12 @@ async def add_second_factor(
         codes = await second_factor.confirm(session, current.user, by=_acting(current, visit))
         await stored_people.end_sessions(session, current.user.id)
         begun = await login_sessions.begin(
-            session, current.user, visit, how="second factor added", is_by_link=current.is_by_link
+            session,
+            current.user,
+            visit,
+            how="second factor added",
+            is_by_link=current.is_by_link,
+            is_by_issuer=current.is_by_issuer,
         )
         return begun, codes
 
@@ -210,13 +240,15 @@ async def _administrator(session: Session) -> User:
     return found
 
 
-async def _replace_password(session: Session, user: User, new_hash: str, visit: Visit) -> None:
+async def _replace_password(session: Session, user: User, new_hash: str, visit: Visit, *, revoke_tokens: bool) -> None:
     """And with it everything that the old one has opened, or was about to."""
     await accounts.set_password(session, user.id, new_hash)
     await stored_people.end_sessions(session, user.id)
     await stored_people.end_entries(session, user.id)
     by = Actor("user", user.id, user.name, {}, visit.source)
     await audit.note(session, by, "password.change", Object("user", user.id, user.name))
+    if revoke_tokens:
+        await tokens.revoke_all_of(session, user.id, by=by)
 
 
 async def _require_still(session: Session, current: LoginSession) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from uuid import UUID
 
 from web.domain.errors import TooManyRequestsError
 from web.domain.rates import Buckets, Rate, Standing
@@ -14,9 +15,9 @@ class ApiLimits:
 
     per_token: int = 1_200
     per_address: int = 6_000
-    """Of all tokens together."""
+    """Of all good tokens together."""
     failures: int = 60
-    """Calls from one address whose token is none."""
+    """Calls without a good token, from one address or with one id of a token."""
 
 
 class ApiRates:
@@ -29,17 +30,25 @@ class ApiRates:
         self._addresses = Buckets(Rate("address", limits.per_address))
         self._failures = Buckets(Rate("failures", limits.failures))
 
-    def admit(self, address: str | None) -> None:
-        """Before anybody looks at the token. Raises TooManyRequestsError."""
+    def refuse(self, address: str | None, token_id: UUID | None) -> None:
+        """A call from there showed no token that is good; `token_id` is what it claimed to be, if it named any.
+
+        Raises TooManyRequestsError once there were too many. A good token is let through all the same: others may come
+        from the address of somebody who guesses, since that of a proxy is the address of all behind it.
+        """
         now = self._clock()
-        for standing in (self._failures.look(address, now), self._addresses.take(address, now)):
+        for key in (("address", address), ("token", token_id)):
+            standing = self._failures.take(key, now)
             if not standing.is_allowed:
                 raise TooManyRequestsError(standing)
 
-    def failed(self, address: str | None) -> None:
-        """A call from there showed no token that is good."""
-        self._failures.take(address, self._clock())
+    def count(self, address: str | None, token_id: UUID | None) -> Standing:
+        """One more call with this good token, which may be one too many.
 
-    def count(self, token_id: object) -> Standing:
-        """One more call with this token, which may be one too many."""
-        return self._tokens.take(token_id, self._clock())
+        Raises TooManyRequestsError when all tokens of its address are.
+        """
+        now = self._clock()
+        of_address = self._addresses.take(address, now)
+        if not of_address.is_allowed:
+            raise TooManyRequestsError(of_address)
+        return self._tokens.take(token_id, now)

@@ -9,7 +9,9 @@ from web.store import accounts, tries
 from web.store.database import Session
 
 
-async def begin(session: Session, user: User, visit: Visit, *, how: str, is_by_link: bool = False) -> SignedIn:
+async def begin(
+    session: Session, user: User, visit: Visit, *, how: str, is_by_link: bool = False, is_by_issuer: bool = False
+) -> SignedIn:
     """In the transaction that found it to be right, which holds the account. `how` stands in the audit."""
     session_id = new_id()
     token = new_token("session", session_id)
@@ -19,6 +21,7 @@ async def begin(session: Session, user: User, visit: Visit, *, how: str, is_by_l
         user.id,
         digest=token_digest(token),
         is_by_link=is_by_link,
+        is_by_issuer=is_by_issuer,
         valid_seconds=LONGEST_SECONDS,
         address=visit.source.address,
         browser=visit.browser[:BROWSER_LONGEST],

@@ -42,7 +42,7 @@ async def sign_in(db: Database, issuer: Issuer, identity: Identity, visit: Visit
     async with db.transaction() as session:
         held = await accounts.hold(session, user.id)
         if held is not None and not held.is_disabled:
-            return await login_sessions.begin(session, held.user, visit, how="single sign-on")
+            return await login_sessions.begin(session, held.user, visit, how="single sign-on", is_by_issuer=True)
     raise await _kept_out(db, user, visit)
 
 
@@ -79,7 +79,7 @@ async def _make(session: Session, identity: Identity) -> UUID | None:
 
 async def _follow_groups(db: Database, issuer: Issuer, identity: Identity, user: User, *, may_take: bool) -> None:
     """Gives what groups of this person mean, and takes what they mean no longer. Raises LastAdministratorError."""
-    async with rights.changing(db) as session:
+    async with rights.changing(db, _BY) as (session, _):
         await _follow_memberships(session, issuer, identity, user, may_take=may_take)
         await _follow_roles(session, issuer, identity, user, may_take=may_take)
 

@@ -6,10 +6,11 @@ from datetime import datetime
 from uuid import UUID
 
 from protocol.ids import new_id, new_token, token_digest, token_id
-from web.domain.access import NOTHING, Actor, Permission, Source, everywhere
+from web.domain.access import NOTHING, Actor, Permission, Source
 from web.domain.audit import Object
 from web.domain.errors import InvalidError, NotFoundError, UnauthorisedError
 from web.domain.tokens import NewToken, Token, TokenRequest
+from web.services.access import rights
 from web.services.auditing import audit
 from web.store import nodes, tokens
 from web.store.database import Database, Session
@@ -17,10 +18,9 @@ from web.store.database import Database, Session
 
 async def create_token(db: Database, name: str, *, by: Actor) -> str:
     """A token of nobody that may do everything and does not end by itself: for people at the controller's machine."""
-    by.require_everywhere(Permission.USER_EDIT)
     new = new_id()
     secret = new_token("user", new)
-    async with db.transaction() as session:
+    async with rights.in_turn(db, by, Permission.USER_EDIT) as (session, by):
         await tokens.add_boundless(session, new, name, digest=token_digest(secret), created_by=by.name)
         await audit.note(session, by, "token.create", Object("token", new, name))
     return secret
@@ -32,7 +32,7 @@ async def make(db: Database, wanted: TokenRequest, *, by: Actor) -> NewToken:
     Raises InvalidError for a permission that is not held, a node that is not known, an end that only people who give
     rights may leave open; ForbiddenError for a token that may not do this in the name of its owner.
     """
-    async with db.transaction() as session:
+    async with rights.in_turn(db, by) as (session, by):
         owner = await _owner(session, by)
         await _require_held(session, db, wanted, by)
         new = new_id()
@@ -71,20 +71,28 @@ async def current(db: Database, *, by: Actor) -> Token:
 
 async def require_visible(db: Database, token_id: UUID, *, by: Actor) -> Token:
     """One's own, or anybody's for who may read users. Raises NotFoundError."""
-    found = await tokens.get(db, token_id)
-    if not (_is_own(found, by) or by.scope(Permission.USER_READ).everything):
-        raise NotFoundError("token", token_id)
-    return found
+    return await _visible(db, token_id, by)
 
 
 async def revoke(db: Database, token_id: UUID, *, by: Actor) -> None:
     """It is good for nothing at once. Raises NotFoundError, ForbiddenError for somebody else's."""
-    async with db.transaction() as session:
-        found = await require_visible(db, token_id, by=by)
+    async with rights.in_turn(db, by) as (session, by):
+        found = await _visible(session, token_id, by)
         if not _is_own(found, by):
             by.require_everywhere(Permission.USER_EDIT)
         await tokens.remove(session, token_id)
         await audit.note(session, by, "token.revoke", Object("token", token_id, found.name), before=_noted(found))
+
+
+async def good_ones_of(db: Database, owner_id: UUID) -> int:
+    """How many tokens of this person have not run out."""
+    return await tokens.good_ones_of(db, owner_id)
+
+
+async def revoke_all_of(session: Session, owner_id: UUID, *, by: Actor) -> None:
+    """In the transaction that gives this person another password."""
+    for revoked, name in await tokens.remove_all_of(session, owner_id):
+        await audit.note(session, by, "token.revoke", Object("token", revoked, name), reason="new password")
 
 
 async def authenticate(db: Database, secret: str, source: Source | None = None) -> Actor:
@@ -101,8 +109,7 @@ async def authenticate(db: Database, secret: str, source: Source | None = None) 
         raise UnauthorisedError("The owner of this token is disabled.")
     if found.is_use_old:
         await tokens.note_use(db, token.id, source.address)
-    held = everywhere() if token.owner_id is None else found.held
-    return Actor("token", token.id, token.actor_name, token.narrowed(held), source)
+    return Actor("token", token.id, token.actor_name, found.access, source)
 
 
 _OWN_LIMIT = 500
@@ -135,6 +142,13 @@ async def _require_held(session: Session, db: Database, wanted: TokenRequest, by
         known = await nodes.by_name(session, scope=by.nodes, seen_within=db.timeouts.node_not_seen)
         if unknown := set(wanted.node_ids) - {node.id for node in known}:
             raise InvalidError(f"There is no node {min(unknown)}.", field="node_ids")
+
+
+async def _visible(session: Session, token_id: UUID, by: Actor) -> Token:
+    found = await tokens.get(session, token_id)
+    if not (_is_own(found, by) or by.scope(Permission.USER_READ).everything):
+        raise NotFoundError("token", token_id)
+    return found
 
 
 def _is_own(token: Token, by: Actor) -> bool:

@@ -1,11 +1,11 @@
 """Nodes join by a code that works once, and hold tokens that follow one another."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address, ip_network
 from uuid import UUID, uuid5
 
 from protocol.ids import made_token, new_id, new_token, token_digest, token_id
-from protocol.messages import EnrolAnswer, EnrolRequest, EventReport, TokenRequest
+from protocol.messages import CertificateRequest, EnrolAnswer, EnrolRequest, EventReport, TokenRequest
 from web.domain.access import Actor, NodeActor, Permission, Source, system
 from web.domain.audit import Object
 from web.domain.errors import (
@@ -15,7 +15,7 @@ from web.domain.errors import (
     TokenExpiredError,
     UnauthorisedError,
 )
-from web.domain.nodes import CodeStanding, EnrolmentCode, NodeToken, checked_name
+from web.domain.nodes import CodeStanding, EnrolmentCode, NodeCertificates, NodeToken, checked_name
 from web.services.auditing import audit
 from web.store import health_events, joining, nodes
 from web.store.database import Database, Session
@@ -111,35 +111,72 @@ async def enrol(db: Database, request: EnrolRequest, *, source: Source | None = 
         if code.rejoins is not None:
             await _require_node(session, code.rejoins)
         if not await joining.use_code(session, code.id, digest=digest):
-            return await _answer_again(db, session, code, token)
+            return await _answer_again(db, session, code, token, source)
         node_run = await (_join_again if code.rejoins else _make_node)(session, code, request.version)
         await _add_token(db, session, code.node_id, token_digest(token))
+        await joining.keep_certificate(session, code.node_id, source.certificate)
         act = "node.join_again" if code.rejoins else "node.join"
         by = replace(system("enrolment code"), source=source)
-        await audit.note(session, by, act, Object("node", code.node_id, code.node_name), after={"code_id": code.id})
+        await audit.note(session, by, act, Object("node", code.node_id, code.node_name), after=_joined(code, source))
         await nodes.tell(session, code.node_id)
     return EnrolAnswer(node_id=code.node_id, name=code.node_name, token=token, node_run=node_run)
+
+
+# ---- certificates ----
+
+
+async def announce_certificate(db: Database, request: CertificateRequest, *, node: NodeActor) -> None:
+    """Take the fingerprint of the certificate that the node will show next. The one that it shows now stays good until
+    the other is used first. Raises InvalidError when it shows none, UnauthorisedError.
+    """
+    shown = node.source.certificate
+    if shown is None:
+        raise InvalidError("Announce a certificate over a connection that shows the present one.", field="sha256")
+    async with db.transaction() as session:
+        await _require_node(session, node.node_id)
+        present = await joining.certificates_of(session, node.node_id)
+        if not present.fits(shown):
+            raise _bad_token()
+        if request.sha256 in (shown, present.next_certificate):
+            return
+        await joining.keep_certificate(session, node.node_id, shown, following=request.sha256)
+        after = {"certificate": shown, "next_certificate": request.sha256}
+        of = Object("node", node.node_id, node.name)
+        await audit.note(session, node, "node.announce_certificate", of, before=asdict(present), after=after)
+        await nodes.tell(session, node.node_id)
+
+
+async def certificates_of(db: Database, node_id: UUID, *, by: Actor) -> NodeCertificates:
+    """What the node is known by besides its token. Raises NotFoundError, ForbiddenError."""
+    await _require(db, node_id, Permission.NODE_CONTROL, by)
+    return await joining.certificates_of(db, node_id)
 
 
 # ---- tokens ----
 
 
 async def authenticate_node(db: Database, token: str, *, source: Source | None = None) -> NodeActor:
-    """Raises UnauthorisedError, TokenExpiredError for one that can only be exchanged for another."""
-    found = await _good_token(db, token)
+    """Raises UnauthorisedError, also for a certificate of another node, TokenExpiredError for one that can only be
+    exchanged for another.
+    """
+    source = source or Source()
+    found = await _good_token(db, token, source)
     if not found.is_fresh:
         raise TokenExpiredError
     if found.is_new:
         async with db.transaction() as session:
             await _require_node(session, found.node_id)
             await joining.use_token(session, found.id)
-    return NodeActor(found.node_id, found.name, source or Source())
+    if source.certificate is not None and source.certificate == found.certificates.next_certificate:
+        await _take_up_certificate(db, found, source)
+    return NodeActor(found.node_id, found.name, source)
 
 
 async def hold_token(db: Database, token: str, *, source: Source | None = None) -> HeldToken:
     """Like `authenticate_node`, also by a token that has run out and is good for another one only."""
-    found = await _good_token(db, token)
-    return HeldToken(NodeActor(found.node_id, found.name, source or Source()), token_digest(token))
+    source = source or Source()
+    found = await _good_token(db, token, source)
+    return HeldToken(NodeActor(found.node_id, found.name, source), token_digest(token))
 
 
 async def rotate_token(db: Database, held: HeldToken, request: TokenRequest) -> None:
@@ -207,6 +244,10 @@ async def _add_code(
     return EnrolmentCode(code_id, code, name, expires_at)
 
 
+def _joined(code: FoundCode, source: Source) -> dict[str, object]:
+    return {"code_id": code.id, **({"certificate": source.certificate} if source.certificate else {})}
+
+
 def _may_see(code: CodeStanding, by: Actor) -> bool:
     scope = by.scope(Permission.NODE_CREATE)
     return scope.covers(code.node_id) if code.is_rejoining else scope.everything
@@ -254,10 +295,10 @@ async def _join_again(session: Session, code: FoundCode, version: str) -> int:
     return await nodes.fence(session, code.node_id, version=version)
 
 
-async def _answer_again(db: Database, session: Session, code: FoundCode, token: str) -> EnrolAnswer:
+async def _answer_again(db: Database, session: Session, code: FoundCode, token: str, source: Source) -> EnrolAnswer:
     """For the agent that holds the token which this code gave. Raises UnauthorisedError for any other."""
     found = await _find(db, session, code.node_id, token_digest(token))
-    if found is None or found.ended_by is not None:
+    if found is None or found.ended_by is not None or not found.certificates.fits(source.certificate):
         raise _bad_code()
     node_run = await nodes.share_run(session, code.node_id) if code.rejoins else 0
     return EnrolAnswer(node_id=code.node_id, name=found.name, token=token, node_run=node_run)
@@ -274,8 +315,8 @@ async def _add_token(db: Database, session: Session, node_id: UUID, digest: str)
     )
 
 
-async def _good_token(db: Database, token: str) -> FoundToken:
-    """One that is good at least for another one. Raises UnauthorisedError."""
+async def _good_token(db: Database, token: str, source: Source) -> FoundToken:
+    """One that is good at least for another one, and on this connection. Raises UnauthorisedError."""
     node_id = token_id("node", token)
     found = None if node_id is None else await _find(db, db, node_id, token_digest(token))
     if found is None:
@@ -284,7 +325,27 @@ async def _good_token(db: Database, token: str) -> FoundToken:
         await _tell_of_copy(db, found)
     if found.ended_by is not None or not found.is_exchanged:
         raise _bad_token()
+    if not found.certificates.fits(source.certificate):
+        raise UnauthorisedError(
+            f"This is the token of {found.name}, and not its certificate. Announce another one while the old one is "
+            "good, or let the node join again (“Join again” on its page)."
+        )
     return found
+
+
+async def _take_up_certificate(db: Database, found: FoundToken, source: Source) -> None:
+    """The first use of the one that was announced ends the one before."""
+    async with db.transaction() as session:
+        await _require_node(session, found.node_id)
+        present = await joining.certificates_of(session, found.node_id)
+        if present.next_certificate != source.certificate:
+            return
+        await joining.keep_certificate(session, found.node_id, source.certificate)
+        of = Object("node", found.node_id, found.name)
+        node = NodeActor(found.node_id, found.name, source)
+        before, after = {"certificate": present.certificate}, {"certificate": source.certificate}
+        await audit.note(session, node, "node.take_up_certificate", of, before=before, after=after)
+        await nodes.tell(session, found.node_id)
 
 
 async def _find(db: Database, session: Session, node_id: UUID, digest: str) -> FoundToken | None:

@@ -32,7 +32,7 @@ async def create(db: Database, name: str, *, by: Actor) -> UUID:
     """An empty one. Raises InvalidError, ConflictError when the name is taken."""
     by.require_everywhere(Permission.NODE_EDIT)
     name, group_id = checked_name(name), new_id()
-    async with db.transaction() as session:
+    async with rights.in_turn(db, by, Permission.NODE_EDIT) as (session, by):
         if not await node_groups.add(session, group_id, name):
             raise _name_is_taken(name)
         await audit.note(session, by, "node_group.create", Object("node_group", group_id, name))
@@ -46,7 +46,7 @@ async def change(
 
     Raises as `create` does, NotFoundError, and LastAdministratorError for a denial that would reach the last one.
     """
-    async with rights.changing(db) as session:
+    async with rights.changing(db, by, Permission.NODE_EDIT) as (session, by):
         before = await _locked(session, group_id, by)
         after = NodeGroup(
             group_id,
@@ -72,7 +72,7 @@ async def change(
 
 async def remove(db: Database, group_id: UUID, *, by: Actor) -> None:
     """Its members stay nodes. Raises NotFoundError, ConflictError while rights hang on it."""
-    async with db.transaction() as session:
+    async with rights.in_turn(db, by, Permission.NODE_EDIT) as (session, by):
         group = await _locked(session, group_id, by)
         if group.gives_rights:
             raise ConflictError(f"Rights hang on “{group.name}”; take those grants back first.")
@@ -81,7 +81,6 @@ async def remove(db: Database, group_id: UUID, *, by: Actor) -> None:
 
 
 async def _locked(session: Session, group_id: UUID, by: Actor) -> NodeGroup:
-    by.require_everywhere(Permission.NODE_EDIT)
     group = await node_groups.lock(session, group_id)
     if group.gives_rights:
         by.require_everywhere(Permission.USER_EDIT)

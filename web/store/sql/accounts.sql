@@ -33,13 +33,15 @@ DELETE FROM sign_in_code WHERE id = {id} AND digest = {digest} AND expires_at > 
 -- add_login_session --
 -- Begins a session, and forgets those of its user that have run out.
 WITH over AS (DELETE FROM login_session WHERE user_id = {user_id} AND expires_at < clock_timestamp())
-INSERT INTO login_session (id, user_id, digest, is_by_link, address, browser, expires_at)
-VALUES ({id}, {user_id}, {digest}, {is_by_link}, {address}, {browser}, clock_timestamp() + {valid}::interval);
+INSERT INTO login_session (id, user_id, digest, is_by_link, is_by_issuer, address, browser, expires_at)
+VALUES ({id}, {user_id}, {digest}, {is_by_link}, {is_by_issuer}, {address}, {browser}, clock_timestamp() + {valid}::interval);
 
 -- login_session --
 -- A session that is going on and its user. That it was used is noted once a minute.
 WITH found AS (
-    SELECT s.id, s.last_seen_at, s.is_by_link, s.user_id, u.name, u.password_hash IS NOT NULL AS has_password, u.created_at,
+    SELECT s.id, s.last_seen_at, s.is_by_link, s.is_by_issuer, s.user_id, u.name, u.password_hash IS NOT NULL AS has_password, u.created_at,
+           EXISTS (SELECT FROM second_factor f WHERE f.user_id = u.id AND f.is_confirmed) AS has_second_factor,
+           (SELECT second_factor FROM sign_in_rule) AS rule,
            (SELECT jsonb_agg(to_jsonb(g)) FROM held_grant g WHERE g.user_id = u.id) AS grants
     FROM login_session s JOIN user_account u ON u.id = s.user_id
     WHERE s.id = {id} AND s.digest = {digest} AND s.expires_at > clock_timestamp() AND u.disabled_at IS NULL
@@ -169,3 +171,23 @@ WITH ended AS (
     SELECT id, pg_notify('reelkeeper_page', json_build_object('name', 'session', 'id', id, 'data', '')::text) FROM ended
 )
 SELECT id FROM told;
+
+-- sign_in_rule --
+-- Who has to have a second factor.
+SELECT second_factor, changed_by, changed_at FROM sign_in_rule;
+
+-- change_sign_in_rule --
+-- Changes the rule that somebody has seen, and no later one.
+UPDATE sign_in_rule
+SET second_factor = {rule},
+    changed_by = CASE WHEN second_factor = {rule} THEN changed_by ELSE {changed_by} END,
+    changed_at = CASE WHEN second_factor = {rule} THEN changed_at ELSE clock_timestamp() END
+WHERE second_factor = {was}
+RETURNING second_factor;
+
+-- people_without_second_factor --
+-- What those hold who come in by a password alone.
+SELECT u.id, (SELECT jsonb_agg(to_jsonb(g)) FROM held_grant g WHERE g.user_id = u.id) AS grants
+FROM user_account u
+WHERE u.disabled_at IS NULL AND u.password_hash IS NOT NULL
+  AND NOT EXISTS (SELECT FROM second_factor f WHERE f.user_id = u.id AND f.is_confirmed);

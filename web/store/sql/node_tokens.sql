@@ -10,12 +10,13 @@ ON CONFLICT (digest) DO NOTHING;
 
 -- node_token --
 -- A token by its digest, as it stands.
-SELECT t.id, n.id AS node_id, n.name, t.used_at IS NULL AS is_new, t.ended_by,
+SELECT t.id, n.id AS node_id, n.name, c.certificate, c.next_certificate, t.used_at IS NULL AS is_new, t.ended_by,
        t.expires_at > clock_timestamp() AS is_fresh,
        t.expires_at > clock_timestamp() - {grace}::interval AS is_exchanged,
        coalesce(t.ended_at < clock_timestamp() - {tolerated}::interval, false) AS is_long_ended
 FROM node_token t
 JOIN node n ON n.id = t.node_id
+LEFT JOIN node_certificate c ON c.node_id = n.id
 WHERE t.digest = {digest} AND t.node_id = {node_id};
 
 -- use_node_token --
@@ -46,6 +47,15 @@ WHERE node_id = {node_id} AND ended_at IS NULL AND renew_at > clock_timestamp();
 UPDATE node_token SET ended_at = clock_timestamp(), ended_by = {ended_by}
 WHERE node_id = {node_id} AND ended_at IS NULL
 RETURNING id;
+
+-- keep_certificate --
+-- What a node shows from now on, and what it may show next.
+INSERT INTO node_certificate (node_id, certificate, next_certificate) VALUES ({node_id}, {certificate}, {following})
+ON CONFLICT (node_id) DO UPDATE SET certificate = excluded.certificate, next_certificate = excluded.next_certificate;
+
+-- node_certificates --
+-- What a node is known by besides its token.
+SELECT certificate, next_certificate FROM node_certificate WHERE node_id = {node_id};
 
 -- fence_node --
 -- Agents of earlier runs are refused from now on.

@@ -33,6 +33,15 @@ UPDATE access_token SET last_used_at = clock_timestamp(), last_used_from = {addr
 -- A token that is revoked.
 DELETE FROM access_token WHERE id = {id};
 
+-- good_tokens_of --
+-- How many tokens of somebody have not run out.
+SELECT count(*) AS number FROM access_token
+WHERE user_id = {user_id} AND (expires_at IS NULL OR expires_at > clock_timestamp());
+
+-- remove_tokens_of --
+-- All tokens of somebody, which are revoked.
+DELETE FROM access_token WHERE user_id = {user_id} RETURNING id, name;
+
 -- forget_kept_answers --
 -- Of a token, those that are too old to be asked for again.
 DELETE FROM kept_answer WHERE token_id = {token_id} AND created_at < clock_timestamp() - {valid}::interval;
