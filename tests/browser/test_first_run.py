@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.acceptance.demo import Demo
 from tests.browser.conftest import PATIENCE_MS, Complaints
-from tests.browser.test_looks import RULES
+from tests.browser.shut_out import shut_out, sideways
 from tests.folders import remove
 
 PAUSE_MS = 300
@@ -123,13 +122,8 @@ def test_a_newcomer_needs_less_than_a_minute_and_nobody_is_shut_out(
     def look() -> None:
         nonlocal looked_at
         began = time.monotonic()
-        for theme in ("light", "dark"):
-            for width in (360, 1440):
-                newcomer.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-                newcomer.page.set_viewport_size({"width": width, "height": 900})
-                answer = Axe().run(newcomer.page, options={"runOnly": RULES})
-                assert not answer.violations_count, f"{theme} {width}: {answer.generate_report()}"
-                assert not newcomer.page.evaluate("() => document.documentElement.scrollWidth > innerWidth")
+        assert sideways(newcomer.page) == []
+        assert shut_out(newcomer.page) == []
         looked_at += time.monotonic() - began
 
     began = time.monotonic()

@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.test_looks import FIRST_VISIT_BYTES, REPEATED_VISIT_BYTES, RULES, visited
+from tests.browser.shut_out import shut_out, sideways
+from tests.browser.test_looks import FIRST_VISIT_BYTES, REPEATED_VISIT_BYTES, visited, visited_again
 
 New = Callable[..., BrowserContext]
 
@@ -33,34 +33,19 @@ def with_their_first(page: Page, paths: list[str]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("width", [1440, 360])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_on_the_settings(new_context: New, paths: list[str], theme: str, width: int) -> None:
-    page = new_context(color_scheme=theme, viewport={"width": width, "height": 900}).new_page()
+def test_settings_shut_nobody_out_and_spill_nothing(new_context: New, paths: list[str]) -> None:
+    page = new_context().new_page()
     found = {}
     for path in with_their_first(page, paths):
         page.goto(path)
-        answer = Axe().run(page, options={"runOnly": RULES})
-        if answer.violations_count:
-            found[path] = answer.generate_report()
-    assert not found, "\n".join(f"{path}: {text}" for path, text in found.items())
-
-
-@pytest.mark.parametrize("width", [320, 832])
-def test_no_page_of_the_settings_scrolls_sideways(new_context: New, paths: list[str], width: int) -> None:
-    page = new_context(viewport={"width": width, "height": 900}).new_page()
-    wide = []
-    for path in with_their_first(page, paths):
-        page.goto(path)
-        if page.evaluate("() => document.documentElement.scrollWidth > innerWidth"):
-            wide.append(path)
-    assert not wide
+        found[path] = [*sideways(page), *shut_out(page)]
+    assert not any(found.values()), "\n".join(f"{path}: {faults}" for path, faults in found.items() if faults)
 
 
 def test_settings_load_little(new_context: New, paths: list[str]) -> None:
     for path in paths:
         context = new_context()
-        first, again = visited(context.new_page(), path), visited(context.new_page(), path)
+        first, again = visited(context.new_page(), path), visited_again(context, path)
         assert first <= FIRST_VISIT_BYTES, (path, first)
         assert again <= REPEATED_VISIT_BYTES, (path, again)
 
