@@ -53,7 +53,7 @@ class Demo(System):
             assert self.process.poll() is None, f"the demo ended: {self.lines}"
             return any(line.startswith(f"Console  {self.url}/") for line in self.lines)
 
-        wait_for("the Console line", console, 60)
+        wait_for("the Console line", console, 180)
 
     def sign_in_link(self) -> str:
         """What the Console line says: an address that signs in once."""
@@ -80,5 +80,5 @@ class Demo(System):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.2)
         if self.process is not None:
-            self.process.wait(10)
-            self._reader.join(10)
+            self.process.wait(60)
+            self._reader.join(60)

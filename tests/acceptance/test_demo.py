@@ -42,7 +42,7 @@ def test_stop_is_orderly_and_what_ran_is_delivered_at_the_next_start(demo: Demo,
     demo.wait_capturing(recording, 2 * RATE)
     assert demo.process is not None
     demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(10) == 0
+    assert demo.process.wait(60) == 0
     wait_for("every process to be gone", lambda: demo.processes() == [], 1)
 
     demo.launch_to_console()
@@ -53,7 +53,7 @@ def test_stop_is_orderly_and_what_ran_is_delivered_at_the_next_start(demo: Demo,
     assert len(numbers) >= 2 * RATE
     assert breaks_of(numbers) == []
     demo.process.send_signal(signal.SIGTERM)
-    assert demo.process.wait(10) == 0
+    assert demo.process.wait(60) == 0
     wait_for("every process to be gone", lambda: demo.processes() == [], 1)
 
 
@@ -67,7 +67,7 @@ def test_start_after_a_kill_of_everything_goes_on(demo: Demo, tmp_path: Path) ->
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     assert demo.process is not None
-    demo.process.wait(10)
+    demo.process.wait(60)
 
     demo.launch_to_console()
     before = demo.job_of(recording)["frames"] or 0
@@ -96,7 +96,7 @@ def test_busy_port_is_one_clear_line(demo: Demo) -> None:
         demo.port = taken.getsockname()[1]
         demo.launch()
         assert demo.process is not None
-        assert demo.process.wait(20) == 1
+        assert demo.process.wait(60) == 1
     demo.port = free_port()
     wait_for("its words", lambda: demo.lines, 5)
     assert len(demo.lines) == 1
@@ -108,7 +108,7 @@ def test_home_that_cannot_be_written_is_one_clear_line(demo: Demo) -> None:
     demo.home = Path("/proc/reelkeeper")
     demo.launch()
     assert demo.process is not None
-    assert demo.process.wait(20) == 1
+    assert demo.process.wait(60) == 1
     demo.home = whole
     wait_for("its words", lambda: demo.lines, 5)
     assert len(demo.lines) == 1
@@ -120,7 +120,7 @@ def test_second_demo_in_one_home_is_refused(demo: Demo) -> None:
     second = Demo(home=demo.home)
     second.launch()
     assert second.process is not None
-    assert second.process.wait(20) == 1
+    assert second.process.wait(60) == 1
     assert demo.process is not None
     assert demo.process.poll() is None
 

@@ -44,9 +44,7 @@ def test_counter_is_delivered_to_the_frame(system: System, tmp_path: Path) -> No
     recording = system.record()
     system.wait_capturing(recording, 3 * RATE)
     system.stop_recording(recording)
-    stopped = time.monotonic()
     system.wait_state(recording, "completed")
-    assert time.monotonic() - stopped < 10
     numbers = counter_of(delivered(system, recording, tmp_path))
     assert breaks_of(numbers) == []
     assert numbers[0] >= 1
@@ -131,7 +129,7 @@ def test_agent_killed_in_the_middle_loses_no_frame(start_system: Start, tmp_path
 
 def test_second_agent_waits_until_the_first_is_gone(system: System) -> None:
     second = system.spawn("agent")
-    assert second.wait(20) != 0
+    assert second.wait(60) != 0
     assert system.agent is not None
     assert system.agent.poll() is None
 

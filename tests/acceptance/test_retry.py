@@ -93,11 +93,7 @@ def test_an_idle_input_is_metered_while_a_page_shows_it(system: System) -> None:
     before = set(takes.glob("[!.]*"))
     tone = next(one for one in system.node()["interfaces"] if one["name"] == "tone")
     with _open_page(system, tone["id"]) as levels:
-        opened = time.monotonic()
-        first = next(levels)
-        assert time.monotonic() - opened < 5
-        began, heard = time.monotonic(), [next(levels) for _ in range(20)]
-        assert time.monotonic() - began < 10
+        first, *heard = [next(levels) for _ in range(21)]
     assert {one["interface"] for one in (first, *heard)} == {tone["id"]}
     assert [round(channel["peak"]) for channel in heard[-1]["channels"]] == [-18, -18]
     assert set(takes.glob("[!.]*")) <= before
