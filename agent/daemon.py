@@ -128,9 +128,12 @@ async def _until_stopped(spool: Spool, stop: asyncio.Event, *, drain: bool) -> N
 
 
 def _is_drained(spool: Spool) -> bool:
-    """Whether nothing is left to do. What the controller refuses to take stays here and is not waited for."""
+    """Whether nothing is left to do. What the controller refuses to take stays here and is not waited for, nor is a
+    disk."""
     return all(
-        state.stage is Stage.KEPT or (state.owed is not None and state.stage is Stage.UPLOADING)
+        state.stage is Stage.KEPT
+        or (state.owed is not None and state.stage is Stage.UPLOADING)
+        or (state.is_delivered and state.given_up)
         for state in spool.jobs.values()
     )
 

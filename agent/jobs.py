@@ -10,6 +10,7 @@ import structlog
 
 from agent.errors import NodeRunSupersededError
 from agent.patience import Patience, is_absence, tell
+from agent.recording.absence import Absence
 from agent.recording.capturing import Capturing
 from agent.recording.ending import Ending
 from agent.recording.finishing import Finishing
@@ -68,6 +69,7 @@ class Job(Part):
     def __init__(self, means: Means, job_id: UUID) -> None:
         super().__init__(means, job_id)
         self._ending = Ending(means, job_id)
+        self._absence = Absence(means, job_id)
         rendering = Rendering(means, job_id)
         self._retrying = Retrying(means, job_id)
         self._starting = Starting(means, job_id, self._ending, self._retrying)
@@ -136,7 +138,7 @@ class Job(Part):
             await listener.wait(self.timeouts.heartbeat)
 
     async def _tidy_once_verified(self, listener: Listener) -> None:
-        if self.state.is_delivered:
+        if self.state.is_delivered and await self._absence.is_over():
             await self._ending.tidy()
         else:
             await listener.wait(self.timeouts.heartbeat)

@@ -134,6 +134,10 @@ class JobState(Stored):
     ended_at: Instant | None = None
     cut_frame: Frames | None = None
     """Where the take stopped short of `end_frame`."""
+    away_since: Instant | None = None
+    """Since when a disk with a part of it is known to be missing."""
+    given_up: tuple[str, ...] = ()
+    """Segments on it that the recording is delivered without; it is delivered anew when they are back."""
     cache_file_id: UUID | None = None
     cache_file_origin: Origin = Origin.NORMAL
     """As what it was opened; the seal says what it is."""
@@ -199,7 +203,7 @@ class JobState(Stored):
 
     def in_this_boot(self) -> Self:
         """After a reboot, what was noted by the clock of an earlier boot counts from now; plans have their UTC."""
-        names = ("requested_at", "begun_at", "wished_at", "ended_at", "owed_since")
+        names = ("requested_at", "begun_at", "wished_at", "ended_at", "owed_since", "away_since")
         noted = {name: getattr(self, name) for name in names}
         return self.model_copy(
             update={name: Instant.in_ms(0) for name, at in noted.items() if at and not at.of_this_boot}
@@ -208,7 +212,7 @@ class JobState(Stored):
     @property
     def needs_take(self) -> bool:
         """Whether frames of its take may not go."""
-        return self.take_id is not None and not self.is_delivered
+        return self.take_id is not None and not (self.is_delivered and not self.given_up)
 
     @property
     def is_delivered(self) -> bool:
@@ -228,6 +232,8 @@ class RenderTask(Stored):
     end_reason: EndReason | None = None
     cut_frame: Frames | None = None
     """Nothing from here on will ever become durable."""
+    given_up: tuple[str, ...] = ()
+    """Paths of segments that are not there, and are a gap."""
     capture: CaptureFormat
     channel_map: list[list[float]]
     encoding: Encoding
@@ -269,6 +275,12 @@ class Rendition(Stored):
 
 class Places(Stored):
     """`places.json`: spill folders that were there once."""
+
+    folders: frozenset[str]
+
+
+class OwedRemovals(Stored):
+    """`takes/.going-<take>/owed.json`: folders of a removed take that lie on disks which were away."""
 
     folders: frozenset[str]
 

@@ -3,24 +3,25 @@
 import asyncio
 import shutil
 import time
-from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
 import structlog
 
 from agent.devices import Owners
-from agent.files import sync_folder
+from agent.files import BrokenFileError, read_model, sync_folder, write_model
 from agent.health import Health
 from agent.owner.handle import Owner, OwnerError, OwnerStatus
 from agent.patience import go_on_for_ever
 from agent.spool import Spool
+from agent.states import OwedRemovals
 from core_rs import AudioError, Take
 from protocol.timeouts import Timeouts
 
 log = structlog.get_logger()
 
 _GOING = ".going-"
+_OWED = "owed.json"
 
 
 class Takes:
@@ -142,7 +143,7 @@ class Takes:
         needed: list[int] = await asyncio.to_thread(self._needed_starts, take)
         if needed:
             return False
-        await asyncio.to_thread(_remove, folder, self._spill_folders)
+        await asyncio.to_thread(_remove, folder, _places_of(take), self._spill_folders)
         log.info("take removed, nobody needs anything of it", take_id=folder.name)
         return True
 
@@ -164,8 +165,14 @@ def _take_folders(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if _is_id(path.name)]
 
 
-def _remove(folder: Path, spill_folders: tuple[Path, ...]) -> None:
+def _places_of(take: Take) -> frozenset[Path]:
+    """The folders that its segments lie in, besides its own."""
+    return frozenset(Path(segment.path).parent for segment in take.segments) - {Path(take.folder)}
+
+
+def _remove(folder: Path, places: frozenset[Path], spill_folders: tuple[Path, ...]) -> None:
     """Under another name first, so that half a take is never taken for a whole one."""
+    _note_owed(folder, places)
     going = folder.with_name(_GOING + folder.name)
     folder.rename(going)
     sync_folder(going.parent)
@@ -180,23 +187,47 @@ def _finish_removals(folder: Path, spill_folders: tuple[Path, ...]) -> None:
 
 def _finish_removal(going: Path, spill_folders: tuple[Path, ...]) -> None:
     """What names the rest goes last. On a disk that is away, or does not let go of it, it is tried again with the next
-    look; until then only the name of the take is kept."""
+    look; until then the name of the take is kept, and the folders that it lay in."""
     try:
-        for spill in spill_folders:
-            with suppress(FileNotFoundError):
-                shutil.rmtree(spill / going.name.removeprefix(_GOING))
         _empty(going)
-        if all(spill.is_dir() for spill in spill_folders):
-            going.rmdir()
-    except OSError as fault:
+        owed = _owed(going)
+        for place in owed | {spill / going.name.removeprefix(_GOING) for spill in spill_folders}:
+            if _was_removed(place) and place in owed:
+                owed -= {place}
+                _note_owed(going, owed)
+        if not owed and all(spill.is_dir() for spill in spill_folders):
+            shutil.rmtree(going)
+    except (OSError, BrokenFileError) as fault:
         log.warning("a take that nobody needs cannot be removed yet", folder=str(going), fault=str(fault))
+
+
+def _owed(going: Path) -> frozenset[Path]:
+    """Folders of it that were not removed yet. One that is gone by now counts until it was seen to go: where a disk is
+    away, a mount point may be all that is there."""
+    try:
+        return frozenset(map(Path, read_model(going / _OWED, OwedRemovals).folders))
+    except FileNotFoundError:
+        return frozenset()
+
+
+def _note_owed(folder: Path, places: frozenset[Path]) -> None:
+    write_model(folder / _OWED, OwedRemovals(folders=frozenset(map(str, places))))
+
+
+def _was_removed(place: Path) -> bool:
+    """Whether it was there, and is not any more."""
+    try:
+        shutil.rmtree(place)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _empty(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        else:
+        elif path.name != _OWED:
             path.unlink()
 
 

@@ -337,6 +337,8 @@ class Take:
     def open(folder: StrPath) -> Take: ...
     def refresh(self) -> int:
         """Looks again at a growing take; costs only what is new. Returns `durable_frame`."""
+    def give_up(self, path: str) -> None:
+        """From now on the segment of this path reads as silence, and is one of the gaps, with cause `disk_away`."""
     @property
     def folder(self) -> str: ...
     @property

@@ -49,6 +49,9 @@ class Timeouts:
     orphan_capture: float = _seconds(
         900.0, "an open-ended recording whose job was ended goes on so long; nobody could stop it any more"
     )
+    disk_away: float = _seconds(
+        900.0, "a spill disk that is missing is waited for so long; then what lies elsewhere is delivered"
+    )
     renderer_stalled: float = _seconds(
         30.0, "a renderer whose file did not grow for so long, while its take did, is ended"
     )

@@ -10,6 +10,7 @@ import structlog
 from agent.owner import clock
 from agent.owner.handle import OwnerGoneError, OwnerStatus, OwnerUnresponsiveError
 from agent.owner_news import OwnerNews
+from agent.recording.absence import Absence
 from agent.recording.ending import Ending
 from agent.recording.limits import End, Limits, Seen
 from agent.recording.part import Means, Part
@@ -31,6 +32,7 @@ class Capturing(Part):
         super().__init__(means, job_id)
         self._ending = ending
         self._rendering = rendering
+        self._absence = Absence(means, job_id)
         self._news = OwnerNews(
             means.health,
             self.timeouts,
@@ -117,7 +119,7 @@ class Capturing(Part):
             self._unowned_since = now
         elif now - self._unowned_since > self.timeouts.owner_drain + self.timeouts.owner_request:
             take = await self.take()
-            if not await self.lacks_disk(take, now - self._unowned_since):
+            if not await self._absence.lacks_end(take, now - self._unowned_since):
                 await self.finish_at(take.durable_frame, EndReason.CAPTURE_DIED)
 
     async def _end_as_marked(self) -> bool:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from agent.owner import clock
 from agent.owner.handle import OwnerGoneError
+from agent.recording.absence import Absence
 from agent.recording.ending import Ending
 from agent.recording.part import Means, Part
 from agent.recording.rendering import Rendering
@@ -25,6 +26,7 @@ class Finishing(Part):
         super().__init__(means, job_id)
         self._ending = ending
         self._rendering = rendering
+        self._absence = Absence(means, job_id)
         self._help_due = 0.0
 
     async def step(self, listener: Listener) -> None:
@@ -69,7 +71,7 @@ class Finishing(Part):
         if take.durable_frame >= state.end_frame or take.end is not None:
             return
         if self._seconds_overdue() > self.timeouts.owner_drain:
-            if not await self.lacks_disk(take, self._seconds_overdue()):
+            if not await self._absence.lacks_end(take, self._seconds_overdue()):
                 await self.update(cut_frame=take.durable_frame)
             return
         try:

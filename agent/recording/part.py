@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -67,21 +66,6 @@ class Part:
         """The take of any job that has one."""
         return await asyncio.to_thread(Take.open, self.spool.takes_folder / str(state.take_id))
 
-    async def lacks_disk(self, take: Take, waited_seconds: float) -> bool:
-        """Whether a take ends too early only because the disk with its newest segment is missing. It is waited for a
-        while: what is cut off would never be delivered."""
-        place = await asyncio.to_thread(_missing_place, take)
-        if place is None or waited_seconds > self.timeouts.orphan_capture:
-            return False
-        await self.means.health.tell_once(
-            "disk_missing",
-            "critical",
-            f"What was captured last lies in {place}, which is not there. Mount that disk again within "
-            f"{self.timeouts.orphan_capture / 60:.0f} minutes, else the recording ends before it.",
-            job_id=self.job_id,
-        )
-        return True
-
     async def finish_at(self, end_frame: int, reason: EndReason) -> None:
         """The end of the recording is decided."""
         start_frame = self.state.start_frame or 0
@@ -98,9 +82,3 @@ class Part:
         end = durable_frame if state.end_frame is None else min(durable_frame, state.end_frame)
         frames = max(0, end - (state.start_frame or 0))
         self.spool.progress.setdefault(self.job_id, Progress()).frames = frames
-
-
-def _missing_place(take: Take) -> Path | None:
-    """A folder is durable before the ledger names it: when it is missing, its disk is."""
-    folders = [Path(segment.path).parent for segment in take.segments[-1:]]
-    return next((folder for folder in folders if not folder.is_dir()), None)

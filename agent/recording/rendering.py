@@ -6,6 +6,7 @@ from uuid import UUID
 
 from agent.files import write_model
 from agent.patience import Patience
+from agent.recording.absence import Absence
 from agent.recording.part import Means, Part
 from agent.renderer.encoders import encoder_version
 from agent.renderer.handle import NOT_WRITTEN, kill_renderer, last_words, renderer_pid, stop_renderer
@@ -42,6 +43,7 @@ class Rendering(Part):
 
     def __init__(self, means: Means, job_id: UUID) -> None:
         super().__init__(means, job_id)
+        self._absence = Absence(means, job_id)
         self._task_on_disk: RenderTask | None = None
         self._growth = Growth(means.settings.timeouts.renderer_stalled)
         self._patience = Patience(means.settings.timeouts)
@@ -64,7 +66,10 @@ class Rendering(Part):
         elif await asyncio.to_thread(self._is_hung):
             await self._kill()
         elif time.monotonic() >= self._due and not await asyncio.to_thread(self._is_rendered_or_rendering):
-            await self._start()
+            if await self._absence.hinders():
+                self._due = time.monotonic() + self.timeouts.flush
+            elif self._task() == wanted:  # else the renderer gets another task first
+                await self._start()
 
     def _must_pause(self) -> bool:
         """What is captured comes first. A recording that has ended makes room when it is delivered."""
@@ -146,6 +151,7 @@ class Rendering(Part):
             end_frame=state.end_frame,
             end_reason=state.end_reason,
             cut_frame=state.cut_frame,
+            given_up=state.given_up,
             capture=settings.capture,
             channel_map=settings.channel_map,
             encoding=settings.encoding,

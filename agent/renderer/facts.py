@@ -25,7 +25,7 @@ def end_within(take: Take, start_frame: int, end_frame: int) -> int:
 
 def origin(task: RenderTask, end_frame: int) -> Origin:
     """Normal is only what was ended on purpose and is there up to that end."""
-    if task.end_reason is EndReason.CAPTURE_DIED:
+    if task.end_reason is EndReason.CAPTURE_DIED or task.given_up:
         return Origin.RECOVERED
     if task.end_reason in _CUTS or end_frame != task.end_frame:
         return Origin.TRUNCATED

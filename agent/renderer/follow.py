@@ -29,19 +29,24 @@ def follow(folder: JobFolder) -> None:
     Raises AbandonedError, or RendererError for a task that cannot be done.
     """
     task = TaskFile(folder)
-    take = Take.open(task.now.take_folder)
-    while not _made(folder, task, take):
+    while not _made(folder, task):
         pass
 
 
-def _made(folder: JobFolder, task: "TaskFile", take: Take) -> bool:
-    """One pass over the recording. False when its end turned out to lie before what was encoded already."""
+def _made(folder: JobFolder, task: "TaskFile") -> bool:
+    """One pass over the recording. False when it turned out to end before what was encoded already, or to lack other
+    parts."""
+    take, given_up = Take.open(task.now.take_folder), task.now.given_up
+    for path in given_up:
+        take.give_up(path)
     waveform, seek = WaveformFile(folder.waveform, task.now), SeekFile(folder.seek)
     encoder = open_encoder(task.now.encoding, task.now.capture, task.now.channel_map, folder.audio, waveform.drawing)
     block = _block_frames(task.now)
     frame = task.now.start_frame
     gate = SizeGate.of(task.now)
     while (end := _end(take, task.now)) is None or frame < end:
+        if task.now.given_up != given_up:
+            break
         known = take.durable_frame - task.now.hold_back_frames if end is None else min(take.durable_frame, end)
         if frame < (reach := min(known, gate.open_until(frame, folder.audio))):
             until = min(frame + block, reach)
@@ -55,7 +60,7 @@ def _made(folder: JobFolder, task: "TaskFile", take: Take) -> bool:
             time.sleep(NEAR_END_SECONDS if end is not None else task.now.poll_ms / 1000)
         take.refresh()
         task.look()
-    if frame > end:
+    if end is None or frame != end or task.now.given_up != given_up:
         waveform.close()
         seek.close()
         return False

@@ -68,13 +68,13 @@ mod tests {
 
     #[test]
     fn hears_of_its_signals_alone_until_nobody_tells_any_more() {
-        let (mut tells, told) = UnixStream::pair().unwrap();
-        tells.write_all(&[17, TERM]).unwrap();
-        assert!(hears_signal(told, &[TERM]).unwrap());
-        let (mut tells, told) = UnixStream::pair().unwrap();
-        tells.write_all(&[17]).unwrap();
+        let (mut tells, told) = UnixStream::pair().expect("a pair");
+        tells.write_all(&[17, TERM]).expect("room");
+        assert!(hears_signal(told, &[TERM]).expect("a signal or none"));
+        let (mut tells, told) = UnixStream::pair().expect("a pair");
+        tells.write_all(&[17]).expect("room");
         drop(tells);
-        assert!(!hears_signal(told, &[TERM]).unwrap());
+        assert!(!hears_signal(told, &[TERM]).expect("a signal or none"));
     }
 
     #[test]

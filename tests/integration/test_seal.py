@@ -398,6 +398,34 @@ async def test_content_that_was_damaged_here_is_replaced_by_its_node_after_the_e
         await room.open_file(job)
 
 
+async def test_content_that_lacks_a_part_makes_way_for_the_whole_once_that_is_delivered(
+    db: Database, owner: Any
+) -> None:
+    room = await make_room(db)
+    job = await room.claimed()
+    first = await room.open_file(job)
+    await recordings.stop_recording(db, job.recording_id, by=SOMEBODY)
+    away = EventReport(
+        id=new_id(), kind="part_given_up", severity="critical", message="Mount it.", age_ms=0, job_id=job.job_id
+    )
+    await jobs.record_events(db, EventsRequest(node_run=room.node_run, events=[away]), node=room.node)
+    missing = [GapReport(start_frame=10, frames=480, cause="disk_away")]
+    await room.seal(job, first, room.sealing(job, origin=Origin.RECOVERED, gaps=missing))
+    recording = await _recording(db, job.recording_id)
+    assert (recording.cache_file_id, recording.mark, recording.health) == (first.id, Mark.RECOVERED, Health.CRITICAL)
+
+    whole = await room.open_file(job)
+    assert (await _recording(db, job.recording_id)).cache_file_id == first.id
+    await owner.execute("UPDATE job SET ended_at = ended_at - interval '1 hour'")
+    assert await cache_files.abandoned(db) == []
+    await room.seal(job, whole)
+
+    recording = await _recording(db, job.recording_id)
+    assert (recording.cache_file_id, recording.mark, recording.health) == (whole.id, None, Health.WARNING)
+    with pytest.raises(JobEndedError):
+        await room.open_file(job)
+
+
 async def test_damaged_content_is_taken_again_only_from_who_delivered_it(db: Database) -> None:
     room = await make_room(db)
     job = await room.claimed()

@@ -292,3 +292,18 @@ def test_what_a_codec_does_not_take_is_refused_with_what_it_takes(
 def test_map_that_does_not_fit_is_refused_with_what_to_do(rows: list[list[float]]) -> None:
     with pytest.raises(DoesNotFitError, match="Choose"):
         check_fit(WAV, STEREO, rows)
+
+
+def test_segment_that_is_given_up_is_a_listed_gap_and_all_else_is_there(recorded: Recorded) -> None:
+    recorded.push(3 * SECOND)
+    recorded.writer.close("test")
+    lost = sorted(recorded.take_folder.glob("*.wav"))[1]
+    lost.unlink()
+    rendition = recorded.render(recorded.task(0, 3 * SECOND, given_up=(str(lost),)))
+    gap = {"start_frame": SECOND, "frames": SECOND, "cause": "disk_away", "uncertainty_frames": 0}
+    assert [one.model_dump() for one in rendition.facts.gaps] == [gap]
+    assert rendition.origin is Origin.RECOVERED
+    values = recorded.values()
+    assert not values[SECOND : 2 * SECOND].any()
+    values = np.delete(values, slice(SECOND, 2 * SECOND))
+    assert list(values) == [*range(1, SECOND + 1), *range(2 * SECOND + 1, 3 * SECOND + 1)]

@@ -8,6 +8,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from agent.health import Health
+from agent.recording.absence import Absence
 from agent.recording.capturing import Capturing
 from agent.recording.ending import Ending
 from agent.recording.finishing import Finishing
@@ -50,14 +51,19 @@ class Node:
         self.spill, self._away = home / "spill", home / "away"
         self.spill.mkdir()
         self.health = Health(self.spool, timeouts)
-        fields = {"settings": SimpleNamespace(timeouts=timeouts, disk_full_ends_after_seconds=None)}
+        settings = SimpleNamespace(
+            timeouts=timeouts, disk_full_ends_after_seconds=None, spill_folders=(self.spill.absolute(),)
+        )
+        fields = {"settings": settings}
         means = SimpleNamespace(spool=self.spool, health=self.health, owners=Elsewhere(), **fields)
         self.means = cast(Means, means)
 
     def record(self) -> UUID:
         take_id = new_id()
         folder = self.spool.takes_folder / str(take_id)
-        writer = TakeWriter.create(folder, PcmFormat(2, 48_000, "s16"), facts="{}", spill_folders=[self.spill])
+        self._writer = writer = TakeWriter.create(
+            folder, PcmFormat(2, 48_000, "s16"), facts="{}", spill_folders=[self.spill]
+        )
         (folder / "000000-00000000000000.wav").write_bytes(b"in the way")
         writer.push(counter_pcm(1, FRAMES), 1_000_000_000)
         wait_for("the second folder", lambda: writer.durable_frame == FRAMES)
@@ -67,6 +73,9 @@ class Node:
         state = JobState.of(claimed())
         await self.spool.add_job(state)
         return await self.spool.update_job(state.job_id, take_id=self.record(), start_frame=0, **changes)
+
+    def close_take(self) -> None:
+        self._writer.close("test")
 
     def unplug(self) -> None:
         self.spill.rename(self._away)
@@ -118,11 +127,57 @@ def test_end_that_was_bound_is_not_cut_while_the_disk_before_it_is_missing(tmp_p
     asyncio.run(run())
 
 
-def test_disk_that_stays_away_is_waited_for_no_longer_than_an_orphan_captures(tmp_path: Path) -> None:
+def test_disk_with_the_end_of_a_take_is_waited_for_no_longer_than_its_time(tmp_path: Path) -> None:
     async def run() -> None:
-        node = Node(tmp_path, replace(TIMEOUTS, orphan_capture=0.5))
+        node = Node(tmp_path, replace(TIMEOUTS, disk_away=0.5))
         state = await node.add_job(stage=Stage.FINISHING, end_frame=2 * FRAMES, ended_at=Instant.in_ms(-1_000))
         node.unplug()
-        assert (await node.finish(state)).cut_frame == 0
+        state = await node.finish(state)
+        assert (state.cut_frame, len(state.given_up)) == (0, 1)
+        assert await node.kinds() == ["disk_missing", "part_given_up"]
+
+    asyncio.run(run())
+
+
+def test_part_on_a_disk_that_stays_away_is_given_up_and_delivered_once_the_disk_is_back(tmp_path: Path) -> None:
+    async def run() -> None:
+        node = Node(tmp_path)
+        state = await node.add_job(stage=Stage.FINISHING, end_frame=FRAMES, ended_at=Instant.in_ms(0))
+        node.close_take()
+        absence = Absence(node.means, state.job_id)
+        assert not await absence.hinders()
+        node.unplug()
+        assert await absence.hinders()
+        away_since = Instant.in_ms(-round(TIMEOUTS.disk_away * 1000) - 1)
+        await node.spool.update_job(state.job_id, away_since=away_since)
+        assert not await absence.hinders()
+        assert await node.kinds() == ["disk_missing", "part_given_up"]
+        (segment,) = node.spool.jobs[state.job_id].given_up
+        assert segment.startswith(str(node.spill))
+
+        delivered = await node.spool.update_job(state.job_id, stage=Stage.SEALED, is_verified=True)
+        assert not await absence.is_over()
+        assert delivered.needs_take
+        node.plug_in()
+        assert not await absence.is_over()
+        again = node.spool.jobs[state.job_id]
+        assert (again.stage, again.given_up, again.is_verified) == (Stage.FINISHING, (), False)
+        await node.spool.update_job(state.job_id, stage=Stage.SEALED, is_verified=True)
+        assert await absence.is_over()
+
+    asyncio.run(run())
+
+
+def test_capture_that_died_with_its_disk_is_delivered_anew_with_all_its_frames(tmp_path: Path) -> None:
+    async def run() -> None:
+        node = Node(tmp_path, replace(TIMEOUTS, disk_away=0.0))
+        state = await node.add_job(stage=Stage.CAPTURING)
+        node.unplug()
+        ended = await node.capture(state, 3)
+        assert (ended.stage, ended.end_frame) == (Stage.FINISHING, 0)
+        await node.spool.update_job(state.job_id, stage=Stage.SEALED, is_verified=True)
+        node.plug_in()
+        assert not await Absence(node.means, state.job_id).is_over()
+        assert node.spool.jobs[state.job_id].end_frame == FRAMES
 
     asyncio.run(run())

@@ -77,6 +77,11 @@ def duration_ms(facts: RecordingFacts) -> int:
     return facts.frames * 1000 // facts.sample_rate_hz
 
 
+def lacks_a_part(facts: RecordingFacts) -> bool:
+    """Whether some of it lay on a disk of its node that was away; the whole is delivered once that disk is back."""
+    return any(gap.cause == "disk_away" for gap in facts.gaps)
+
+
 def seals_in(request: SealRequest) -> dict[PartName, PartSeal]:
     """What it says of every part."""
     return {"audio": request.audio, "waveform": request.waveform, "seek": request.seek, "ledger": request.ledger}

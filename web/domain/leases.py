@@ -74,7 +74,7 @@ class Delivery(Enum):
     SALVAGE = "salvage"
     """Late, of a job that failed."""
     REPLACEMENT = "replacement"
-    """In place of what was damaged here after its seal."""
+    """In place of what was damaged here after its seal, or lacks a part."""
 
 
 def rises(wish: Wish, to: Wish) -> bool:

@@ -119,6 +119,10 @@ async def salvage(session: Session, cache_file_id: UUID, *, duration_ms: int, st
     await session.rows("salvage_recording", cache_file_id=cache_file_id, duration_ms=duration_ms, started_at=started_at)
 
 
+async def set_mark(session: Session, recording_id: UUID, mark: Mark | None) -> None:
+    await session.rows("set_mark", recording_id=recording_id, mark=mark)
+
+
 async def severities(session: Session, recording_id: UUID) -> list[Severity]:
     """Of the recording's own health events."""
     return [Severity(row["severity"]) for row in await session.rows("severities", recording_id=recording_id)]

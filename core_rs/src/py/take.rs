@@ -353,6 +353,10 @@ impl Take {
         Ok(py.detach(|| self.lock().refresh())?)
     }
 
+    fn give_up(&self, py: Python<'_>, path: PathBuf) {
+        py.detach(|| self.lock().give_up(&path));
+    }
+
     #[getter]
     fn folder(&self, py: Python<'_>) -> String {
         self.look(py, |take| take.folder().to_string_lossy().into_owned())

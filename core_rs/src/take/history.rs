@@ -10,6 +10,9 @@ use crate::segment::{DATA_OFFSET, segment_index};
 use crate::sums::SumsReader;
 use crate::take::reader::file_length;
 
+/// The cause of a gap in what is read, where a disk is not there that holds the frames.
+pub const DISK_AWAY: &str = "disk_away";
+
 /// A take as its ledger tells it. Frames of the open segment come from its sums.
 #[derive(Clone, Debug)]
 pub struct History {
@@ -178,6 +181,24 @@ impl History {
     /// The open segment, if there is one.
     pub fn open_segment_mut(&mut self) -> Option<&mut SegmentState> {
         self.segments.last_mut().filter(|last| last.closed.is_none())
+    }
+
+    /// Makes one gap of all that a segment holds, and of the gaps inside it.
+    pub fn give_up(&mut self, at: usize) {
+        let (start_frame, end_frame) = (self.segments[at].start_frame, self.end_of_segment(at));
+        if start_frame == end_frame {
+            return;
+        }
+        let is_outside =
+            |gap: &Gap| gap.start_frame < start_frame || gap.start_frame >= end_frame || gap.frames == 0;
+        self.gaps.retain(is_outside);
+        let place = self.gaps.partition_point(|gap| gap.start_frame <= start_frame);
+        let frames = end_frame - start_frame;
+        self.gaps.insert(place, Gap { start_frame, frames, cause: DISK_AWAY.into(), uncertainty_frames: 0 });
+        self.segments[at].frames = 0;
+        if let Some(closed) = &mut self.segments[at].closed {
+            closed.sha256 = None;
+        }
     }
 
     /// Takes over what is new in the sums of the open segment; a file that is shorter than they say yields its whole frames.
@@ -350,6 +371,19 @@ mod tests {
         history.add(Entry::Resumed { frame: 9, boot_id: "boot".into() }).expect("resumed");
         history.add(gap(9, 100)).expect("in order");
         assert_eq!(history.durable_frame(), 109);
+    }
+
+    #[test]
+    fn a_segment_that_is_given_up_is_one_gap_as_long_as_it_was() {
+        let entries =
+            vec![opened(0, 0), closed(0, 10), opened(1, 10), gap(15, 5), closed(1, 10), opened(2, 30)];
+        let mut history = after(entries);
+        history.give_up(1);
+        history.give_up(1);
+        let gaps: Vec<_> =
+            history.gaps.iter().map(|gap| (gap.start_frame, gap.frames, gap.cause.as_str())).collect();
+        assert_eq!(gaps, [(10, 20, "disk_away")]);
+        assert_eq!((history.durable_frame(), history.extents(0, 30).len()), (30, 1));
     }
 
     #[test]

@@ -100,6 +100,13 @@ impl Take {
         &self.history.gaps[..self.history.gaps.partition_point(reached)]
     }
 
+    /// From now on the segment of this path reads as silence and is listed as a gap `disk_away`.
+    pub fn give_up(&mut self, path: &Path) {
+        if let Some(at) = self.history.segments.iter().position(|one| self.folder.join(&one.file) == path) {
+            self.history.give_up(at);
+        }
+    }
+
     /// Names of frames.
     pub fn marks(&self) -> &std::collections::BTreeMap<String, u64> {
         &self.history.marks

@@ -6,7 +6,15 @@ from uuid import UUID
 from protocol.messages import CacheFileRequest, SealAnswer, SealRequest
 from web.domain.access import EVERYTHING, NodeActor, system
 from web.domain.audit import Object
-from web.domain.cache_files import CacheFile, VerifiedParts, duration_ms, first_frame_at, heard_bytes, require_same
+from web.domain.cache_files import (
+    CacheFile,
+    VerifiedParts,
+    duration_ms,
+    first_frame_at,
+    heard_bytes,
+    lacks_a_part,
+    require_same,
+)
 from web.domain.endings import CUT_SHORT, Ending, mark_of, was_planned
 from web.domain.errors import ConflictError, InvalidError, NotFoundError
 from web.domain.health import Finding, findings_in
@@ -18,6 +26,8 @@ from web.store import cache_files, health_events, jobs, recordings
 from web.store.database import Database, Session
 
 _DAMAGED = "cache_file_damaged"
+_OF_MISSING_PARTS = ("disk_missing", "part_given_up")
+_PART_CAME = "What lay on a disk of the node that was away has come: the recording was delivered once more, whole."
 _SENT_AGAIN = (
     "What the controller had stored was not what the node had sealed. The node has sent it once more, and that stands "
     "for the recording now. Check the disk and the memory of the controller."
@@ -26,7 +36,7 @@ _SENT_AGAIN = (
 
 async def open_cache_file(db: Database, request: CacheFileRequest, *, node: NodeActor) -> CacheFile:
     """Make the cache file of this id, or find it again. With an old epoch, or after a failed end, only as `salvaged`;
-    after a completed one only in place of content that was damaged here.
+    after a completed one only in place of content that was damaged here, or that lacks a part.
 
     Raises NotFoundError, NotYoursError, NodeRunSupersededError, EpochSupersededError, JobEndedError, and ConflictError
     when the id is used for something else or the recording is to be cancelled.
@@ -197,6 +207,9 @@ async def _replace(session: Session, job: HeldJob, request: SealRequest, node: N
         session, node, "recording.deliver_again", Object("recording", job.recording_id), after={"job_id": job.id}
     )
     await health_events.soften(session, _DAMAGED, _SENT_AGAIN, recording_id=job.recording_id)
+    if not lacks_a_part(request.facts):
+        await _tell_whole(session, job.recording_id)
+        await recordings.set_mark(session, job.recording_id, mark_of(request.origin, request.facts.end_reason))
     was_asked = job.was_asked_to_end or was_planned(request.facts.end_reason)
     health = await health_at_end(session, job.recording_id, JobState.COMPLETED, was_asked=was_asked)
     await recordings.set_health(session, job.recording_id, health)
@@ -210,10 +223,17 @@ async def _salvage(
     of = Object("recording", job.recording_id)
     await audit.note(session, node, "recording.salvage", of, after={"job_id": job.id, "cache_file_id": cache_file.id})
     await health_events.soften(session, _DAMAGED, _SENT_AGAIN, recording_id=job.recording_id)
+    if not lacks_a_part(request.facts):
+        await _tell_whole(session, job.recording_id)
     await recordings.salvage(
         session, cache_file.id, duration_ms=duration_ms(request.facts), started_at=first_frame_at(request.facts)
     )
     await recordings.tell(session, job.recording_id)
+
+
+async def _tell_whole(session: Session, recording_id: UUID) -> None:
+    for kind in _OF_MISSING_PARTS:
+        await health_events.soften(session, kind, _PART_CAME, recording_id=recording_id)
 
 
 async def _end_needless(session: Session, retry: HeldJob, node: NodeActor) -> None:

@@ -13,6 +13,11 @@ WHERE c.recording_id = {recording_id} AND c.is_current AND in_scope({scope}::jso
 UPDATE cache_file SET is_current = false
 WHERE recording_id = {recording_id} AND is_current AND state <> 'cached' AND id <> {cache_file_id};
 
+-- make_way --
+-- What lacks a part makes room for content of the same job that was sealed just now.
+UPDATE cache_file c SET is_current = false
+WHERE c.job_id = {job_id} AND c.is_current AND c.id <> {cache_file_id} AND lacks_a_part(c);
+
 -- add_cache_file --
 -- A cache file that is about to grow. It stands for the recording unless good content does.
 INSERT INTO cache_file (id, recording_id, job_id, epoch, origin, codec, state, is_current)

@@ -98,6 +98,10 @@ SET mark = 'salvaged', duration_ms = {duration_ms},
     started_at = coalesce({started_at}::timestamptz, started_at)
 WHERE id = (SELECT recording_id FROM cache_file WHERE id = {cache_file_id} AND is_current);
 
+-- set_mark --
+-- What is said of content that took the place of other content.
+UPDATE recording SET mark = {mark} WHERE id = {recording_id};
+
 -- recording_state --
 -- Where a recording stands in its health.
 SELECT state, health FROM recording WHERE id = {recording_id} FOR NO KEY UPDATE;
