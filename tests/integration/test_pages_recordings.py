@@ -127,6 +127,19 @@ async def test_pages_follow_one_another_without_loss_or_repeat(browser: httpx.As
     assert "12 recordings" in second.text
 
 
+async def test_a_form_without_script_leads_to_the_address_without_empty_keys(browser: httpx.AsyncClient) -> None:
+    for path, sent, kept in (
+        ("/recordings", "?state=failed&q=&state=cancelled", "?state=cancelled&state=failed"),
+        ("/jobs", "?q=&node=", ""),
+        ("/nodes", "?q=hall&state=&group=", "?q=hall"),
+        ("/audit", "?q=&actor=&action=user&from=", "?action=user"),
+        ("/settings/users", "?q=", ""),
+    ):
+        answer = await browser.get(f"{path}{sent}")
+        assert (answer.status_code, answer.headers["location"]) == (303, f"{path}{kept}")
+        assert (await browser.get(f"{path}{kept}")).status_code == 200
+
+
 async def test_unknown_keys_are_named_and_passed_over(browser: httpx.AsyncClient, agent: WebAgent) -> None:
     await agent.room.start("Council")
     page = parsed(await browser.get("/recordings?colour=red&per=7"))

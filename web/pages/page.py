@@ -25,6 +25,7 @@ from web.domain.errors import (
 from web.domain.permissions import SENTENCES
 from web.errors import fault_id_of, logged_path, status_and_code
 from web.htmx import go_to, wants_fragment
+from web.pages.queries import without_empty_keys
 from web.refusals import note_refusal
 from web.rendering import render
 from web.services.access.givers import who_can_give
@@ -64,7 +65,10 @@ class Page:
     async def _answer(self, request: Request) -> Response:
         try:
             request.scope["user"] = None if self.is_open else await self._signed_in(request)
-            if not self.is_open and not self.is_part and not wants_fragment(request):
+            is_whole = not self.is_part and not wants_fragment(request)
+            if self.method == "GET" and is_whole and (canonical := without_empty_keys(request)) is not None:
+                return RedirectResponse(canonical, HTTPStatus.SEE_OTHER)
+            if is_whole and not self.is_open:
                 await count_for_bar(request)
             return await self.handler(request)
         except ClientDisconnect:
