@@ -21,7 +21,7 @@ from protocol.ids import token_id
 from web.connections import TRANSPORT_EXTENSION
 from web.domain.access import Actor, Permission
 from web.domain.errors import ControllerError, InvalidError, SignInRequiredError, UnavailableError
-from web.domain.live import RESYNC, TO_HEAR, TOPICS, LiveEvent
+from web.domain.live import RESYNC, TOPICS, LiveEvent
 from web.errors import problem_response
 from web.refusals import note_refusal
 from web.services.controller import Controller
@@ -139,7 +139,7 @@ class _Viewer:
     def may_hear(self, event: LiveEvent) -> bool:
         if event.name in ("session", "access"):
             return event.name == "access" or event.id == self._looking.session_id
-        return self._looking.wants(event) and self._by.scope(TO_HEAR[event.name]).covers(event.node_id, event.folder)
+        return self._looking.wants(event) and self._by.scope(event.to_hear).covers(event.node_id, event.folder)
 
     async def is_still_looking(self) -> bool:
         """Keeps its inputs watched, and its session: an open page is a session that is used. False once that has ended.

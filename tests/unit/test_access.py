@@ -17,7 +17,7 @@ from web.domain.access import (
     within,
 )
 from web.domain.errors import ForbiddenError, NotFoundError
-from web.domain.live import TO_HEAR, TOPICS
+from web.domain.live import SAVED, SETTINGS, TO_HEAR, TOPICS, LiveEvent
 from web.domain.recordings import Place
 from web.domain.roles import Effect, Grant, ScopeKind, access_of
 
@@ -116,3 +116,13 @@ def test_a_node_is_reached_when_anything_of_it_may_lie_within() -> None:
 
 def test_each_topic_of_a_page_says_what_it_needs_to_be_heard() -> None:
     assert TO_HEAR.keys() >= TOPICS
+
+
+def test_what_was_saved_is_heard_by_whoever_may_read_things_of_its_kind() -> None:
+    def saved(kind: str, node_id: UUID | None = None) -> LiveEvent:
+        return LiveEvent("settings", None, node_id, "", kind=kind)
+
+    assert saved("role").to_hear == Permission.USER_READ
+    assert saved("profile").to_hear == Permission.SETTINGS_READ
+    assert saved("node", NODES[0]).to_hear == Permission.NODE_READ
+    assert {action.partition(".")[0] for action in SAVED} <= {*SETTINGS, "grant"}

@@ -9,17 +9,38 @@ from uuid import UUID
 
 from web.domain.access import Permission
 
-Topic = Literal["recording", "job", "node", "health", "audit"]
+Topic = Literal["recording", "job", "node", "health", "settings", "audit"]
 TOPICS: frozenset[str] = frozenset(get_args(Topic))
 TO_HEAR: Mapping[str, Permission] = {
     "recording": Permission.RECORDING_READ,
     "job": Permission.RECORDING_READ,
     "node": Permission.NODE_READ,
     "health": Permission.HEALTH_READ,
+    "settings": Permission.SETTINGS_READ,
     "audit": Permission.AUDIT_READ,
     "meters": Permission.NODE_READ,
 }
-"""What lets somebody hear of a thing's changes."""
+"""What lets somebody hear of a thing's changes; of settings it hangs on their kind."""
+SETTINGS: Mapping[str, Permission] = {
+    "profile": Permission.SETTINGS_READ,
+    "webhook": Permission.SETTINGS_READ,
+    "user": Permission.USER_READ,
+    "group": Permission.USER_READ,
+    "role": Permission.USER_READ,
+    "node": Permission.NODE_READ,
+}
+"""Kinds of things that people change by forms, with what lets somebody see one."""
+SAVED: frozenset[str] = frozenset(
+    {
+        *("profile.edit", "profile.prefer", "profile.delete"),
+        *("webhook.edit", "webhook.enable", "webhook.disable", "webhook.renew_secret", "webhook.delete"),
+        *("user.disable", "user.enable", "user.delete", "grant.create", "grant.delete"),
+        *("group.edit", "group.join", "group.leave", "group.delete", "role.edit", "role.delete"),
+        *("node.describe", "node.edit", "node.name_interface", "node.enable_interface", "node.disable_interface"),
+        *("node.drain", "node.end_drain", "node.remove"),
+    }
+)
+"""Acts after which an open form shows what no longer is."""
 MAILBOX_LIMIT = 100
 
 
@@ -37,6 +58,13 @@ class LiveEvent:
     """Ids and states, never names; the levels of meters."""
     folder: str | None = None
     """Where the recording lies that it is about."""
+    kind: str | None = None
+    """Of the settings that were saved."""
+
+    @property
+    def to_hear(self) -> Permission:
+        """What lets somebody hear of it."""
+        return SETTINGS[self.kind] if self.kind else TO_HEAR[self.name]
 
     @cached_property
     def wire(self) -> bytes:

@@ -13,6 +13,7 @@ from web.domain.grants import Group, Holder
 from web.forms import read_form
 from web.pages import grants as grant_pages
 from web.pages.page import controller_of
+from web.pages.saved import saved
 from web.rendering import render, see_other
 from web.services.access import grants, groups, people
 
@@ -43,8 +44,7 @@ async def rename(request: Request) -> Response:
     except InvalidError as refused:
         return await _page(request, faults={refused.field or "": str(refused)}, name=sent.get("name"))
     except ChangedMeanwhileError as refused:
-        fault = f"{refused} You wanted “{sent.get('name')}”; save again if you still do."
-        return await _page(request, HTTPStatus.CONFLICT, faults={"name": fault}, name=sent.get("name"))
+        return await _page(request, HTTPStatus.CONFLICT, conflict=str(refused), name=sent.get("name"))
     return _done(request)
 
 
@@ -107,11 +107,14 @@ async def _list(request: Request, faults: dict[str, str] | None = None, name: st
 
 
 async def _page(request: Request, status: HTTPStatus = HTTPStatus.OK, **more: Any) -> Response:
+    told = await saved(request, "groups.show", _id(request), group_id=_id(request))
     db, by, group = controller_of(request).db, request.user, await _group(request)
     members = {user_id for user_id, _ in group.members}
     context = {
         "here": "settings.index",
         "group": group,
+        "saved": told,
+        "conflict": None,
         "others": [one for one in await people.all_people(db, by=by) if one.id not in members],
         "held": await grants.grants_of(db, Holder("group", group.id), by=by),
         "name": group.name,
@@ -120,7 +123,7 @@ async def _page(request: Request, status: HTTPStatus = HTTPStatus.OK, **more: An
     }
     if more.get("faults") and status is HTTPStatus.OK:
         status = HTTPStatus.UNPROCESSABLE_ENTITY
-    return render(request, "pages/groups/show.html", context, status=status)
+    return render(request, "pages/groups/show.html", context, fragment="saved", status=status)
 
 
 async def _ask(request: Request, user_id: UUID | None, fault: str | None = None) -> Response:

@@ -12,11 +12,12 @@ from starlette.responses import Response
 
 from protocol.messages import CaptureFormat
 from web.domain.access import Permission
-from web.domain.errors import ConflictError, InvalidError, NotFoundError
+from web.domain.errors import ChangedMeanwhileError, ConflictError, InvalidError, NotFoundError
 from web.domain.nodes import MINIMUM_BYTES, Interface
 from web.domain.standing import NodeCard
 from web.forms import Form, faults_of, read_form
 from web.pages.page import controller_of
+from web.pages.saved import saved, seen_in
 from web.rendering import render, see_other
 from web.services.recorders import joining, node_life, nodes, standing
 from web.store import health_events, job_cards
@@ -89,8 +90,11 @@ async def describe(request: Request) -> Response:
             location=typed["location"],
             tags=typed["tags"].split(","),
             site_zone=typed["site_zone"],
+            seen=seen_in(sent),
             by=request.user,
         )
+    except ChangedMeanwhileError as refused:
+        return await _node(request, typed=typed, conflict=str(refused))
     except (InvalidError, ConflictError) as refused:
         return await _node(request, {getattr(refused, "field", None) or "name": str(refused)}, typed)
     return _done(request)
@@ -208,8 +212,12 @@ async def prefer(request: Request) -> Response:
 
 
 async def _node(
-    request: Request, faults: dict[str, str] | None = None, typed: dict[str, str] | None = None
+    request: Request,
+    faults: dict[str, str] | None = None,
+    typed: dict[str, str] | None = None,
+    conflict: str | None = None,
 ) -> Response:
+    told = await saved(request, "nodes.show", _id(request), node_id=_id(request))
     card = await _card(request)
     context = {
         "here": "nodes.index",
@@ -219,11 +227,14 @@ async def _node(
         "zones": sorted(available_timezones()),
         "faults": faults or {},
         "typed": typed or {},
+        "saved": told,
+        "conflict": conflict,
         **(await _work(request)),
         **(await _tokens(request)),
     }
-    status = HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK
-    return render(request, "pages/nodes/show.html", context, status=status)
+    usual = HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK
+    status = HTTPStatus.CONFLICT if conflict else usual
+    return render(request, "pages/nodes/show.html", context, fragment="saved", status=status)
 
 
 async def _card(request: Request) -> NodeCard:

@@ -16,6 +16,7 @@ from web.forms import Form, read_form
 from web.pages.page import controller_of
 from web.pages.queries import identifier
 from web.pages.record import LIMITS, encoding_words, times
+from web.pages.saved import Saved, saved
 from web.rendering import render, see_other
 from web.services.work import profiles
 
@@ -62,8 +63,9 @@ async def make(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
+    told = await saved(request, "profiles.show", _id(request), profile_id=_id(request))
     found = await _profile(request)
-    return _form(request, found, _typed(found))
+    return _form(request, found, _typed(found), saved=told)
 
 
 async def change(request: Request) -> Response:
@@ -113,6 +115,7 @@ def _form(
     *,
     version: int | None = None,
     conflict: str | None = None,
+    saved: Saved | None = None,
 ) -> Response:
     """`version` is what the reader has seen; the newest unless said otherwise. A conflict shows both."""
     now = None if profile is None else _typed(profile)
@@ -123,6 +126,7 @@ def _form(
         "now": now,
         "faults": faults or {},
         "conflict": conflict,
+        "saved": saved,
         "version": version or (profile.version if profile else 0),
         "words": encoding_words(profile.encoding) if profile else "",
         "limit_fields": LIMITS,
@@ -131,7 +135,7 @@ def _form(
     }
     usual = HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK
     status = HTTPStatus.CONFLICT if conflict else usual
-    return render(request, "pages/profiles/show.html", context, status=status)
+    return render(request, "pages/profiles/show.html", context, fragment="saved", status=status)
 
 
 def _draft(sent: Form) -> ProfileDraft:

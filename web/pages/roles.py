@@ -15,6 +15,7 @@ from web.domain.permissions import SENTENCES
 from web.forms import Form, faults_of, read_form
 from web.pages.page import controller_of
 from web.pages.queries import identifier
+from web.pages.saved import Saved, saved
 from web.rendering import render, see_other
 from web.services.access import roles
 
@@ -54,8 +55,9 @@ async def make(request: Request) -> Response:
 
 async def show(request: Request) -> Response:
     """Its form; of a role that comes with Reelkeeper what it holds, and who has it."""
+    told = await saved(request, "roles.show", _id(request), role_id=_id(request))
     stored = await _role(request)
-    return await _role_page(request, stored, vars(stored.role))
+    return await _role_page(request, stored, vars(stored.role), saved=told)
 
 
 async def change(request: Request) -> Response:
@@ -109,12 +111,14 @@ async def _role_page(
     *,
     wanted: RoleDraft | None = None,
     conflict: str | None = None,
+    saved: Saved | None = None,
 ) -> Response:
     """`wanted` is what would be saved, to be looked at first."""
     more = {
         "uses": await roles.uses(controller_of(request).db, stored.role.id, by=request.user),
         "wanted": wanted,
         "conflict": conflict,
+        "saved": saved,
         "gained": _in_order(wanted.permissions - stored.role.permissions) if wanted else [],
         "lost": _in_order(stored.role.permissions - wanted.permissions) if wanted else [],
     }
@@ -140,10 +144,11 @@ def _form(
         "may_edit": request.user.scope(Permission.USER_EDIT).everything,
         "wanted": None,
         "conflict": None,
+        "saved": None,
         **more,
     }
     usual = HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK
-    return render(request, "pages/roles/show.html", context, status=status or usual)
+    return render(request, "pages/roles/show.html", context, fragment="saved", status=status or usual)
 
 
 def _draft(sent: Form) -> RoleDraft:

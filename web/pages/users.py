@@ -16,6 +16,7 @@ from web.domain.permissions import SENTENCES
 from web.forms import read_form
 from web.pages import grants as grant_pages
 from web.pages.page import Handler, controller_of
+from web.pages.saved import saved
 from web.rendering import render, see_other
 from web.services.access import grants, groups, people
 from web.store import nodes
@@ -104,11 +105,13 @@ def _held_by(person: Person, held: Sequence[HeldGrant], group_ids: dict[str, UUI
 
 
 async def _page(request: Request, **more: Any) -> Response:
+    told = await saved(request, "users.show", _id(request), user_id=_id(request))
     db, by, person = controller_of(request).db, request.user, await _person(request)
     held = await grants.grants_of(db, Holder("user", person.id), by=by)
     context = {
         "here": "settings.index",
         "person": person,
+        "saved": told,
         "groups": [one for one in await groups.all_groups(db, by=by) if one.name in person.groups],
         "held": held,
         "resolved": grants.resolved(held),
@@ -120,7 +123,7 @@ async def _page(request: Request, **more: Any) -> Response:
         **more,
     }
     status = HTTPStatus.UNPROCESSABLE_ENTITY if more.get("faults") else HTTPStatus.OK
-    return render(request, "pages/users/show.html", context, status=status)
+    return render(request, "pages/users/show.html", context, fragment="saved", status=status)
 
 
 async def _ask(request: Request, act: str, needs: Permission, fault: str | None = None) -> Response:

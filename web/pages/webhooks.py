@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from web.domain.access import Permission
-from web.domain.errors import ConflictError, ForbiddenError, InvalidError
+from web.domain.errors import ChangedMeanwhileError, ConflictError, ForbiddenError, InvalidError
 from web.domain.webhooks import KINDS, NOUNS, DeliveryState, WebhookRequest
 from web.forms import Form, faults_of, read_form
 from web.pages.page import controller_of
 from web.pages.queries import choices
+from web.pages.saved import saved, seen_in
 from web.rendering import render, see_other
 from web.services import webhooks
 from web.services.webhooks import NewWebhook
@@ -44,7 +45,11 @@ async def change(request: Request) -> Response:
     form = await read_form(request)
     request.user.require_everywhere(Permission.SETTINGS_EDIT)
     try:
-        await webhooks.change(controller_of(request).db, _id(request), _wanted(form), by=request.user)
+        await webhooks.change(
+            controller_of(request).db, _id(request), _wanted(form), seen=seen_in(form), by=request.user
+        )
+    except ChangedMeanwhileError as fault:
+        return await _page(request, _id(request), form, conflict=str(fault))
     except (ValidationError, InvalidError, ConflictError, ForbiddenError) as fault:
         return await _page(request, _id(request), form, _faults(fault))
     return _done(request)
@@ -107,7 +112,9 @@ async def _page(
     form: Form | None = None,
     faults: dict[str, str] | None = None,
     made: NewWebhook | None = None,
+    conflict: str | None = None,
 ) -> Response:
+    told = await saved(request, "webhooks.show", webhook_id, webhook_id=webhook_id)
     db, by = controller_of(request).db, request.user
     webhook = await webhooks.get(db, webhook_id, by=by)
     states = choices(request, "state", DeliveryState)
@@ -123,6 +130,8 @@ async def _page(
     context = {
         "here": "settings.index",
         "webhook": webhook,
+        "saved": told,
+        "conflict": conflict,
         "made": made,
         "typed": _typed(form) if form else {"name": webhook.name, "url": webhook.url, "kinds": webhook.kinds},
         "faults": faults or {},
@@ -133,8 +142,9 @@ async def _page(
         "states": list(DeliveryState),
         "state": states[0] if states else None,
     }
-    status = HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK
-    return render(request, "pages/webhooks/show.html", context, status=status)
+    usual = HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK
+    status = HTTPStatus.CONFLICT if conflict else usual
+    return render(request, "pages/webhooks/show.html", context, fragment="saved", status=status)
 
 
 def _id(request: Request) -> UUID:

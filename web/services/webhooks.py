@@ -85,12 +85,19 @@ async def make(db: Database, keys: Keys, wanted: WebhookRequest, *, by: Actor) -
     return NewWebhook(made, secret_text(secret))
 
 
-async def change(db: Database, webhook_id: UUID, wanted: WebhookRequest, *, by: Actor) -> Webhook:
-    """It hears of what the one who changes it may read. Raises as `make` does, and NotFoundError."""
+async def change(
+    db: Database, webhook_id: UUID, wanted: WebhookRequest, *, seen: int | None = None, by: Actor
+) -> Webhook:
+    """It hears of what the one who changes it may read. `seen` is the newest entry of the audit that `by` knows of it.
+
+    Raises as `make` does, ChangedMeanwhileError when it was changed behind that, NotFoundError.
+    """
     by.require_everywhere(Permission.SETTINGS_EDIT)
     _require_good(wanted, by)
     async with db.transaction() as session:
+        await webhooks.lock(session, webhook_id)
         known = await webhooks.get(session, webhook_id)
+        await audit.require_unchanged(session, "webhook.edit", _object(webhook_id, known.name), seen=seen)
         if await webhooks.is_name_taken(session, wanted.name, but_by=webhook_id):
             raise _name_is_taken(wanted.name)
         await webhooks.change(session, webhook_id, wanted, user_id=await _person(session, by), created_by=by.name)

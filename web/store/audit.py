@@ -1,6 +1,6 @@
 """The audit, which only grows, and the seals over it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from uuid import UUID
 
 from piccolo.columns.combination import And, WhereRaw
@@ -23,6 +23,23 @@ _IN_WORDS = (
 async def add(session: Session, entry: NewEntry) -> None:
     """One more, with the next id."""
     await session.rows("add_audit_entry", **_values(entry))
+
+
+async def tell_saved(session: Session, kind: str, of_id: UUID) -> None:
+    """Forms that show this thing, of one of `SETTINGS`, are old once the transaction commits."""
+    await session.rows("tell_settings", id=of_id, kind=kind, node_id=of_id if kind == "node" else None)
+
+
+async def saved_by(session: Session, of_id: UUID, *, after: int, actions: Collection[str]) -> str | None:
+    """Who did one of these to a thing last, behind the entry `after`; None when nobody did."""
+    row = await session.row("saved_by", id=of_id, after=after, actions=sorted(actions))
+    return None if row is None else str(row["actor_name"])
+
+
+async def newest_of(session: Session, of_id: UUID) -> int:
+    """The id of the newest entry about this thing; 0 before the first."""
+    row = await session.row("newest_audit_entry_of", id=of_id)
+    return 0 if row is None else int(row["id"])
 
 
 async def add_once(session: Session, entry: NewEntry, *, within_seconds: float) -> None:

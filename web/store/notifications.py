@@ -129,6 +129,7 @@ class Notifications:
                 node_id and UUID(node_id),
                 said.get("data", ""),
                 said.get("folder"),
+                said.get("kind"),
             )
         )
 

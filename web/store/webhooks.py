@@ -81,6 +81,11 @@ async def change(
     )
 
 
+async def lock(session: Session, webhook_id: UUID) -> None:
+    """Nobody else changes it before the transaction ends."""
+    await session.rows("lock_webhook", id=webhook_id)
+
+
 async def is_name_taken(session: Session, name: str, *, but_by: UUID | None) -> bool:
     return await session.row("webhook_of_name", name=name, but_by=but_by) is not None
 

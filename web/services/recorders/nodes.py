@@ -140,16 +140,19 @@ async def describe(
     location: str | None = None,
     tags: Sequence[str] | None = None,
     site_zone: str | None = None,
+    seen: int | None = None,
     by: Actor,
 ) -> None:
     """What people call a node, where it is, what it is for, and the IANA zone of its site; None leaves a field.
 
-    Raises InvalidError, ConflictError when the name is taken.
+    `seen` is the newest entry of the audit that `by` knows of it. Raises ChangedMeanwhileError when it was described
+    anew behind that, InvalidError, ConflictError when the name is taken.
     """
     changes = checked_description(name=name, location=location, tags=tags, site_zone=site_zone)
     async with db.transaction() as session:
         await _require_manage(session, node_id, by)
         before = await nodes.description(session, node_id)
+        await audit.require_unchanged(session, "node.describe", Object("node", node_id, before.name), seen=seen)
         after = replace(before, **changes)
         if await nodes.is_name_taken(session, after.name, but_by=node_id):
             raise ConflictError(f"There is a node “{after.name}” already; choose another name.")

@@ -110,3 +110,13 @@ SELECT coalesce(e.id, s.entry_id) AS link_id, s.number, s.hash,
        e.address AS sealed_address, e.request_id::text AS sealed_request_id
 FROM entries e FULL JOIN seals s ON s.entry_id = e.id
 ORDER BY 1;
+
+-- saved_by --
+-- Who did one of these things to an object last, behind an entry.
+SELECT actor_name FROM audit_entry
+WHERE object_id = {id} AND id > {after} AND outcome = 'done' AND action = ANY({actions}::text[])
+ORDER BY id DESC LIMIT 1;
+
+-- newest_audit_entry_of --
+-- The newest entry about an object.
+SELECT id FROM audit_entry WHERE object_id = {id} ORDER BY id DESC LIMIT 1;

@@ -49,6 +49,11 @@ LEFT JOIN health_event e ON e.node_id = n.id AND e.kind = {kind} AND e.is_condit
 WHERE n.removed_at IS NULL AND (s.last_seen_at < clock_timestamp() - {node_not_seen}::interval) <> (e.id IS NOT NULL)
 ORDER BY n.id;
 
+-- tell_settings --
+-- Somebody saved what a form shows.
+SELECT pg_notify('reelkeeper_page', json_build_object(
+           'name', 'settings', 'id', {id}::uuid, 'node_id', {node_id}::uuid, 'kind', {kind}::text, 'data', {id}::uuid)::text);
+
 -- tell_audit --
 -- There are new entries.
 SELECT pg_notify('reelkeeper_page', '{"name": "audit"}');

@@ -12,6 +12,10 @@ FROM webhook w
 WHERE {webhook_id}::uuid IS NULL OR w.id = {webhook_id}
 ORDER BY w.name;
 
+-- lock_webhook --
+-- One at a time may change it.
+SELECT id FROM webhook WHERE id = {id} FOR UPDATE;
+
 -- webhook_of_name --
 -- Whether another webhook has this name.
 SELECT id FROM webhook WHERE name = {name} AND id IS DISTINCT FROM {but_by}::uuid;
