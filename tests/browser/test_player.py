@@ -43,14 +43,26 @@ def is_sounding(page: Page) -> bool:
     return bool(page.evaluate(_IS_SOUNDING))
 
 
-@pytest.fixture(scope="module", params=["VOICE", "FLAC_16", "WAV"])
-def finished(demo: Demo, request: pytest.FixtureRequest) -> str:
-    """Some seconds of speech, delivered, in each codec."""
-    recording = demo.record("speech", profile=getattr(profiles, request.param), name=f"Speech {request.param}")
-    demo.wait_capturing(recording, 12 * 48_000, seconds=40)
-    demo.stop_recording(recording)
-    demo.wait_state(recording, "completed")
-    return recording
+CODECS = ("VOICE", "FLAC_16", "WAV")
+
+
+@pytest.fixture(scope="module")
+def speeches(demo: Demo) -> dict[str, str]:
+    """Codec → some seconds of speech, delivered."""
+    made = {codec: demo.record("speech", profile=getattr(profiles, codec), name=f"Speech {codec}") for codec in CODECS}
+    for recording in made.values():
+        demo.wait_capturing(recording, 12 * 48_000, seconds=40)
+    for recording in made.values():
+        demo.stop_recording(recording)
+    for recording in made.values():
+        demo.wait_state(recording, "completed")
+    return made
+
+
+@pytest.fixture(params=CODECS)
+def finished(speeches: dict[str, str], request: pytest.FixtureRequest) -> str:
+    """Some seconds of speech in each codec."""
+    return speeches[request.param]
 
 
 def test_a_press_on_the_overview_is_heard_from_there(page: Page, finished: str) -> None:
@@ -59,10 +71,11 @@ def test_a_press_on_the_overview_is_heard_from_there(page: Page, finished: str) 
     assert box is not None
     page.get_by_role("button", name="Play", exact=True).click()
     wait_for("the sound", lambda: is_sounding(page))
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     seconds = page.evaluate("() => Number(document.querySelector('.sound-facts').dataset.seconds)")
-    wait_for("the middle", lambda: is_sounding(page) and heard(page) >= seconds / 2)
-    assert heard(page) == pytest.approx(seconds / 2, abs=1.5)
+    pressed = time.monotonic()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    wait_for("the middle", lambda: is_sounding(page) and heard(page) >= seconds / 2 - 0.5)
+    assert heard(page) <= seconds / 2 + 1 + time.monotonic() - pressed
 
 
 def test_keys_move_pause_and_change_speed(page: Page, finished: str) -> None:
@@ -100,9 +113,10 @@ def test_keys_are_quiet_when_they_are_switched_off(page: Page, finished: str) ->
 def test_link_to_a_moment_opens_there(page: Page, finished: str) -> None:
     page.goto(f"/recordings/{finished}?t=6.5")
     assert heard(page) == 6.5
+    pressed = time.monotonic()
     page.get_by_role("button", name="Play", exact=True).click()
     wait_for("the moment", lambda: is_sounding(page) and heard(page) > 6.6)
-    assert heard(page) < 9
+    assert heard(page) < 7.5 + time.monotonic() - pressed
     page.keyboard.press("c")
     assert f"/recordings/{finished}?t=" in page.url
 
@@ -135,9 +149,9 @@ def test_growing_recording_is_heard_sought_and_goes_on_when_it_ends(demo: Demo, 
     page.evaluate("() => { window.sameDocument = true; }")
     demo.stop_recording(recording)
     expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
-    at = heard(page)
-    time.sleep(1)
-    assert at + 0.5 < heard(page) < at + 2.5
+    asked, at = time.monotonic(), heard(page)
+    wait_for("it to go on", lambda: heard(page) > at + 0.5)
+    assert heard(page) < at + 1 + time.monotonic() - asked
     assert page.evaluate("() => window.sameDocument")
     expect(page.locator(".follow")).to_be_hidden()
 
