@@ -122,3 +122,11 @@ async def test_who_has_to_have_one_is_led_to_it_and_then_goes_on(
         code = pyotp.TOTP(page.one("code").text).now()
         assert (await browser.post("/account/second-factor", data={"code": code})).status_code == 200
         assert (await browser.get("/recordings")).status_code == 200
+
+
+async def test_programs_read_the_rule_and_change_what_they_have_seen(user: httpx.AsyncClient) -> None:
+    for wanted, was, status in (("everybody", "optional", 200), ("optional", "administrators", 409)):
+        answer = await user.put("/api/v1/sign-in-rule", json={"second_factor": wanted, "was": was})
+        assert answer.status_code == status
+    told = (await user.get("/api/v1/sign-in-rule")).json()
+    assert (told["second_factor"], told["changed_by"]) == ("everybody", "test")
