@@ -29,7 +29,7 @@
     const loudest = Math.max(...input.peaks.map((held) => held?.peak ?? -Infinity));
     const words = {
       clipping: "Clipping: turn it down a little.",
-      heard: `I hear you on ${moving.length > 2 ? `${moving.length} channels` : `channel ${moving.join(" and ")}`}${loudest > LOUD_DB ? ", loud" : ""}.`,
+      heard: `I hear you on ${moving.length > 2 ? `${moving.length} channels` : `channel${moving.length > 1 ? "s" : ""} ${moving.join(" and ")}`}${loudest > LOUD_DB ? ", loud" : ""}.`,
       silent: "Silent.",
     }[state];
     line.dataset.state = state;

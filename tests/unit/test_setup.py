@@ -27,3 +27,10 @@ def test_each_fault_of_a_try_is_told_with_what_may_help(
     found = checks(levels, sha256, is_cached=is_cached)
     assert [one.is_good for one in found] == good
     assert all(one.is_good or one.remedy for one in found)
+
+
+def test_a_try_that_missed_sound_says_how_much() -> None:
+    told = checks([level(-12.0)], "a" * 64, is_cached=True, gaps_ms=[120.0, 380.0])[-1]
+    assert not told.is_good
+    assert "held up in 2 places: 0.50 s" in told.says
+    assert told.remedy

@@ -34,7 +34,7 @@ class SecondFactorNeededError(SignInRequiredError):
 
 
 class LinkSpentError(ControllerError):
-    """This link was used or is too old; type `reelkeeper sign-in` on the controller's machine for a new one."""
+    """This link was used or is too old; type “reelkeeper sign-in” on the controller's machine for a new one."""
 
 
 class ForbiddenError(ControllerError):
@@ -70,7 +70,7 @@ class LastAdministratorError(ConflictError):
 
 class LocalSignInOffError(ConflictError):
     """Passwords are switched off here, and links for one with them: people come in by single sign-on. On the
-    controller's machine `reelkeeper sign-in` lets an administrator in."""
+    controller's machine “reelkeeper sign-in” lets an administrator in."""
 
     def __init__(self) -> None:
         super().__init__(" ".join((type(self).__doc__ or "").split()))

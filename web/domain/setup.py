@@ -1,5 +1,6 @@
 """The first run of an installation: from an empty database to a recording that somebody has heard."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -62,8 +63,10 @@ class Leftover:
     is_done: bool
 
 
-def checks(levels: list[ChannelLevel], sha256: str | None, *, is_cached: bool) -> list[Check]:
-    """Of a try that has ended: not silent, not clipped, saved with its checksum."""
+def checks(
+    levels: list[ChannelLevel], sha256: str | None, *, is_cached: bool, gaps_ms: Sequence[float] = ()
+) -> list[Check]:
+    """Of a try that has ended: not silent, not clipped, saved with its checksum; and what it missed, if anything."""
     loudest = max((level.peak_dbfs for level in levels if level.peak_dbfs is not None), default=None)
     clipped = sum(level.clipped_frames for level in levels)
     return [
@@ -74,7 +77,17 @@ def checks(levels: list[ChannelLevel], sha256: str | None, *, is_cached: bool) -
         Check(True, f"Saved, and its checksum is right: {sha256[:16]}…")
         if is_cached and sha256 is not None
         else Check(False, "Not saved as it should be.", "The page of the recording tells more."),
+        *([_missed(gaps_ms)] if gaps_ms else []),
     ]
+
+
+def _missed(gaps_ms: Sequence[float]) -> Check:
+    where = "one place" if len(gaps_ms) == 1 else f"{len(gaps_ms)} places"
+    return Check(
+        False,
+        f"The capture was held up in {where}: {sum(gaps_ms) / 1000:.2f} s of sound are missing.",
+        "The machine may be too busy, or its disk or sound device too slow; the page of the recording lists each gap.",
+    )
 
 
 def _is_heard(loudest_dbfs: float | None) -> Check:

@@ -298,8 +298,10 @@ def _checked(recording: Recording, cache_file: CacheFile | None) -> list[Any] | 
     is_cached = cache_file.state is CacheState.CACHED
     if is_cached and cache_file.sha256 is None:
         return None
-    levels = [] if cache_file.facts is None else cache_file.facts.levels
-    return list(checks(levels, cache_file.sha256, is_cached=is_cached))
+    facts = cache_file.facts
+    gaps_ms = [] if facts is None else [1000 * gap.frames / facts.sample_rate_hz for gap in facts.gaps]
+    levels = [] if facts is None else facts.levels
+    return list(checks(levels, cache_file.sha256, is_cached=is_cached, gaps_ms=gaps_ms))
 
 
 def _step(

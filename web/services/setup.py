@@ -174,6 +174,6 @@ async def _nodes(db: Database, by: Actor) -> list[Node]:
 
 def _spent() -> LinkSpentError:
     return LinkSpentError(
-        "This link was used, is too old, or somebody has an account already; without one, type `reelkeeper setup` on "
+        "This link was used, is too old, or somebody has an account already; without one, type “reelkeeper setup” on "
         "the controller's machine for a new link."
     )
