@@ -81,8 +81,9 @@ class Scope:
         return node_id not in self.but_nodes and (self.everything or node_id in self.nodes or bool(self.folders))
 
     @property
-    def tells_folders_apart(self) -> bool:
-        return bool(self.folders or self.but_folders)
+    def outermost_folders(self) -> list[str]:
+        """The folders that lie in no other one of the scope."""
+        return sorted(one for one in self.folders if not _is_in(one, self.folders - {one}))
 
     @property
     def sql(self) -> dict[str, Any] | None:

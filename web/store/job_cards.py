@@ -52,8 +52,17 @@ async def latest(
 
 async def counts(session: Session, *, scope: Scope, limit: int) -> dict[JobState, JobCount]:
     """One entry for every state; none counts beyond `limit`."""
-    query = "job_counts_in_folders" if scope.tells_folders_apart else "job_counts"
-    rows = await session.rows(query, scope=scope.sql, states=list(JobState), limit=limit)
+    if scope.everything:
+        rows = await session.rows("job_counts", scope=scope.sql, states=list(JobState), limit=limit)
+    else:
+        rows = await session.rows(
+            "job_counts_within",
+            scope=scope.sql,
+            nodes=sorted(scope.nodes),
+            folders=scope.outermost_folders,
+            states=list(JobState),
+            limit=limit,
+        )
     return {JobState(row["state"]): JobCount(row["jobs"], row["of_today"]) for row in rows}
 
 

@@ -6,9 +6,8 @@ WITH recent AS (
            row_number() OVER (PARTITION BY c.key
                               ORDER BY c.is_failed DESC, c.lasts DESC, c.severity = 'critical' DESC, c.at DESC) AS place
     FROM concern c
-    LEFT JOIN recording r ON r.id = c.recording_id
     WHERE (c.lasts OR c.at > (SELECT clock_timestamp() - {since}::interval))
-      AND in_scope({scope}::jsonb, c.node_id, r.folder)
+      AND in_scope({scope}::jsonb, c.node_id, c.folder)
 ), shown AS (
     SELECT *, count(*) OVER () AS total FROM recent WHERE place = 1 ORDER BY lasts DESC, at DESC, key LIMIT {limit}
 )

@@ -1,16 +1,18 @@
 -- bar_counts --
 -- What the bar over every page says. Instants are compared as sub-selects, once: then indexes help. A node that was not heard of in time is not said to record.
-SELECT (SELECT count(*) FROM recording r
-        WHERE r.state = 'recording' AND in_scope({scope}::jsonb, r.node_id, r.folder)
-          AND EXISTS (SELECT FROM job j JOIN lease l ON l.job_id = j.id
-                      WHERE j.recording_id = r.id AND l.expires_at > clock_timestamp())) AS running,
-       (SELECT count(DISTINCT c.key) FROM concern c LEFT JOIN recording r ON r.id = c.recording_id
+SELECT (SELECT count(DISTINCT r.id)
+        FROM lease l
+        JOIN job j ON j.id = l.job_id
+        JOIN recording r ON r.id = j.recording_id
+        WHERE l.expires_at > clock_timestamp() AND r.state = 'recording'
+          AND in_scope({scope}::jsonb, r.node_id, r.folder)) AS running,
+       (SELECT count(DISTINCT c.key) FROM concern c
         WHERE (c.lasts OR c.at > (SELECT clock_timestamp() - {since}::interval))
-          AND in_scope({health}::jsonb, c.node_id, r.folder)) AS attention;
+          AND in_scope({health}::jsonb, c.node_id, c.folder)) AS attention;
 
 -- job_card --
 -- One job of a scope, as its page shows it.
-SELECT j.*, r.name AS recording_name, r.folder,
+SELECT j.*, r.name AS recording_name,
        CASE WHEN in_scope({nodes}::jsonb, j.node_id) THEN n.name END AS node_name, l.phase, l.frames, l.uploaded_bytes, l.start_frame,
        extract(epoch FROM l.expires_at - clock_timestamp())::float8 AS lease_seconds,
        c.cached_at AS salvaged_at, r.duration_ms AS salvaged_ms
@@ -22,26 +24,36 @@ LEFT JOIN cache_file c ON c.recording_id = r.id AND c.is_current AND c.job_id = 
 WHERE j.id = {job_id} AND in_scope({scope}::jsonb, j.node_id, r.folder);
 
 -- newest_job_cards --
--- Jobs as their pages show them: the newest of a scope, or those behind one of them.
-SELECT j.*, r.name AS recording_name, r.folder,
+-- Jobs as their pages show them: the newest of a scope, or those behind one of them. Which ones is found before
+-- anything else is read of them.
+WITH page AS MATERIALIZED (
+    SELECT j.id
+    FROM job j
+    WHERE in_scope({scope}::jsonb, j.node_id, j.folder)
+      AND ({recording_id}::uuid IS NULL OR j.recording_id = {recording_id})
+      AND ({node_id}::uuid IS NULL OR j.node_id = {node_id})
+      AND ({states}::text[] IS NULL OR j.state = ANY({states}))
+      AND ({text}::text IS NULL
+           OR j.interface ILIKE '%' || {text} || '%'
+           OR j.reason ILIKE '%' || {text} || '%'
+           OR j.node_id IN (SELECT n.id FROM node n
+                            WHERE in_scope({nodes}::jsonb, n.id) AND n.name ILIKE '%' || {text} || '%')
+           OR j.recording_id IN (SELECT r.id FROM recording r WHERE r.name ILIKE '%' || {text} || '%'))
+      AND ({before}::uuid IS NULL OR (j.created_at, j.id) < (SELECT created_at, id FROM job WHERE id = {before}))
+    ORDER BY j.created_at DESC, j.id DESC
+    LIMIT {limit}
+)
+SELECT j.*, r.name AS recording_name,
        CASE WHEN in_scope({nodes}::jsonb, j.node_id) THEN n.name END AS node_name, l.phase, l.frames, l.uploaded_bytes, l.start_frame,
        extract(epoch FROM l.expires_at - clock_timestamp())::float8 AS lease_seconds,
        c.cached_at AS salvaged_at, r.duration_ms AS salvaged_ms
-FROM job j
+FROM page
+JOIN job j ON j.id = page.id
 JOIN recording r ON r.id = j.recording_id
 JOIN node n ON n.id = j.node_id
 LEFT JOIN lease l ON l.job_id = j.id
 LEFT JOIN cache_file c ON c.recording_id = r.id AND c.is_current AND c.job_id = j.id AND c.origin = 'salvaged'
-WHERE in_scope({scope}::jsonb, j.node_id, r.folder)
-  AND ({recording_id}::uuid IS NULL OR j.recording_id = {recording_id})
-  AND ({node_id}::uuid IS NULL OR j.node_id = {node_id})
-  AND ({states}::text[] IS NULL OR j.state = ANY({states}))
-  AND ({text}::text IS NULL
-       OR concat_ws(' ', r.name, CASE WHEN in_scope({nodes}::jsonb, j.node_id) THEN n.name END, j.interface, j.reason)
-          ILIKE '%' || {text} || '%')
-  AND ({before}::uuid IS NULL OR (j.created_at, j.id) < (SELECT created_at, id FROM job WHERE id = {before}))
-ORDER BY j.created_at DESC, j.id DESC
-LIMIT {limit};
+ORDER BY j.created_at DESC, j.id DESC;
 
 -- job_counts --
 -- How many jobs stand where, and how many ended so within a day; of neither more than {limit}.
@@ -49,19 +61,28 @@ SELECT s.state, now.jobs, today.jobs AS of_today
 FROM unnest({states}::text[]) AS s (state),
      LATERAL (SELECT count(*) AS jobs FROM (
          SELECT FROM job j
-         WHERE j.state = s.state AND in_scope({scope}::jsonb, j.node_id) LIMIT {limit}) found) now,
+         WHERE j.state = s.state AND in_scope({scope}::jsonb, j.node_id, j.folder) LIMIT {limit}) found) now,
      LATERAL (SELECT count(*) AS jobs FROM (
          SELECT FROM job j
          WHERE j.state = s.state AND j.ended_at > (SELECT clock_timestamp() - interval '1 day')
-           AND in_scope({scope}::jsonb, j.node_id) LIMIT {limit}) found) today;
+           AND in_scope({scope}::jsonb, j.node_id, j.folder) LIMIT {limit}) found) today;
 
--- job_counts_in_folders --
--- The same for a scope that tells folders apart, in one pass over what lies within.
-WITH found AS MATERIALIZED (
-    SELECT j.state, j.ended_at > (SELECT clock_timestamp() - interval '1 day') AS is_of_today
-    FROM job j
-    JOIN recording r ON r.id = j.recording_id
-    WHERE in_scope({scope}::jsonb, j.node_id, r.folder)
+-- job_counts_within --
+-- The same for a scope that is not everything, from the jobs of its nodes and folders alone. No folder lies in another.
+WITH candidate AS (
+    SELECT j.state, j.ended_at, j.node_id, j.folder
+    FROM unnest({nodes}::uuid[]) AS n (id) CROSS JOIN LATERAL (SELECT * FROM job WHERE job.node_id = n.id) j
+    UNION ALL
+    SELECT j.state, j.ended_at, j.node_id, j.folder
+    FROM unnest({folders}::text[]) AS f (name) CROSS JOIN LATERAL (
+        SELECT * FROM job WHERE job.folder = f.name
+        UNION ALL
+        SELECT * FROM job WHERE job.folder ~>=~ (f.name || '/') AND job.folder ~<~ (f.name || '0')) j
+    WHERE NOT j.node_id = ANY({nodes}::uuid[])
+), found AS MATERIALIZED (
+    SELECT state, ended_at > (SELECT clock_timestamp() - interval '1 day') AS is_of_today
+    FROM candidate
+    WHERE in_scope({scope}::jsonb, node_id, folder)
 )
 SELECT s.state, least(count(f.state), {limit}) AS jobs,
        least(count(f.state) FILTER (WHERE f.is_of_today), {limit}) AS of_today

@@ -4,29 +4,46 @@ SELECT *, in_scope({nodes}::jsonb, node_id) AS knows_node FROM recording_card
 WHERE id = {recording_id} AND in_scope({scope}::jsonb, node_id, folder);
 
 -- newest_recording_cards --
--- Recordings as their pages show them: the newest of a scope that match, those from one on, or those behind one.
-SELECT *, in_scope({nodes}::jsonb, node_id) AS knows_node FROM recording_card
-WHERE in_scope({scope}::jsonb, node_id, folder)
-  AND ({states}::text[] IS NULL OR state = ANY({states}))
-  AND ({text}::text IS NULL
-       OR strpos(lower(concat_ws(' ', name, folder, CASE WHEN in_scope({nodes}::jsonb, node_id) THEN node_name END,
-                                 array_to_string(tags, ' '))), lower({text})) > 0)
-  AND ({first}::uuid IS NULL OR (created_at, id) <= (SELECT created_at, id FROM recording WHERE id = {first}))
-  AND ({before}::uuid IS NULL OR (created_at, id) < (SELECT created_at, id FROM recording WHERE id = {before}))
-ORDER BY created_at DESC, id DESC
-LIMIT {limit};
+-- Recordings as their pages show them: the newest of a scope that match, those from one on, or those behind one. Which
+-- ones is found before anything else is read of them.
+WITH page AS MATERIALIZED (
+    SELECT r.id
+    FROM recording r
+    WHERE in_scope({scope}::jsonb, r.node_id, r.folder)
+      AND ({states}::text[] IS NULL OR r.state = ANY({states}))
+      AND ({text}::text IS NULL
+           OR strpos(lower(r.name), lower({text})) > 0
+           OR strpos(lower(r.folder), lower({text})) > 0
+           OR r.node_id IN (SELECT n.id FROM node n
+                            WHERE in_scope({nodes}::jsonb, n.id) AND strpos(lower(n.name), lower({text})) > 0)
+           OR r.id IN (SELECT t.recording_id FROM recording_tag t WHERE strpos(lower(t.tag), lower({text})) > 0))
+      AND ({first}::uuid IS NULL
+           OR (r.created_at, r.id) <= (SELECT created_at, id FROM recording WHERE id = {first}))
+      AND ({before}::uuid IS NULL
+           OR (r.created_at, r.id) < (SELECT created_at, id FROM recording WHERE id = {before}))
+    ORDER BY r.created_at DESC, r.id DESC
+    LIMIT {limit}
+)
+SELECT c.*, in_scope({nodes}::jsonb, c.node_id) AS knows_node
+FROM page
+JOIN recording_card c ON c.id = page.id
+ORDER BY c.created_at DESC, c.id DESC;
 
 -- matching_recordings --
 -- How many recordings of a scope match, all or those that are newer than one; no more than a limit are counted.
 SELECT count(*) AS recordings
 FROM (
-    SELECT FROM recording_card
-    WHERE in_scope({scope}::jsonb, node_id, folder)
-      AND ({states}::text[] IS NULL OR state = ANY({states}))
+    SELECT FROM recording r
+    WHERE in_scope({scope}::jsonb, r.node_id, r.folder)
+      AND ({states}::text[] IS NULL OR r.state = ANY({states}))
       AND ({text}::text IS NULL
-           OR strpos(lower(concat_ws(' ', name, folder, CASE WHEN in_scope({nodes}::jsonb, node_id) THEN node_name END,
-                                     array_to_string(tags, ' '))), lower({text})) > 0)
-      AND ({after}::uuid IS NULL OR (created_at, id) > (SELECT created_at, id FROM recording WHERE id = {after}))
+           OR strpos(lower(r.name), lower({text})) > 0
+           OR strpos(lower(r.folder), lower({text})) > 0
+           OR r.node_id IN (SELECT n.id FROM node n
+                            WHERE in_scope({nodes}::jsonb, n.id) AND strpos(lower(n.name), lower({text})) > 0)
+           OR r.id IN (SELECT t.recording_id FROM recording_tag t WHERE strpos(lower(t.tag), lower({text})) > 0))
+      AND ({after}::uuid IS NULL
+           OR (r.created_at, r.id) > (SELECT created_at, id FROM recording WHERE id = {after}))
     LIMIT {limit}
 ) matching;
 
