@@ -8,6 +8,7 @@ import schemathesis
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import from_schema
 from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinished
+from schemathesis.schemas import BaseSchema
 
 DOCUMENT = "/api/v1/openapi.json"
 _LEFT_OUT = ("DELETE /api/v1/tokens/{token_id}",)
@@ -23,10 +24,24 @@ class Found:
     """One of a kind and operation: how to call it again, and what was wrong."""
 
 
+@dataclass(frozen=True)
+class Share:
+    """One of several parts of the operations; all of them together are the whole document."""
+
+    number: int = 0
+    of: int = 1
+
+
 def fuzzed(
-    url: str, token: str, *, examples: int, seed: int, phases: tuple[str, ...] = ("coverage", "fuzzing")
+    url: str,
+    token: str,
+    *,
+    examples: int,
+    seed: int,
+    phases: tuple[str, ...] = ("coverage", "fuzzing"),
+    share: Share = Share(),
 ) -> Found:
-    """So many examples of each operation, the same of the same seed."""
+    """So many examples of each operation of a share, the same of the same seed."""
     config = SchemathesisConfig.from_dict(
         {
             "seed": seed,
@@ -41,7 +56,7 @@ def fuzzed(
         }
     )
     found = Found()
-    for event in from_schema(schemathesis.openapi.from_url(url + DOCUMENT, config=config)).execute():
+    for event in from_schema(_share_of(schemathesis.openapi.from_url(url + DOCUMENT, config=config), share)).execute():
         if isinstance(event, ScenarioFinished):
             _add(found, event.recorder)
         elif isinstance(event, NonFatalError):
@@ -49,6 +64,11 @@ def fuzzed(
         elif isinstance(event, FatalError):
             raise event.exception
     return found
+
+
+def _share_of(schema: BaseSchema, share: Share) -> BaseSchema:
+    labels = sorted(operation.ok().label for operation in schema.get_all_operations())
+    return schema.include(name=labels[share.number :: share.of])
 
 
 def _add(found: Found, recorder: Any) -> None:
