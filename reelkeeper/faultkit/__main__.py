@@ -21,7 +21,7 @@ from reelkeeper.faultkit.campaign import (
     runnable,
     upgrade_plan,
 )
-from reelkeeper.faultkit.injector import NOT_RUN, SINGLE, SOAKED, UPGRADE
+from reelkeeper.faultkit.injector import ELSEWHERE, SINGLE, UPGRADE
 from reelkeeper.faultkit.mutants.tree import ROOT
 from reelkeeper.faultkit.report import tables
 from reelkeeper.faultkit.soak import ENDING
@@ -42,7 +42,7 @@ def run(
     ] = 0.0,
     results: Annotated[Path | None, typer.Option(help="Gets a line for each fault; seeds in it are skipped.")] = None,
     keep: Annotated[Path, typer.Option(help="Where the evidence of violations is kept.")] = Path("faults-kept"),
-    show: Annotated[bool, typer.Option("--list", help="Names the classes and what is not run here.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="Names the classes, and what else runs which row.")] = False,
 ) -> None:
     """Faults from one seed on. Exit code 1 when anything did not hold."""
     if show:
@@ -146,8 +146,8 @@ def _list() -> str:
         rows = ", ".join(map(str, fault.rows))
         lines.append(f"{fault.name:<28} row {rows:<8} {'not here: ' + why_not if why_not else ''}".rstrip())
     lines.append(f"{COMPOUND:<28} row 31")
-    lines += [f"{UPGRADE.name:<28} row {UPGRADE.rows[0]:<8} versions REF", f"{'soak':<28} row {SOAKED:<8} soak"]
-    lines += [f"{'(not run)':<28} row {row:<8} {why}" for row, why in NOT_RUN.items()]
+    lines.append(f"{UPGRADE.name:<28} row {UPGRADE.rows[0]:<8} versions REF")
+    lines += [f"{'(no class)':<28} row {row:<8} {where}" for row, where in ELSEWHERE.items()]
     return "\n".join(lines)
 
 

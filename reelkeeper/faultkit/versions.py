@@ -22,7 +22,7 @@ def built(ref: str, folder: Path) -> Path:
         shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
     shutil.copy2(ROOT / CORE, folder / CORE)
     if _git("diff", "--name-only", ref, "--", *_OF_THE_CORE):
-        Tree(folder, ROOT / "target" / "versions").build_core()
+        Tree(folder, ROOT / "target" / "versions").build_core(is_optimised=True)
     return folder
 
 

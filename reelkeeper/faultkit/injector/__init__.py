@@ -12,7 +12,7 @@ from reelkeeper.faultkit.injector.scene import Scene
 from reelkeeper.faultkit.sleeper import why_no_sleep
 from reelkeeper.faultkit.volume import why_no_power_cuts
 
-__all__ = ["NOT_RUN", "SINGLE", "SOAKED", "UPGRADE", "FaultClass", "Scene"]
+__all__ = ["ELSEWHERE", "SINGLE", "UPGRADE", "FaultClass", "Scene"]
 
 DEVICE_GAPS = frozenset({"device_lost", "device_stalled", "device_format_changed", "overrun"})
 DISK_GAPS = frozenset({"disk_full", "disk_failing", "write_error", "ring_full", "owner_died"})
@@ -109,10 +109,8 @@ SINGLE = (
 UPGRADE = FaultClass("upgrade", (32,), upgrades.upgrade, may_fail=NOT_TAKEN)
 """Takes another version, and so is drawn by nobody: `versions REF` runs it."""
 
-SOAKED = 33
-"""The row that `soak` runs."""
-
-NOT_RUN = {
-    14: "Restart and upgrade of the systemd unit of an owner: process 1 of the test machine is no systemd.",
+ELSEWHERE = {
+    14: "tests/faults/test_units.py, a long test: a systemd in namespaces of its own restarts the unit of an agent.",
+    33: "soak: one fault a minute for hours.",
 }
-"""Rows of the fault matrix that are no class here, and why."""
+"""Rows of the fault matrix that are no class here, and what runs them."""

@@ -43,17 +43,21 @@ class Tree:
             if mutant.is_of_the_core:
                 shutil.copy(ROOT / CORE, self.path / CORE)
 
-    def build_core(self) -> None:
-        """Builds the core of this tree in the cached folder. Raises PatchError when that does not compile."""
+    def build_core(self, *, is_optimised: bool = False) -> None:
+        """Builds the core of this tree in the cached folder. Raises PatchError when that does not compile.
+
+        What is not optimised is built sooner, and too slow for many channels in the time of a device.
+        """
         command = ["env", f"CARGO_TARGET_DIR={self._target}", f"PYO3_PYTHON={sys.executable}"]
         command += ["cargo", "build", "--quiet", "--locked", "--package", "core_rs", "--lib"]
         command += ["--features", "python,pyo3/extension-module"]
+        command += ["--release"] if is_optimised else []
         done = subprocess.run(command, cwd=self.path, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise PatchError(f"the core does not compile: {done.stderr[-2000:]}")
         library = self.path / CORE
         library.unlink()
-        shutil.copy(self._target / "debug" / "libcore_rs.so", library)
+        shutil.copy(self._target / ("release" if is_optimised else "debug") / "libcore_rs.so", library)
 
     def run(self, arguments: tuple[str, ...], seconds: float) -> "subprocess.CompletedProcess[str]":
         """`python -m` in this tree. Raises subprocess.TimeoutExpired."""
