@@ -376,14 +376,14 @@ mod tests {
     #[test]
     fn a_segment_that_is_given_up_is_one_gap_as_long_as_it_was() {
         let entries =
-            vec![opened(0, 0), closed(0, 10), opened(1, 10), gap(15, 5), closed(1, 10), opened(2, 30)];
+            vec![opened(0, 0), closed(0, 10), opened(1, 10), gap(15, 5), closed(1, 10), opened(2, 25)];
         let mut history = after(entries);
         history.give_up(1);
         history.give_up(1);
         let gaps: Vec<_> =
             history.gaps.iter().map(|gap| (gap.start_frame, gap.frames, gap.cause.as_str())).collect();
-        assert_eq!(gaps, [(10, 20, "disk_away")]);
-        assert_eq!((history.durable_frame(), history.extents(0, 30).len()), (30, 1));
+        assert_eq!(gaps, [(10, 15, "disk_away")]);
+        assert_eq!((history.durable_frame(), history.extents(0, 25).len()), (25, 1));
     }
 
     #[test]
