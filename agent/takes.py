@@ -143,7 +143,7 @@ class Takes:
         needed: list[int] = await asyncio.to_thread(self._needed_starts, take)
         if needed:
             return False
-        await asyncio.to_thread(_remove, folder, _places_of(take), self._spill_folders)
+        await asyncio.to_thread(_remove, folder, _places_of(take, self._spill_folders), self._spill_folders)
         log.info("take removed, nobody needs anything of it", take_id=folder.name)
         return True
 
@@ -165,9 +165,11 @@ def _take_folders(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if _is_id(path.name)]
 
 
-def _places_of(take: Take) -> frozenset[Path]:
-    """The folders that its segments lie in, besides its own."""
-    return frozenset(Path(segment.path).parent for segment in take.segments) - {Path(take.folder)}
+def _places_of(take: Take, spill_folders: tuple[Path, ...]) -> frozenset[Path]:
+    """The folders that its segments lie in, besides its own and those on a disk that is away and configured no more:
+    a recording may have been delivered without what lies there."""
+    places = frozenset(Path(segment.path).parent for segment in take.segments) - {Path(take.folder)}
+    return frozenset(place for place in places if place.parent in spill_folders or place.is_dir())
 
 
 def _remove(folder: Path, places: frozenset[Path], spill_folders: tuple[Path, ...]) -> None:

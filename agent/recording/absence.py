@@ -48,15 +48,17 @@ class Absence(Part):
 
     async def is_over(self) -> bool:
         """Of a recording that was delivered: whether nothing more is to be waited for. When all that was given up is
-        there again, it is delivered anew."""
-        folders = [Path(path).parent for path in self.state.given_up]
-        if any(folder.parent not in self.means.settings.spill_folders for folder in folders):
-            log.warning("a part is on a disk that is configured no more", job_id=str(self.job_id))
-            return True
-        if folders and not await asyncio.to_thread(_without_folder, self.state.given_up):
+        there again, it is delivered anew, whatever is configured by then."""
+        given_up, spills = self.state.given_up, self.means.settings.spill_folders
+        missing = await asyncio.to_thread(_without_folder, given_up)
+        if given_up and not missing:
             await self._deliver_anew()
             return False
-        return not folders
+        if any(Path(path).parent.parent in spills for path in missing):
+            return False
+        if missing:
+            log.warning("a part is on a disk that is configured no more", job_id=str(self.job_id))
+        return True
 
     async def _give_up(self, segments: tuple[str, ...]) -> None:
         """The recording is delivered without these, for now."""

@@ -168,6 +168,25 @@ def test_part_on_a_disk_that_stays_away_is_given_up_and_delivered_once_the_disk_
     asyncio.run(run())
 
 
+def test_part_that_is_back_is_delivered_also_when_its_spill_folder_is_configured_no_more(tmp_path: Path) -> None:
+    async def run() -> None:
+        node = Node(tmp_path, replace(TIMEOUTS, disk_away=0.0))
+        state = await node.add_job(stage=Stage.FINISHING, end_frame=FRAMES, ended_at=Instant.in_ms(0))
+        node.close_take()
+        absence = Absence(node.means, state.job_id)
+        node.unplug()
+        while await absence.hinders():
+            pass
+        await node.spool.update_job(state.job_id, stage=Stage.SEALED, is_verified=True)
+        node.means.settings.spill_folders = ()
+        assert await absence.is_over()
+        node.plug_in()
+        assert not await absence.is_over()
+        assert node.spool.jobs[state.job_id].stage is Stage.FINISHING
+
+    asyncio.run(run())
+
+
 def test_capture_that_died_with_its_disk_is_delivered_anew_with_all_its_frames(tmp_path: Path) -> None:
     async def run() -> None:
         node = Node(tmp_path, replace(TIMEOUTS, disk_away=0.0))
