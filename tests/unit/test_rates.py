@@ -53,6 +53,16 @@ def test_guessing_stops_the_address_or_the_id_and_no_good_token() -> None:
     assert rates.count("192.0.2.1", first).is_allowed
 
 
+def test_addresses_of_one_ipv6_network_count_as_one() -> None:
+    rates = ApiRates(ApiLimits(failures=1, per_address=1), clock=lambda: 0.0)
+    rates.refuse("2001:db8::1", None)
+    with pytest.raises(TooManyRequestsError):
+        rates.refuse("2001:db8::2", None)
+    rates.count("2001:db8::1", new_id())
+    with pytest.raises(TooManyRequestsError):
+        rates.count("2001:db8::2", new_id())
+
+
 def test_guesses_take_nothing_of_what_good_tokens_of_an_address_may() -> None:
     rates = ApiRates(ApiLimits(per_address=2), clock=lambda: 0.0)
     for _ in range(50):

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from web.domain.errors import TooManyRequestsError
 from web.domain.rates import Buckets, Rate, Standing
+from web.domain.tries import place
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class ApiRates:
         from the address of somebody who guesses, since that of a proxy is the address of all behind it.
         """
         now = self._clock()
-        for key in (("address", address), ("token", token_id)):
+        for key in (("address", place(address)), ("token", token_id)):
             standing = self._failures.take(key, now)
             if not standing.is_allowed:
                 raise TooManyRequestsError(standing)
@@ -48,7 +49,7 @@ class ApiRates:
         Raises TooManyRequestsError when all tokens of its address are.
         """
         now = self._clock()
-        of_address = self._addresses.take(address, now)
+        of_address = self._addresses.take(place(address), now)
         if not of_address.is_allowed:
             raise TooManyRequestsError(of_address)
         return self._tokens.take(token_id, now)
