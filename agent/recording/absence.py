@@ -47,7 +47,7 @@ class Absence(Part):
         return False
 
     async def is_over(self) -> bool:
-        """Of a recording that was delivered: whether nothing more is to be waited for. When all that was given up is
+        """Of a recording that was rendered: whether nothing more is to be waited for. When all that was given up is
         there again, it is delivered anew, whatever is configured by then."""
         given_up, spills = self.state.given_up, self.means.settings.spill_folders
         missing = await asyncio.to_thread(_without_folder, given_up)

@@ -37,7 +37,7 @@ class Finishing(Part):
         await self._rendering.keep_up()
         rendition = await asyncio.to_thread(self.folder.read_rendition)
         if rendition is not None:
-            await self._judge(rendition)
+            await self._judge(rendition, listener)
             return
         await self._help_to_the_end()
         await listener.wait(self._seconds_to_next_look())
@@ -51,10 +51,13 @@ class Finishing(Part):
         if frame is not None and frame < state.end_frame:
             await self.update(end_frame=frame, end_reason=EndReason.SIZE_LIMIT)
 
-    async def _judge(self, rendition: Rendition) -> None:
+    async def _judge(self, rendition: Rendition, listener: Listener) -> None:
+        """What is too little only without a disk that is away waits for it: nothing of it may go."""
         self.note_frames(rendition.facts.end_frame)
         if rendition.captured_bytes >= max(1, self.state.claimed.settings.minimum_bytes):
             await self.update(stage=Stage.UPLOADING)
+        elif not await self._absence.is_over():
+            await listener.wait(self.timeouts.heartbeat)
         elif self.state.end_reason is EndReason.STOPPED:
             await self._ending.nothing_captured()
         else:

@@ -7,7 +7,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
 
+import pytest
+
 from agent.health import Health
+from agent.job_folder import JobFolder
 from agent.recording.absence import Absence
 from agent.recording.capturing import Capturing
 from agent.recording.ending import Ending
@@ -15,7 +18,7 @@ from agent.recording.finishing import Finishing
 from agent.recording.part import Means
 from agent.recording.rendering import Rendering
 from agent.spool import Spool
-from agent.states import Instant, JobState, Stage
+from agent.states import Instant, JobState, Rendition, Stage
 from core_rs import PcmFormat, TakeWriter, counter_pcm
 from protocol.ids import new_id
 from protocol.messages import EndReason
@@ -97,6 +100,7 @@ class Node:
     async def finish(self, state: JobState) -> JobState:
         rendering = cast(Rendering, KeepsUp())
         with self.spool.listening() as listener:
+            listener.ring()
             await Finishing(self.means, state.job_id, cast(Ending, None), rendering).step(listener)
         return self.spool.jobs[state.job_id]
 
@@ -183,6 +187,28 @@ def test_part_that_is_back_is_delivered_also_when_its_spill_folder_is_configured
         node.plug_in()
         assert not await absence.is_over()
         assert node.spool.jobs[state.job_id].stage is Stage.FINISHING
+
+    asyncio.run(run())
+
+
+def test_recording_of_which_all_is_on_a_disk_that_is_away_does_not_end_without_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = Rendition.model_construct(captured_bytes=0, facts=SimpleNamespace(end_frame=FRAMES))
+
+    async def run() -> None:
+        node = Node(tmp_path, replace(TIMEOUTS, disk_away=0.0))
+        state = await node.add_job(stage=Stage.FINISHING, end_frame=FRAMES, ended_at=Instant.in_ms(0))
+        node.close_take()
+        node.unplug()
+        while await Absence(node.means, state.job_id).hinders():
+            pass
+        monkeypatch.setattr(JobFolder, "read_rendition", lambda _: nothing)
+        waiting = await node.finish(state)
+        assert (waiting.stage, len(waiting.given_up), waiting.needs_take) == (Stage.FINISHING, 1, True)
+        node.plug_in()
+        again = await node.finish(state)
+        assert (again.stage, again.given_up, again.end_frame) == (Stage.FINISHING, (), FRAMES)
 
     asyncio.run(run())
 
