@@ -1,5 +1,6 @@
 """People are invited, helped in again and kept out, by those who may, and by nobody who holds less."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -30,6 +31,7 @@ from web.services.entry.passwords import Passwords
 from web.services.keys import open_keys
 from web.store import access
 from web.store.database import Database
+from web.store.grants import TURN
 
 pytestmark = pytest.mark.anyio
 
@@ -48,6 +50,19 @@ async def chief(db: Database) -> Actor:
     """The administrator."""
     begun = await accounts.spend_code(db, await accounts.sign_in_link_code(db), VISIT)
     return (await accounts.authenticate_session(db, begun.token))[0]
+
+
+WAITS = """
+SELECT EXISTS (SELECT FROM pg_locks
+               WHERE NOT granted AND pid IN (SELECT pid FROM pg_locks WHERE database =
+                                             (SELECT oid FROM pg_database WHERE datname = current_database())))
+"""
+
+
+async def _until_somebody_waits(owner: Any) -> None:
+    async with asyncio.timeout(60):
+        while not await owner.fetchval(WAITS):  # noqa: ASYNC110  (another connection tells it)
+            await asyncio.sleep(0.01)
 
 
 async def _ana(db: Database, passwords: Passwords, chief: Actor) -> SignedIn:
@@ -244,7 +259,7 @@ async def test_everybody_sees_and_ends_his_own_sessions(db: Database, passwords:
     third = await sign_in.sign_in(db, passwords, "ana", PASSWORD, VISIT)
     assert isinstance(second, SignedIn)
     assert isinstance(third, SignedIn)
-    ana, user = await accounts.authenticate_session(db, first.token)
+    ana, user = await accounts.authenticate_session(db, third.token)
     seen = await people.sessions_of(db, user.id, by=ana)
     assert [(one.address, one.browser) for one in seen] == [("192.0.2.1", VISIT.browser)] * 3
     current = await accounts.session_of(db, third.token)
@@ -280,12 +295,15 @@ async def test_tokens_outlive_a_password_unless_they_are_revoked_with_it(
     made = [await tokens.make(db, wanted, by=ana) for _ in range(2)]
     begun = await accounts.set_password(db, passwords, begun.token, OTHER, old_password=PASSWORD, visit=VISIT)
     assert await tokens.good_ones_of(db, begun.user.id) == 2
-    await accounts.set_password(
+    begun = await accounts.set_password(
         db, passwords, begun.token, PASSWORD, old_password=OTHER, revoke_tokens=True, visit=VISIT
     )
     for one in made:
         with pytest.raises(UnauthorisedError):
             await tokens.authenticate(db, one.secret)
+    with pytest.raises(SignInRequiredError):  # that session has ended
+        await tokens.make(db, wanted, by=ana)
+    ana, _ = await accounts.authenticate_session(db, begun.token)
     last = await tokens.make(db, wanted, by=ana)
     link = await people.reset_link(db, begun.user.id, by=chief)
     await accounts.accept_invitation(db, passwords, link.code, OTHER, VISIT, revoke_tokens=True)
@@ -293,3 +311,41 @@ async def test_tokens_outlive_a_password_unless_they_are_revoked_with_it(
         await tokens.authenticate(db, last.secret)
     noted = await owner.fetch("SELECT actor_name, reason FROM audit_entry WHERE action = 'token.revoke'")
     assert [tuple(row) for row in noted] == [("ana", "new password")] * 3
+
+
+# ---- at the same moment ----
+
+
+async def test_no_token_is_made_in_a_session_that_a_new_password_ended(
+    db: Database, owner: Any, passwords: Passwords
+) -> None:
+    begun = await accounts.spend_code(db, await accounts.sign_in_link_code(db), VISIT)
+    ana, _ = await accounts.authenticate_session(db, begun.token)
+    async with owner.transaction():
+        await owner.execute("SELECT pg_advisory_xact_lock($1)", TURN)
+        change = asyncio.create_task(
+            accounts.set_password(db, passwords, begun.token, OTHER, revoke_tokens=True, visit=VISIT)
+        )
+        await _until_somebody_waits(owner)
+        late = asyncio.create_task(
+            tokens.make(db, TokenRequest(name="late", permissions=[Permission.USER_READ]), by=ana)
+        )
+    await change
+    with pytest.raises(SignInRequiredError):
+        await late
+    assert await tokens.good_ones_of(db, begun.user.id) == 0
+
+
+async def test_an_account_is_held_before_its_sessions_when_it_is_removed(
+    db: Database, owner: Any, passwords: Passwords, chief: Actor
+) -> None:
+    """As everybody else takes them: two who take them the other way round wait for each other."""
+    begun = await _ana(db, passwords, chief)
+    async with owner.transaction():
+        await owner.execute("SELECT FROM user_account WHERE id = $1 FOR NO KEY UPDATE", begun.user.id)
+        removal = asyncio.create_task(people.remove(db, begun.user.id, by=chief))
+        await _until_somebody_waits(owner)
+        of_ana = "SELECT id FROM login_session WHERE user_id = $1 FOR UPDATE NOWAIT"
+        assert len(await owner.fetch(of_ana, begun.user.id)) == 1
+    await removal
+    assert await owner.fetchval("SELECT count(*) FROM login_session WHERE user_id = $1", begun.user.id) == 0

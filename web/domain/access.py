@@ -150,6 +150,8 @@ class Actor:
     name: str
     access: Access = field(default_factory=dict)
     source: Source = Source()
+    session_id: UUID | None = None
+    """The login session in which a person acts."""
 
     def scope(self, permission: Permission) -> Scope:
         """What this permission is held for."""

@@ -11,7 +11,7 @@ from web.domain.errors import ConflictError, InvalidError, LinkSpentError
 from web.domain.people import IDLE_SECONDS, INVITATION_SECONDS, Invitation, Person, SessionSeen, tidy_name
 from web.services.access import rights
 from web.services.auditing import audit
-from web.store import people, second_factors
+from web.store import accounts, people, second_factors
 from web.store.database import Database, Session
 
 
@@ -80,6 +80,7 @@ async def remove(db: Database, user_id: UUID, *, by: Actor) -> None:
     """Remove the account. What this person did stays on the record. Raises NotFoundError, LastAdministratorError."""
     async with rights.changing(db, by, Permission.USER_DELETE) as (session, by):
         found = await _subject(session, user_id, by)
+        await accounts.hold(session, user_id)  # before its sessions, as whoever signs in does
         await people.end_sessions(session, user_id)
         await audit.note(session, by, "user.delete", Object("user", user_id, found.name))
         await people.remove(session, user_id)

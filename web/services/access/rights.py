@@ -16,9 +16,9 @@ from web.store.database import Database, Session
 async def in_turn(db: Database, by: Actor, *needs: Permission) -> AsyncIterator[tuple[Session, Actor]]:
     """A transaction for an act on accounts, tokens, groups or rights, and `by` with what he holds once it is his turn.
 
-    It waits for every other such act. Whoever was disabled, lost a right or had his token revoked meanwhile does no
-    more than he may do now. Raises ForbiddenError unless `by` holds what it needs on everything, before and after the
-    wait; SignInRequiredError, UnauthorisedError when he is kept out by then.
+    It waits for every other such act. Whoever was disabled or signed out, lost a right or had his token revoked
+    meanwhile does no more than he may do now. Raises ForbiddenError unless `by` holds what it needs on everything,
+    before and after the wait; SignInRequiredError, UnauthorisedError when he is kept out by then.
     """
     for permission in needs:
         by.require_everywhere(permission)
@@ -79,6 +79,8 @@ async def _as_now(session: Session, by: Actor) -> Actor:
         case "user":
             account = None if by.id is None else await accounts.account(session, by.id)
             if account is None or account.is_disabled:
+                raise SignInRequiredError
+            if by.session_id is not None and not await accounts.is_session(session, by.session_id):
                 raise SignInRequiredError
             return replace(by, access=await access.held_by(session, account.user.id))
         case "token":

@@ -66,14 +66,15 @@ async def authenticate_session(db: Database, token: str) -> tuple[Actor, User]:
     if session.owes_second_factor:
         raise SecondFactorNeededError
     user = session.user
-    return Actor("user", user.id, user.name, session.access), user
+    return Actor("user", user.id, user.name, session.access, session_id=session.id), user
 
 
 async def authenticate_for_second_factor(db: Database, token: str) -> tuple[Actor, User]:
     """The same, also for who has to set one up: until then nothing is held. Raises SignInRequiredError."""
     session = await session_of(db, token)
     user = session.user
-    return Actor("user", user.id, user.name, {} if session.owes_second_factor else session.access), user
+    access = {} if session.owes_second_factor else session.access
+    return Actor("user", user.id, user.name, access, session_id=session.id), user
 
 
 async def session_of(db: Database, token: str) -> LoginSession:
@@ -121,6 +122,7 @@ async def set_password(
     await require_own_password(db, passwords, current, old_password, visit, field="old_password")
     new_hash = await passwords.hash(new_password)
     async with db.transaction() as session:
+        await grants.change_in_turn(session)  # no token is made meanwhile in a session that ends here
         await _require_still(session, current)
         await _replace_password(session, current.user, new_hash, visit, revoke_tokens=revoke_tokens)
         user = replace(current.user, has_password=True)
@@ -153,6 +155,7 @@ async def accept_invitation(
     new_hash = await passwords.hash(password)
     invitation_id = token_id("invitation", code)
     async with db.transaction() as session:
+        await grants.change_in_turn(session)
         user_id = None
         if invitation_id is not None:
             user_id = await stored_people.spend_invitation(session, invitation_id, digest=token_digest(code))
