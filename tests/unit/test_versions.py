@@ -110,6 +110,7 @@ FIRST_VERSION: dict[str, dict[str, Any]] = {
     "EventsRequest": {"node_run": 1, "events": [EVENT]},
     "LevelsRequest": {"node_run": 1, "interfaces": [LEVELS]},
     "TokenRequest": {"digest": SHA},
+    "CertificateRequest": {"sha256": SHA},
     "LevelsAnswer": {"watched": [COUNTER]},
 }
 """Every body of the agent's API as the first version sent it."""
