@@ -292,6 +292,23 @@ async def test_what_grew_for_an_earlier_attempt_is_abandoned_once_a_later_one_co
     assert await cache_files.abandoned(db) == [left.id]
 
 
+async def test_what_grew_before_the_salvage_of_a_job_is_abandoned_once_that_is_sealed(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    job = await room.claimed()
+    left = await room.open_file(job)
+    await room.finish(job)
+    await owner.execute("UPDATE job SET ended_at = ended_at - interval '1 day'")
+    salvage = await room.open_file(job, origin=Origin.SALVAGED)
+    assert await cache_files.abandoned(db) == []
+    await room.seal(job, salvage, room.sealing(job, origin=Origin.SALVAGED))
+    assert await cache_files.abandoned(db) == [left.id]
+    later = await room.open_file(job, origin=Origin.SALVAGED)
+    assert await cache_files.abandoned(db) == [left.id]
+    await cache_files.forget_abandoned(db, later.id)
+    await cache_files.forget_abandoned(db, left.id)
+    assert await owner.fetchval("SELECT array_agg(id ORDER BY created_at) FROM cache_file") == [salvage.id, later.id]
+
+
 async def test_retry_through_the_api(user: httpx.AsyncClient, agent: WebAgent, db: Database) -> None:
     job = await _failed(agent.room)
     answer = await user.post(f"/api/v1/recordings/{job.recording_id}/retry")

@@ -50,12 +50,14 @@ WHERE c.id = {cache_file_id};
 SELECT c.id
 FROM cache_file c
 JOIN job j ON j.id = c.job_id
-WHERE c.state = 'receiving' AND is_unwanted(j) AND j.ended_at < clock_timestamp() - {since}::interval
+WHERE c.state = 'receiving' AND (is_unwanted(j) OR is_overtaken(c))
+  AND j.ended_at < clock_timestamp() - {since}::interval
 ORDER BY c.id
 LIMIT {limit};
 
 -- forget_cache_file --
 -- An abandoned cache file whose bytes are gone.
 DELETE FROM cache_file c USING job j
-WHERE c.id = {cache_file_id} AND c.state = 'receiving' AND j.id = c.job_id AND is_unwanted(j)
+WHERE c.id = {cache_file_id} AND c.state = 'receiving' AND j.id = c.job_id
+  AND (is_unwanted(j) OR is_overtaken(c))
 RETURNING c.recording_id;
