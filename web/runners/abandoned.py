@@ -13,8 +13,8 @@ _log = structlog.get_logger()
 async def tick(db: Database, content: CacheContent) -> None:
     """Removes the bytes first and the row last, so that a crash between leaves it to the next tick.
 
-    Only of jobs that were completed by another cache file, or cancelled, and what later content of its own job overtook;
-    after any other end there may be salvage.
+    Only of jobs that were completed by another cache file, or cancelled, and what later content of its own job
+    overtook; after any other end there may be salvage.
     """
     for cache_file_id in await cache_files.abandoned(db):
         try:
