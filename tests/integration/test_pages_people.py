@@ -13,7 +13,7 @@ from tests.integration.test_rights import role_named, somebody
 from tests.integration.web_room import Running
 from web.domain.access import Permission
 from web.domain.grants import GrantDraft, Holder, RoleDraft
-from web.domain.people import FROM_NOWHERE, User
+from web.domain.people import FROM_NOWHERE, User, Visit
 from web.domain.roles import ScopeKind
 from web.services.access import grants, groups, roles
 from web.services.entry import login_sessions
@@ -199,6 +199,16 @@ async def test_an_act_on_an_account_asks_first_and_is_done_then(
     assert "Disabled" in parsed(await visitor.get(path)).text
     assert (await visitor.post(f"{path}/remove")).headers["location"] == "/settings/users"
     assert (await visitor.get(path)).status_code == 404
+
+
+async def test_a_page_of_a_person_names_the_browsers_in_use_as_the_own_account_does(
+    db: Database, owner: Any, visitor: httpx.AsyncClient
+) -> None:
+    kim = await somebody(owner, "kim")
+    firefox = Visit(browser="Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+    async with db.transaction() as session:
+        await login_sessions.begin(session, User(kim, "kim", True, datetime.now(UTC)), firefox, how="test")
+    assert "Firefox on Linux" in [one.text for one in parsed(await visitor.get(f"/settings/users/{kim}")).all("span")]
 
 
 async def test_who_would_give_more_than_he_holds_gets_the_page_of_a_denial_which_is_noted(
