@@ -6,7 +6,7 @@ import pytest
 from protocol.ids import new_id, new_token
 from tests.integration.room import make_room
 from tests.integration.web_room import Running, WebAgent
-from web.domain.access import Actor, Permission, Source, everywhere
+from web.domain.access import Actor, Permission, Source, system
 from web.domain.audit import AuditLimits, Budget, Entry, Filter, Outcome
 from web.domain.tokens import TokenRequest
 from web.services.auditing.denials import Denials
@@ -40,8 +40,8 @@ async def left_out(db: Database) -> list[tuple[object, object]]:
 
 async def limited(url: str, db: Database, **wanted: object) -> httpx.AsyncClient:
     """A program that may only so much."""
-    by = Actor("user", None, "test", everywhere())
-    made = await tokens.make(db, TokenRequest.model_validate({"name": "limited", "days": 1, **wanted}), by=by)
+    request = TokenRequest.model_validate({"name": "limited", "days": 1, **wanted})
+    made = await tokens.make(db, request, by=system("test"))
     return httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {made.secret}"}, trust_env=False)
 
 

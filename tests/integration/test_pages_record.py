@@ -45,7 +45,8 @@ def changed(sent: Fields, **values: str) -> Fields:
 
 
 async def opened(visitor: httpx.AsyncClient, query: str = "") -> Element:
-    answer = await visitor.get(f"/record{query}")
+    """Through the address without the keys that were left empty."""
+    answer = await visitor.get(f"/record{query}", follow_redirects=True)
     assert answer.status_code == 200, answer.text
     return parsed(answer).one("form", id="record-form")
 

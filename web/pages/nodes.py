@@ -217,6 +217,7 @@ async def _node(
     typed: dict[str, str] | None = None,
     conflict: str | None = None,
 ) -> Response:
+    request.user.require(Permission.NODE_READ)
     told = await saved(request, "nodes.show", _id(request), node_id=_id(request))
     card = await _card(request)
     context = {
