@@ -197,7 +197,7 @@ async def test_somebody_disabled_gets_neither_in_nor_on(
 
 async def _app(db: Database, keys: Keys, begun: SignedIn) -> tuple[pyotp.TOTP, SignedIn, list[str]]:
     """What an app was told, the session that followed, and the recovery codes."""
-    told = await second_factor.begin(db, keys, begun.user)
+    told = await second_factor.begin(db, keys, await accounts.session_of(db, begun.token))
     app = pyotp.TOTP(told.secret)
     renewed, codes = await accounts.add_second_factor(db, keys, begun.token, app.now(), HOME)
     return app, renewed, codes
@@ -297,12 +297,23 @@ async def test_secrets_of_the_second_factor_are_sealed_and_codes_are_digests(
     assert not [secret for secret in (app.secret, *codes) if secret in told]
 
 
+async def test_a_secret_that_awaits_its_first_code_is_told_to_no_other_session(
+    db: Database, passwords: Passwords, keys: Keys, begun: SignedIn
+) -> None:
+    mine = await accounts.session_of(db, begun.token)
+    other = await sign_in.sign_in(db, passwords, "admin", PASSWORD, HOME)
+    assert isinstance(other, SignedIn)
+    told = await second_factor.begin(db, keys, mine)
+    assert await second_factor.begun(db, keys, mine) == told
+    assert await second_factor.begun(db, keys, await accounts.session_of(db, other.token)) is None
+
+
 async def test_a_second_factor_is_removed_by_a_code_and_not_replaced_without_one(
     db: Database, owner: Any, passwords: Passwords, keys: Keys, begun: SignedIn
 ) -> None:
     _, renewed, codes = await _app(db, keys, begun)
     with pytest.raises(ConflictError):
-        await second_factor.begin(db, keys, begun.user)
+        await second_factor.begin(db, keys, await accounts.session_of(db, renewed.token))
     with pytest.raises(InvalidError):
         await accounts.remove_second_factor(db, keys, renewed.token, "000000", HOME)
     await accounts.remove_second_factor(db, keys, renewed.token, codes[0], HOME)

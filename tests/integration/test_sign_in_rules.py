@@ -85,7 +85,8 @@ async def test_nobody_makes_a_rule_that_he_does_not_keep_or_has_not_seen(
             await sign_in_rules.change(db, rule, was=OPTIONAL, by=chief)
     keys = await open_keys(db, tmp_path / "keys")
     begun = await _begin(db, chief.id)
-    app = pyotp.TOTP((await second_factor.begin(db, keys, begun.user)).secret)
+    current = await accounts.session_of(db, begun.token)
+    app = pyotp.TOTP((await second_factor.begin(db, keys, current)).secret)
     await accounts.add_second_factor(db, keys, begun.token, app.now())
     await sign_in_rules.change(db, EVERYBODY, was=OPTIONAL, by=chief)
     with pytest.raises(ChangedMeanwhileError, match="chief"):

@@ -35,7 +35,7 @@ async def begin(request: Request) -> Response:
         )
     except (InvalidError, SlowDownError) as refused:
         return await _page(request, refused)
-    await second_factor.begin(controller.db, controller.keys, current.user)
+    await second_factor.begin(controller.db, controller.keys, current)
     return see_other(request, "second_factors.show")
 
 
@@ -78,7 +78,7 @@ async def remove(request: Request) -> Response:
 async def _page(request: Request, refused: ControllerError | None = None) -> Response:
     controller, user = controller_of(request), await signed_in_user(request)
     current = await accounts.session_of(controller.db, session_token(request) or "")
-    begun = await second_factor.begun(controller.db, controller.keys, user)
+    begun = await second_factor.begun(controller.db, controller.keys, current)
     faults, status = faults_and_status(refused)
     context = {
         "user": user,

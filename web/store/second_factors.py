@@ -16,18 +16,21 @@ class SecondFactor:
     sealed: bytes
     is_confirmed: bool
     """One that is not confirmed yet is not asked for."""
+    begun_by: UUID | None
+    """The session that was told the secret; None for one of an earlier version."""
 
 
 async def of_user(session: Session, user_id: UUID) -> SecondFactor | None:
     table = tables.SecondFactor
     for row in await session.run(table.select().where(table.user_id == user_id)):
-        return SecondFactor(row["id"], row["secret"], row["is_confirmed"])
+        return SecondFactor(row["id"], row["secret"], row["is_confirmed"], row["begun_by"])
     return None
 
 
-async def keep(session: Session, factor_id: UUID, user_id: UUID, sealed: bytes) -> bool:
+async def keep(session: Session, factor_id: UUID, user_id: UUID, sealed: bytes, *, begun_by: UUID) -> bool:
     """Whether it is kept, to be confirmed: nothing replaces one that is confirmed."""
-    return await session.row("keep_second_factor", id=factor_id, user_id=user_id, secret=sealed) is not None
+    kept = {"id": factor_id, "user_id": user_id, "secret": sealed, "begun_by": begun_by}
+    return await session.row("keep_second_factor", **kept) is not None
 
 
 async def take_step(session: Session, factor_id: UUID, step: int) -> bool:

@@ -337,6 +337,7 @@ class SecondFactor(Table, tablename="second_factor", db=_DIALECT):
     id = UUID(primary_key=True)
     user_id = _to(UserAccount)
     secret = Bytea()
+    begun_by = UUID(null=True)
     key_id = _to(SealingKey)
     is_confirmed = Boolean()
     last_step = BigInt()

@@ -14,7 +14,7 @@ from protocol.ids import new_id
 from web.domain.access import Actor
 from web.domain.audit import Object
 from web.domain.errors import ConflictError, InvalidError
-from web.domain.people import User
+from web.domain.people import LoginSession, User
 from web.services.auditing import audit
 from web.services.keys import Keys
 from web.store import accounts, second_factors
@@ -40,21 +40,21 @@ class Enrolment:
     """As a QR code carries it."""
 
 
-async def begin(db: Database, keys: Keys, user: User) -> Enrolment:
+async def begin(db: Database, keys: Keys, current: LoginSession) -> Enrolment:
     """A new secret, which counts once a first code of it was given. Raises ConflictError when one counts already."""
     secret, factor_id = secrets.token_bytes(20), new_id()
     sealed = keys.seal(secret, _place(factor_id))
-    if not await second_factors.keep(db, factor_id, user.id, sealed):
+    if not await second_factors.keep(db, factor_id, current.user.id, sealed, begun_by=current.id):
         raise ConflictError("There is a second factor already; remove it first.")
-    return _enrolment(secret, user)
+    return _enrolment(secret, current.user)
 
 
-async def begun(db: Database, keys: Keys, user: User) -> Enrolment | None:
-    """What was begun and awaits its first code."""
-    found = await second_factors.of_user(db, user.id)
-    if found is None or found.is_confirmed:
+async def begun(db: Database, keys: Keys, current: LoginSession) -> Enrolment | None:
+    """What was begun in this session and awaits its first code; another one of the account is not told."""
+    found = await second_factors.of_user(db, current.user.id)
+    if found is None or found.is_confirmed or found.begun_by != current.id:
         return None
-    return _enrolment(keys.open(found.sealed, _place(found.id)), user)
+    return _enrolment(keys.open(found.sealed, _place(found.id)), current.user)
 
 
 async def recovery_codes_left(db: Database, user: User) -> int | None:

@@ -132,8 +132,8 @@ DELETE FROM half_sign_in WHERE id = {id} AND digest = {digest} AND expires_at > 
 
 -- keep_second_factor --
 -- A new secret, to be confirmed by a first code. One that is confirmed already stays.
-INSERT INTO second_factor AS f (id, user_id, secret) VALUES ({id}, {user_id}, {secret})
-ON CONFLICT (user_id) DO UPDATE SET id = excluded.id, secret = excluded.secret, last_step = 0,
+INSERT INTO second_factor AS f (id, user_id, secret, begun_by) VALUES ({id}, {user_id}, {secret}, {begun_by})
+ON CONFLICT (user_id) DO UPDATE SET id = excluded.id, secret = excluded.secret, begun_by = excluded.begun_by, last_step = 0,
                                     created_at = clock_timestamp()
 WHERE NOT f.is_confirmed
 RETURNING id;
