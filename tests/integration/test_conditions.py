@@ -210,6 +210,15 @@ async def test_a_node_that_falls_silent_while_it_captures_is_critical(db: Databa
     assert "goes on with the recording" in event.message
 
 
+async def test_a_node_that_was_shut_out_is_not_looked_for_in_its_network(db: Database, room: Room, owner: Any) -> None:
+    await owner.execute("UPDATE node_token SET ended_at = clock_timestamp(), ended_by = 'revocation'")
+    await owner.execute(SILENT)
+    await absence.tick(db, await reachable(db))
+    (event,) = await kept(db)
+    assert "join again" in event.message
+    assert "network" not in event.message
+
+
 async def test_after_an_outage_of_our_own_nodes_get_the_time_to_be_heard(db: Database, room: Room, owner: Any) -> None:
     await owner.execute(SILENT)
     await absence.tick(db, OutageWatch())

@@ -7,6 +7,7 @@ from web.store import health_events, jobs, nodes, turns
 from web.store.database import Database
 
 KIND = "node_not_seen"
+_REVOKED = "Its tokens were revoked, so it is refused; let it join again from its page."
 
 
 async def tick(db: Database, watch: OutageWatch) -> None:
@@ -29,12 +30,12 @@ async def tick(db: Database, watch: OutageWatch) -> None:
 
 def _finding(node: nodes.Presence) -> Finding:
     since = f"{node.name} has not been heard of since {node.last_seen_at:%Y-%m-%d %H:%M:%S} UTC."
+    advice = _REVOKED if node.is_revoked else "Check its power and network."
     if not node.capturing:
-        return Finding(KIND, Severity.WARNING, f"{since} Check its power and network.")
+        return Finding(KIND, Severity.WARNING, f"{since} {advice}")
     what = "the recording" if node.capturing == 1 else f"the {node.capturing} recordings"
     return Finding(
         KIND,
         Severity.CRITICAL,
-        f"{since} If it has power it goes on with {what} that it was capturing, and delivers later. "
-        "Check its power and network.",
+        f"{since} If it has power it goes on with {what} that it was capturing, and delivers later. {advice}",
     )

@@ -62,6 +62,8 @@ class Presence:
     """Whether it is said to be away; it is back then, else it has gone."""
     capturing: int
     """How many recordings it was capturing when it was last heard."""
+    is_revoked: bool
+    """Whether its tokens were revoked, so that it is refused whatever it says."""
 
 
 async def get(session: Session, node_id: UUID, *, scope: Scope, seen_within: float) -> Node:

@@ -42,7 +42,9 @@ SELECT id, change_no FROM node WHERE id = ANY({node_ids}::uuid[]);
 -- Nodes that nobody has heard of and of which that is not said yet, and nodes of which it is said no longer rightly.
 SELECT n.id, n.name, s.last_seen_at, extract(epoch FROM clock_timestamp() - s.last_seen_at)::float8 AS silent_seconds,
        e.id IS NOT NULL AS is_told,
-       (SELECT count(*) FROM lease l WHERE l.node_id = n.id AND l.phase = 'capturing') AS capturing
+       (SELECT count(*) FROM lease l WHERE l.node_id = n.id AND l.phase = 'capturing') AS capturing,
+       (SELECT coalesce(bool_and(t.ended_at IS NOT NULL) AND bool_or(t.ended_by = 'revocation'), false)
+        FROM node_token t WHERE t.node_id = n.id) AS is_revoked
 FROM node n
 JOIN node_seen s ON s.node_id = n.id
 LEFT JOIN health_event e ON e.node_id = n.id AND e.kind = {kind} AND e.is_condition AND e.ended_at IS NULL
