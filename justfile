@@ -106,7 +106,7 @@ _core_style:
 _tests:
     {{ python }} -m pytest tests/unit -n 2 --dist worksteal
     {{ python }} -m pytest tests/integration {{ side_by_side }}
-    {{ python }} -m pytest tests/acceptance tests/faults {{ side_by_side }}
+    {{ python }} -m pytest tests/acceptance tests/faults -n 2 --dist worksteal
     {{ python }} -m pytest tests/browser -n 3 --dist loadfile
 
 _packages COMMANDS:
