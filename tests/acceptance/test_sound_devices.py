@@ -33,7 +33,7 @@ pytestmark = pytest.mark.first_reliable_recording_baseline
 STEREO = Capture(2, 48_000, "s16")
 SOURCE, PCM = "PulseAudio: pipe", "pipe"
 GAP_ERROR_FRAMES = 4_800
-"""Of a machine where sound server, feeder and owner wait for their turn; `tests/faults/test_sound_device.py` holds 480."""
+"""Where sound server, feeder and owner wait for their turn; `tests/faults/test_sound_device.py` holds 480."""
 
 
 @pytest.fixture
