@@ -209,9 +209,8 @@ def test_segments_on_a_disk_that_is_away_go_once_it_is_back(shelf: Shelf, tmp_pa
     assert list(shelf.spool.takes_folder.glob(".going-*")) == []
 
 
-def test_segments_on_a_disk_that_is_away_are_remembered_also_where_its_mount_point_stays(
-    shelf: Shelf, tmp_path: Path
-) -> None:
+def spilled_take(shelf: Shelf, tmp_path: Path) -> Path:
+    """The spill folder in which all segments of a take lie that nobody needs."""
     spill, take_id = tmp_path / "spill", new_id()
     spill.mkdir()
     folder = shelf.spool.takes_folder / str(take_id)
@@ -220,6 +219,13 @@ def test_segments_on_a_disk_that_is_away_are_remembered_also_where_its_mount_poi
     writer.push(bytes(4_000), 1_000_000_000)
     writer.close("test")
     assert (spill / str(take_id)).is_dir()
+    return spill
+
+
+def test_segments_on_a_disk_that_is_away_are_remembered_also_where_its_mount_point_stays(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    spill = spilled_take(shelf, tmp_path)
     spill.rename(tmp_path / "away")
     spill.mkdir()
     shelf.sweep(spill_folders=(spill,))
@@ -232,19 +238,13 @@ def test_segments_on_a_disk_that_is_away_are_remembered_also_where_its_mount_poi
 
 
 def test_segments_on_a_disk_that_was_away_when_it_was_configured_no_more_stay(shelf: Shelf, tmp_path: Path) -> None:
-    spill, take_id = tmp_path / "spill", new_id()
-    spill.mkdir()
-    folder = shelf.spool.takes_folder / str(take_id)
-    writer = TakeWriter.create(folder, PcmFormat(2, 48_000, "s16"), facts="{}", spill_folders=[spill])
-    (folder / "000000-00000000000000.wav").write_bytes(b"in the way")
-    writer.push(bytes(4_000), 1_000_000_000)
-    writer.close("test")
+    spill = spilled_take(shelf, tmp_path)
     spill.rename(tmp_path / "away")
     shelf.sweep()
     assert shelf.takes == []
     (tmp_path / "away").rename(spill)
     shelf.sweep()
-    assert len(list((spill / str(take_id)).glob("*.wav"))) == 1
+    assert len(list(spill.glob("*/*.wav"))) == 1
     assert list(shelf.spool.takes_folder.glob(".going-*")) == []
 
 

@@ -40,9 +40,9 @@ def query_string(request: Request, **changes: str | None) -> str:
 def without_empty_keys(request: Request) -> str | None:
     """The path of the same page in its canonical form, when a plain form sent keys without values; else None."""
     pairs = request.query_params.multi_items()
-    kept = sorted({(key, value) for key, value in pairs if value.strip()})
     if all(value.strip() for _, value in pairs):
         return None
+    kept = sorted({(key, value) for key, value in pairs if value.strip()})
     return f"{request.url.path}?{urlencode(kept)}" if kept else request.url.path
 
 
