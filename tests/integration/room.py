@@ -1,5 +1,6 @@
 """A node with inputs and an agent's voice, made through the services."""
 
+import asyncio
 import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -211,3 +212,17 @@ def inventory(node_run: int, names: tuple[str, ...] = ("counter", "counter-32"))
 def _part(name: str, size: int) -> PartSeal:
     digest = hashlib.sha256(name.encode()).hexdigest()
     return PartSeal(bytes=size, head="", head_sha256=digest, body_sha256=digest[::-1])
+
+
+async def until_somebody_waits(owner: Any) -> None:
+    """For a lock in the database of this test."""
+    async with asyncio.timeout(60):
+        while not await owner.fetchval(_WAITS):  # noqa: ASYNC110  (another connection tells it)
+            await asyncio.sleep(0.01)
+
+
+_WAITS = """
+SELECT EXISTS (SELECT FROM pg_locks
+               WHERE NOT granted AND pid IN (SELECT pid FROM pg_locks WHERE database =
+                                             (SELECT oid FROM pg_database WHERE datname = current_database())))
+"""

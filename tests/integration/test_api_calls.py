@@ -3,16 +3,19 @@
 import asyncio
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
 from protocol.ids import new_id
-from tests.integration.room import SOMEBODY
+from tests.integration.room import SOMEBODY, until_somebody_waits
 from tests.integration.web_room import Running, WebAgent, running, settings_in, user_client
 from web.domain.access import Permission
 from web.domain.tokens import TokenRequest
 from web.services.entry import tokens
+from web.store import grants
+from web.store import tokens as stored_tokens
 from web.store.database import Database
 
 pytestmark = pytest.mark.anyio
@@ -55,6 +58,34 @@ async def test_request_that_was_refused_may_come_again_with_its_key(user: httpx.
     made = await user.post(f"{API}/webhooks", json=body, headers=keyed())
 
     assert (first.status_code, refused.status_code, made.status_code) == (201, 409, 201)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        pytest.param("groups", {"name": "One"}, id="that waits for the same turn"),
+        pytest.param("profiles", {"name": "One", "encoding": {"codec": "wav"}}, id="that waits for its end"),
+    ],
+)
+async def test_call_with_a_key_whose_token_is_revoked_meanwhile_does_nothing(
+    controller: Running, db: Database, user: httpx.AsyncClient, owner: Any, path: str, body: dict[str, Any]
+) -> None:
+    token_id = UUID((await user.get(f"{API}/tokens/current")).json()["id"])
+    before = (await user.get(f"{API}/{path}")).json()
+    async with asyncio.TaskGroup() as tasks, db.transaction() as session:
+        await grants.change_in_turn(session)
+        if path == "groups":
+            call = tasks.create_task(user.post(f"{API}/{path}", json=body, headers=keyed()))
+            await until_somebody_waits(owner)
+            await stored_tokens.remove(session, token_id)
+        else:
+            await stored_tokens.remove(session, token_id)
+            call = tasks.create_task(user.post(f"{API}/{path}", json=body, headers=keyed()))
+            await until_somebody_waits(owner)
+
+    assert call.result().status_code == 401
+    async with user_client(controller.url, db) as other:
+        assert (await other.get(f"{API}/{path}")).json() == before
 
 
 async def test_key_belongs_to_its_token_and_its_day(

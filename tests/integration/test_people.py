@@ -10,6 +10,7 @@ import pytest
 
 from protocol.ids import new_id
 from tests.integration.actors import somebody_who_holds
+from tests.integration.room import until_somebody_waits
 from web.domain.access import Actor, Permission, Source, everywhere
 from web.domain.errors import (
     ConflictError,
@@ -50,19 +51,6 @@ async def chief(db: Database) -> Actor:
     """The administrator."""
     begun = await accounts.spend_code(db, await accounts.sign_in_link_code(db), VISIT)
     return (await accounts.authenticate_session(db, begun.token))[0]
-
-
-WAITS = """
-SELECT EXISTS (SELECT FROM pg_locks
-               WHERE NOT granted AND pid IN (SELECT pid FROM pg_locks WHERE database =
-                                             (SELECT oid FROM pg_database WHERE datname = current_database())))
-"""
-
-
-async def _until_somebody_waits(owner: Any) -> None:
-    async with asyncio.timeout(60):
-        while not await owner.fetchval(WAITS):  # noqa: ASYNC110  (another connection tells it)
-            await asyncio.sleep(0.01)
 
 
 async def _ana(db: Database, passwords: Passwords, chief: Actor) -> SignedIn:
@@ -327,7 +315,7 @@ async def test_no_token_is_made_in_a_session_that_a_new_password_ended(
         change = asyncio.create_task(
             accounts.set_password(db, passwords, begun.token, OTHER, revoke_tokens=True, visit=VISIT)
         )
-        await _until_somebody_waits(owner)
+        await until_somebody_waits(owner)
         late = asyncio.create_task(
             tokens.make(db, TokenRequest(name="late", permissions=[Permission.USER_READ]), by=ana)
         )
@@ -345,7 +333,7 @@ async def test_an_account_is_held_before_its_sessions_when_it_is_removed(
     async with owner.transaction():
         await owner.execute("SELECT FROM user_account WHERE id = $1 FOR NO KEY UPDATE", begun.user.id)
         removal = asyncio.create_task(people.remove(db, begun.user.id, by=chief))
-        await _until_somebody_waits(owner)
+        await until_somebody_waits(owner)
         of_ana = "SELECT id FROM login_session WHERE user_id = $1 FOR UPDATE NOWAIT"
         assert len(await owner.fetch(of_ana, begun.user.id)) == 1
     await removal

@@ -1,5 +1,6 @@
 -- Locks are taken in the order node, job, lease, cache file, recording, several of a kind in the order of their ids;
 -- never FOR UPDATE, which would hold up every new row that refers to the locked one.
+-- Of access: the key of a client, the turn to change what people hold, tokens.
 
 -- lock_node --
 -- Serialises what changes the work of one node. What depends on it is read by later statements: this one sees
@@ -47,3 +48,12 @@ SELECT pg_try_advisory_xact_lock({key}) AS is_ours;
 -- change_access_in_turn --
 -- Who changes what people hold waits for another who does, until the transaction ends.
 SELECT pg_advisory_xact_lock({key})::text;
+
+-- answer_key_in_turn --
+-- A request with a key of its client waits for another one of the same key, until that one's transaction ends. Two
+-- numbers are never the same lock as one number; keys that share them merely wait for each other.
+SELECT pg_advisory_xact_lock(hashtext({token_id}::uuid::text), hashtext({key}))::text;
+
+-- hold_token --
+-- Keeps a token from being revoked until this transaction ends; none when it was.
+SELECT id FROM access_token WHERE id = {token_id} FOR KEY SHARE;

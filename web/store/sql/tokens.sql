@@ -46,19 +46,15 @@ DELETE FROM access_token WHERE user_id = {user_id} RETURNING id, name;
 -- Of a token, those that are too old to be asked for again.
 DELETE FROM kept_answer WHERE token_id = {token_id} AND created_at < clock_timestamp() - {valid}::interval;
 
--- claim_kept_answer --
--- Begins the one request of a key. Waits for the transaction of another one.
-INSERT INTO kept_answer (id, token_id, key, request_digest) VALUES ({id}, {token_id}, {key}, {request_digest})
-ON CONFLICT (token_id, key) DO NOTHING
-RETURNING id;
-
 -- keep_answer --
--- What it was answered.
-UPDATE kept_answer SET status = {status}, answer = {answer} WHERE id = {id};
+-- What a request with a key of its client was answered.
+INSERT INTO kept_answer (id, token_id, key, request_digest, status, answer)
+VALUES ({id}, {token_id}, {key}, {request_digest}, {status}, {answer});
 
 -- kept_answer --
--- What a key was used for.
-SELECT id, request_digest, status, answer FROM kept_answer WHERE token_id = {token_id} AND key = {key};
+-- What a key was used for, unless that is too long ago.
+SELECT id, request_digest, status, answer FROM kept_answer
+WHERE token_id = {token_id} AND key = {key} AND created_at >= clock_timestamp() - {valid}::interval;
 
 -- add_boundless_token --
 -- Keeps the digest of a token that belongs to nobody.
