@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pyotp
 import pytest
 
@@ -227,6 +228,24 @@ async def test_a_code_is_asked_for_after_the_password_and_works_once(
     half = await _half(db, passwords)
     with pytest.raises(InvalidError):
         await sign_in.finish(db, keys, half.token, code, HOME)
+
+
+async def test_a_first_code_that_breaks_off_leaves_everything_as_it_was(
+    db: Database, owner: Any, keys: Keys, begun: SignedIn
+) -> None:
+    current = await accounts.session_of(db, begun.token)
+    app = pyotp.TOTP((await second_factor.begin(db, keys, current)).secret)
+    code = app.now()
+    await owner.execute("ALTER TABLE recovery_code ADD CONSTRAINT broken CHECK (false)")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await accounts.add_second_factor(db, keys, begun.token, code, HOME)
+    assert await second_factor.recovery_codes_left(db, begun.user) is None
+    assert await _is_signed_in(db, begun.token)
+
+    await owner.execute("ALTER TABLE recovery_code DROP CONSTRAINT broken")
+    renewed, codes = await accounts.add_second_factor(db, keys, begun.token, code, HOME)
+    assert [await _is_signed_in(db, one.token) for one in (begun, renewed)] == [False, True]
+    assert await second_factor.recovery_codes_left(db, begun.user) == len(codes)
 
 
 async def test_of_twins_with_one_code_one_comes_in(

@@ -188,13 +188,14 @@ async def add_second_factor(
 ) -> tuple[SignedIn, list[str]]:
     """Ask for codes from now on, after a first one: a session in place of all there were, and the recovery codes.
 
+    One transaction: what breaks off leaves no second factor without codes for recovery, and no older session to go on.
     Raises InvalidError, SlowDownError, SignInRequiredError.
     """
     current = await session_of(db, token)
     second_factor.require_app_code(code)
-    await sign_in.require_right_code(db, keys, current.user, code, visit)
-    async with db.transaction() as session:
+    async with sign_in.trying_code(db, current.user, visit), db.transaction() as session:
         await _require_still(session, current)
+        await second_factor.take(session, keys, current.user.id, code)
         codes = await second_factor.confirm(session, current.user, by=_acting(current, visit))
         await stored_people.end_sessions(session, current.user.id)
         begun = await login_sessions.begin(

@@ -64,7 +64,7 @@ async def recovery_codes_left(db: Database, user: User) -> int | None:
 
 
 async def confirm(session: Session, user: User, *, by: Actor) -> list[str]:
-    """In the transaction after a first code: it is asked for from now on. Answers the recovery codes, shown once."""
+    """In the transaction that takes a first code: it is asked for now. Answers the recovery codes, shown once."""
     await audit.note(session, by, "second_factor.add", Object("user", user.id, user.name))
     return await _keep_recovery_codes(session, user)
 
@@ -83,16 +83,13 @@ async def remove(db: Database, user: User, *, by: Actor) -> None:
             await audit.note(session, by, "second_factor.remove", Object("user", user.id, user.name))
 
 
-async def take(db: Database, keys: Keys, user_id: UUID, code: str) -> bool:
-    """Whether this code is right and was never taken before. It is now; of twins at once, one is."""
-    plain = "".join(code.split())
-    found = await second_factors.of_user(db, user_id)
-    if found is None:
-        return False
-    if len(plain) == _CODE_DIGITS and plain.isdecimal():
-        step = _step_of(keys.open(found.sealed, _place(found.id)), plain, datetime.now(UTC))
-        return step is not None and await second_factors.take_step(db, found.id, step)
-    return found.is_confirmed and await second_factors.spend_recovery_code(db, user_id, _digest(plain))
+async def take(session: Session, keys: Keys, user_id: UUID, code: str) -> None:
+    """Uses this code up; a first one confirms the secret. Of twins at once, one is right.
+
+    Raises InvalidError for one that is wrong or was taken before.
+    """
+    if not await _took(session, keys, user_id, "".join(code.split())):
+        raise InvalidError("This code is not right, or was used already; wait for the next one.", field="code")
 
 
 def require_app_code(code: str) -> None:
@@ -100,6 +97,16 @@ def require_app_code(code: str) -> None:
     plain = "".join(code.split())
     if len(plain) != _CODE_DIGITS or not plain.isdecimal():
         raise InvalidError(f"The app shows {_CODE_DIGITS} digits.", field="code")
+
+
+async def _took(session: Session, keys: Keys, user_id: UUID, plain: str) -> bool:
+    found = await second_factors.of_user(session, user_id)
+    if found is None:
+        return False
+    if len(plain) == _CODE_DIGITS and plain.isdecimal():
+        step = _step_of(keys.open(found.sealed, _place(found.id)), plain, datetime.now(UTC))
+        return step is not None and await second_factors.take_step(session, found.id, step)
+    return found.is_confirmed and await second_factors.spend_recovery_code(session, user_id, _digest(plain))
 
 
 async def _keep_recovery_codes(session: Session, user: User) -> list[str]:

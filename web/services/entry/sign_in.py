@@ -1,6 +1,7 @@
 """People sign in by a password, then by a second factor if they have one. Guessing gets slower with every wrong try."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from protocol.ids import new_id, new_token, token_digest, token_id
 from web.domain.access import Actor
@@ -94,12 +95,24 @@ async def require_right_password(
 
 async def require_right_code(db: Database, keys: Keys, user: User, code: str, visit: Visit) -> None:
     """Counts the try, and uses the code up. Raises InvalidError, SlowDownError."""
+    async with trying_code(db, user, visit):
+        await second_factor.take(db, keys, user.id, code)
+
+
+@asynccontextmanager
+async def trying_code(db: Database, user: User, visit: Visit) -> AsyncIterator[None]:
+    """Counts a try of a second factor, and notes it as a failure when the block raises InvalidError.
+
+    A block that ends well was a right try. Raises SlowDownError before it begins.
+    """
     is_known = await tries.is_known(db, user.id, visit.source.address)
     counters = of_code(user.id, visit.source.address, is_known=is_known)
     await _take(db, counters)
-    if not await second_factor.take(db, keys, user.id, code):
+    try:
+        yield
+    except InvalidError:
         await _note_failure(db, user, visit, "second factor")
-        raise InvalidError("This code is not right, or was used already; wait for the next one.", field="code")
+        raise
     await tries.give_back(db, counters)
 
 
