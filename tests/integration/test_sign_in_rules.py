@@ -94,6 +94,18 @@ async def test_nobody_makes_a_rule_that_he_does_not_keep_or_has_not_seen(
     assert (await sign_in_rules.rule(db, by=clerk)).second_factor is EVERYBODY
 
 
+async def test_a_token_makes_no_rule_that_its_owner_does_not_keep(db: Database, owner: Any) -> None:
+    chief = await somebody_who_holds(owner, "chief", everywhere())
+    wanted = TokenRequest(name="script", permissions=[Permission.SETTINGS_EDIT])
+    script = await tokens.authenticate(db, (await tokens.make(db, wanted, by=chief)).secret)
+    for rule in (ADMINISTRATORS, EVERYBODY):
+        with pytest.raises(ConflictError, match="chief, whose token this is"):
+            await sign_in_rules.change(db, rule, was=OPTIONAL, by=script)
+    of_nobody = await tokens.authenticate(db, await tokens.create_token(db, "machine", by=SOMEBODY))
+    await sign_in_rules.change(db, EVERYBODY, was=OPTIONAL, by=of_nobody)
+    await sign_in_rules.change(db, OPTIONAL, was=EVERYBODY, by=script)
+
+
 async def test_who_has_to_have_one_is_led_to_it_and_then_goes_on(
     controller: Running, visitor: httpx.AsyncClient, db: Database, owner: Any
 ) -> None:

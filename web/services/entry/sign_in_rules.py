@@ -1,12 +1,14 @@
 """Who has to have a second factor is settled here, by whoever may change the settings."""
 
+from uuid import UUID
+
 from web.domain.access import Actor, Permission
 from web.domain.audit import Object
 from web.domain.errors import ChangedMeanwhileError, ConflictError
 from web.domain.sign_in_rules import SecondFactorRule, SignInRule
 from web.services.access import rights
 from web.services.auditing import audit
-from web.store import accounts, sign_in_rules
+from web.store import access, accounts, sign_in_rules, tokens
 from web.store.database import Database, Session
 
 
@@ -25,8 +27,8 @@ async def lacking(db: Database, *, by: Actor) -> dict[SecondFactorRule, int]:
 async def change(db: Database, wanted: SecondFactorRule, *, was: SecondFactorRule, by: Actor) -> SignInRule:
     """From now on; whoever lacks a second factor is led to set one up with the next page.
 
-    Raises ChangedMeanwhileError when it is not as `by` has seen it, ConflictError when `by` would be asked for one
-    and has none, ForbiddenError.
+    Raises ChangedMeanwhileError when it is not as `by` has seen it, ConflictError when `by`, or the owner of that
+    token, would be asked for one and has none, ForbiddenError.
     """
     async with rights.in_turn(db, by, Permission.SETTINGS_EDIT) as (session, by):
         before = await sign_in_rules.get(session)
@@ -44,9 +46,24 @@ _OF = Object("sign_in_rule")
 
 
 async def _require_own(session: Session, wanted: SecondFactorRule, by: Actor) -> None:
-    """Nobody asks of others what he does not have: whoever makes the rule can still come in."""
-    account = await accounts.account(session, by.id) if by.kind == "user" and by.id is not None else None
+    """Nobody asks of others what he does not have: whoever makes the rule, also by a token, can still come in."""
+    person_id = await _person(session, by)
+    account = None if person_id is None else await accounts.account(session, person_id)
     if account is None or account.password_hash is None or account.has_second_factor:
         return
-    if wanted.asks(by.access):
-        raise ConflictError("You would have to have a second factor yourself; set it up first, under “Your account”.")
+    if not wanted.asks(await access.held_by(session, account.user.id)):
+        return
+    if by.kind == "token":
+        name = account.user.name
+        raise ConflictError(
+            f"{name}, whose token this is, would have to have a second factor; {name} sets it up first, under "
+            "“Your account”."
+        )
+    raise ConflictError("You would have to have a second factor yourself; set it up first, under “Your account”.")
+
+
+async def _person(session: Session, by: Actor) -> UUID | None:
+    """Who is behind it; None for the machine, and for tokens of nobody."""
+    if by.id is None or by.kind == "user":
+        return by.id
+    return (await tokens.get(session, by.id)).owner_id
