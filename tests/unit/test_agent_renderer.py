@@ -159,7 +159,7 @@ def test_frames_are_held_back_while_the_end_is_unknown(recorded: Recorded) -> No
     following = threading.Thread(target=follow, args=(recorded.job,))
     following.start()
     recorded.push(3 * SECOND)
-    while recorded.job.audio.stat().st_size < 4096 + 2 * SECOND * 4:
+    while not recorded.job.audio.exists() or recorded.job.audio.stat().st_size < 4096 + 2 * SECOND * 4:
         pass
     assert recorded.job.audio.stat().st_size == 4096 + 2 * SECOND * 4
     write_model(recorded.job.render, recorded.task(0, 3 * SECOND))

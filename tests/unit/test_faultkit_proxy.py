@@ -9,6 +9,7 @@ import pytest
 
 from reelkeeper.faultkit import proxy as proxies
 from reelkeeper.faultkit.proxy import Proxy, Rule
+from reelkeeper.faultkit.system import wait_for
 
 AUDIO = "/api/agent/v1/cache-files/1/audio"
 
@@ -62,7 +63,7 @@ def proxy(server: Remembering) -> Iterator[Proxy]:
 
 @pytest.fixture
 def agent(proxy: Proxy) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://127.0.0.1:{proxy.port}", timeout=10, trust_env=False) as made:
+    with httpx.Client(base_url=f"http://127.0.0.1:{proxy.port}", timeout=60, trust_env=False) as made:
         yield made
 
 
@@ -97,7 +98,8 @@ def test_cut_network_refuses_and_resets_until_it_is_back(agent: httpx.Client, pr
 def test_lost_answers_leave_the_effect_and_reach_nobody(agent: httpx.Client, proxy: Proxy, server: Remembering) -> None:
     proxy.become(proxies.ANSWERS_LOST)
     with pytest.raises(httpx.ReadTimeout):
-        agent.post("/finish", content=b"all", timeout=0.3)
+        agent.post("/finish", content=b"all", timeout=httpx.Timeout(10, read=0.3))
+    wait_for("the effect", lambda: server.bodies == [b"all"])
     proxy.become(proxies.PASS)
     proxy.obey(Rule("lose answer", path="/finish", times=1))
     with pytest.raises(httpx.TransportError):
@@ -141,11 +143,11 @@ def test_reset_after_n_bytes_holds_for_each_connection(agent: httpx.Client, prox
 def test_delayed_request_fails_for_its_sender_and_arrives_behind_a_later_one(
     agent: httpx.Client, proxy: Proxy, server: Remembering
 ) -> None:
-    proxy.obey(Rule("delay", path="/finish", times=1, least_seconds=0.2, most_seconds=0.2))
+    proxy.obey(Rule("delay", path="/finish", times=1, least_seconds=2.0, most_seconds=2.0))
     with pytest.raises(httpx.TransportError):
         agent.post("/finish", content=b"early")
     agent.post("/finish", content=b"late")
-    proxy.settle(10)
+    proxy.settle(60)
     assert server.bodies == [b"late", b"early"]
     assert [delivery.status for delivery in proxy.deliveries] == [200]
 
@@ -155,7 +157,7 @@ def test_repeated_request_is_answered_once_and_arrives_twice(
 ) -> None:
     proxy.obey(Rule("repeat"))
     assert agent.post("/run", content=b"twice").is_success
-    proxy.settle(10)
+    proxy.settle(60)
     assert proxy.send_again(proxy.requests[0]) == 200
     assert server.bodies == [b"twice"] * 3
 

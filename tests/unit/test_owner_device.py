@@ -20,11 +20,15 @@ from core_rs import PcmFormat, Take
 from protocol.timeouts import Timeouts
 
 FORMAT = PcmFormat(2, 48_000, "s16")
-TIMEOUTS = replace(Timeouts().scaled(0.02), owner_start=0.5)
+TIMEOUTS = replace(Timeouts().scaled(0.02), owner_request=0.5, growth_stalled=0.15)
+HASTY = replace(TIMEOUTS, owner_start=0.1)
 
 
 class FakeBackend:
-    """A device whose openings go as they are told, one after the other; the last one goes on for ever."""
+    """A device whose openings go as they are told, one after the other; the last one goes on for ever.
+
+    An opening that delivers does so once, and from the last one on again and again.
+    """
 
     format = FORMAT
 
@@ -35,6 +39,7 @@ class FakeBackend:
         self.restarted = 0
         self._sink: Sink | None = None
         self.let_go = threading.Event()
+        self._is_closed = threading.Event()
 
     def open(self, sink: Sink) -> "FakeBackend":
         opening = self._openings.pop(0) if len(self._openings) > 1 else self._openings[0]
@@ -51,13 +56,22 @@ class FakeBackend:
         if opening == "fail":
             sink.failed("device_lost")
         if opening == "deliver":
-            sink.captured(bytes(4 * 480), 480, boottime_ns())
+            self._deliver(sink)
         return self
+
+    def _deliver(self, sink: Sink) -> None:
+        sink.captured(bytes(4 * 480), 480, boottime_ns())
+        if len(self._openings) == 1 and self.opened[-1] in self._openings:
+            threading.Thread(target=self._go_on, args=(sink,), daemon=True).start()
+
+    def _go_on(self, sink: Sink) -> None:
+        while not self._is_closed.wait(0.01):
+            sink.captured(bytes(4 * 480), 480, boottime_ns())
 
     def restart(self) -> bool:
         self.restarted += 1
         if self.opened[-1] == "wedged" and self._sink:
-            self._sink.captured(bytes(4 * 480), 480, boottime_ns())
+            self._deliver(self._sink)
         return self.opened[-1] != "not restartable"
 
     def close(self) -> None:
@@ -66,6 +80,10 @@ class FakeBackend:
         self.closed += 1
         if self.opened[-1] == "close badly":
             raise KeyError("nothing that a source should raise")
+
+    def end(self) -> None:
+        """Nothing is delivered any more."""
+        self._is_closed.set()
 
     def hook(self, name: str, value: float) -> None:
         raise NotImplementedError
@@ -79,14 +97,16 @@ def kept(
     must_open: bool,
     found: Trouble | None = None,
     kind: type[Device] = Device,
+    timeouts: Timeouts = TIMEOUTS,
 ) -> Iterator[Device]:
-    config = OwnerConfig(Interface("fake", "x"), Capture(2, 48_000, "s16"), folder, folder, folder, TIMEOUTS)
-    device = kind(backend, Takes(config, FORMAT), TIMEOUTS, folder, found)
+    config = OwnerConfig(Interface("fake", "x"), Capture(2, 48_000, "s16"), folder, folder, folder, timeouts)
+    device = kind(backend, Takes(config, FORMAT), timeouts, folder, found)
     try:
         device.start(must_open=must_open)
         yield device
     finally:
         backend.let_go.set()
+        backend.end()
         device.close()
 
 
@@ -100,7 +120,7 @@ def wait_until_opened(backend: FakeBackend, times: int) -> None:
 
 def wait_until(holds: Callable[[], bool]) -> None:
     waiting = threading.Event()
-    for _ in range(1000):
+    for _ in range(3000):
         if holds():
             return
         waiting.wait(0.01)
@@ -113,7 +133,11 @@ def test_device_that_is_not_there_fails_the_start(tmp_path: Path) -> None:
 
 
 def test_device_that_hangs_fails_the_start_within_its_limit(tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match="does not open"), kept(FakeBackend("hang"), tmp_path, must_open=True):
+    backend = FakeBackend("hang")
+    with (
+        pytest.raises(DeviceError, match="does not open"),
+        kept(backend, tmp_path, must_open=True, timeouts=HASTY),
+    ):
         pass
 
 
@@ -144,12 +168,11 @@ def test_fault_of_a_library_that_nobody_expected_is_no_reason_to_give_the_device
 
 def test_device_that_hangs_when_it_is_opened_again_says_so_until_it_does_not(tmp_path: Path) -> None:
     backend = FakeBackend("deliver", "hang", "deliver")
-    with kept(backend, tmp_path, must_open=True) as device:
-        wait_until(lambda: device.is_stuck)
-        assert backend.opened == ["deliver", "hang"]
+    with kept(backend, tmp_path, must_open=False, timeouts=HASTY) as device:
+        wait_until(lambda: backend.opened == ["deliver", "hang"] and device.is_stuck)
         backend.let_go.set()
         wait_until(lambda: len(backend.opened) == 3)
-        assert not device.is_stuck
+        wait_until(lambda: not device.is_stuck)
 
 
 def test_device_that_does_not_let_itself_be_closed_says_so_until_it_does(tmp_path: Path) -> None:
@@ -159,7 +182,7 @@ def test_device_that_does_not_let_itself_be_closed_says_so_until_it_does(tmp_pat
         assert backend.opened == ["cling"]
         backend.let_go.set()
         wait_until(lambda: len(backend.opened) == 2)
-        assert not device.is_stuck
+        wait_until(lambda: not device.is_stuck)
 
 
 def test_loss_is_one_condition_from_its_beginning_to_the_first_frames(tmp_path: Path) -> None:
@@ -220,7 +243,7 @@ def test_device_that_is_unplugged_is_no_matter_for_another_process(tmp_path: Pat
     backend = FakeBackend("deliver", "gone")
     with kept(backend, tmp_path, must_open=True) as device:
         wait_until_opened(backend, 12)
-        assert not device.is_stuck
+        wait_until(lambda: not device.is_stuck)
 
 
 def test_trouble_that_was_found_ends_under_its_id_with_the_first_frames(tmp_path: Path) -> None:

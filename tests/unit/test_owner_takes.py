@@ -242,7 +242,8 @@ def test_take_that_ends_while_the_device_is_silent_lists_the_silence(bench: Benc
     bench.takes.shut("node stopped")
     take = bench.take(begun.take_id)
     assert take.end
-    assert take.end.end_frame == pytest.approx(96_000, abs=4_800)
+    most_frames = (boottime_ns() - bench.epoch_ns) * RATE // 1_000_000_000
+    assert 2 * RATE - 4_800 <= take.end.end_frame <= most_frames + 4_800
     assert take.end.gap_frames == take.end.end_frame - 48_000
 
 
@@ -354,7 +355,7 @@ def no_file_longer_than(size: int) -> Iterator[None]:
 
 
 def wait_until(question: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not question():
         assert time.monotonic() < deadline
         time.sleep(0.001)

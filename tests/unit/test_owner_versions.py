@@ -11,6 +11,7 @@ from agent.owner.socket import Fields
 from agent.owner.state import OwnerState, Process, write_state
 from protocol.timeouts import Timeouts
 
+PATIENT = Timeouts(owner_request=60.0, owner_first_request=60.0)
 FIRST_VERSION = {
     "status": {
         "pid": 1,
@@ -36,7 +37,7 @@ def test_owner_of_the_first_version_is_understood_by_the_agent_of_today(tmp_path
         return {"ok": FIRST_VERSION[request["do"]]}
 
     async def run() -> None:
-        owner = Owner(tmp_path, Timeouts())
+        owner = Owner(tmp_path, PATIENT)
         status = await owner.status()
         assert (status.needs, status.durable_frame, status.storage) == (["a"], 10, "usable")
         assert (status.preroll_ms, status.silence, status.events) == (0, None, [])
@@ -50,6 +51,6 @@ def test_owner_of_the_first_version_is_understood_by_the_agent_of_today(tmp_path
     state = OwnerState(tmp_path, process, "token", Interface("synthetic", "counter"), Capture(2, 48_000, "s16"))
     listener = owner_socket.bind(state.socket_path)
     write_state(state)
-    owner_socket.Server(listener, state.token, answer, Timeouts()).start()
+    owner_socket.Server(listener, state.token, answer, PATIENT).start()
     asyncio.run(run())
     listener.close()
