@@ -27,6 +27,8 @@ Json = dict[str, Any]
 TERMINAL = {"completed", "failed", "cancelled"}
 WAV_PROFILE = UUID("00000000-0000-7000-8000-000000000001")
 """The built-in profile that keeps what was captured."""
+PATIENCE_SECONDS = 60.0
+"""A loaded machine is slow; what does not come at all fails all the same."""
 
 
 class UnexpectedError(AssertionError):
@@ -37,7 +39,7 @@ class TooLateError(UnexpectedError):
     """Something did not come true within its bound."""
 
 
-def wait_for(what: str, probe: Callable[[], T | None], seconds: float = 30.0) -> T:
+def wait_for(what: str, probe: Callable[[], T | None], seconds: float = PATIENCE_SECONDS) -> T:
     """Asks until the answer is true; the bound is a failure, never a pass. Raises TooLateError."""
     end = time.monotonic() + seconds
     while True:
@@ -144,14 +146,14 @@ class System:
         }
 
     def run(self, *arguments: str) -> str:
-        """One command to its end; its output."""
+        """One command to its end, with limits that are not scaled: none of them is tried by it. Its output."""
         done = subprocess.run(
             [sys.executable, "-m", "reelkeeper", *arguments],
             cwd=self.source_of(arguments[0]),
-            env=self.environment(arguments[0]),
+            env={**self.environment(arguments[0]), "REELKEEPER_TIME_SCALE": "1.0"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=2 * PATIENCE_SECONDS,
             check=False,
         )
         if done.returncode != 0:
@@ -184,7 +186,7 @@ class System:
 
     def start_controller(self) -> None:
         self.controller = self.spawn("controller")
-        wait_for("the controller to be ready", self.is_ready, 60)
+        wait_for("the controller to be ready", self.is_ready)
 
     def is_ready(self) -> bool:
         """Whether the controller answers. Raises UnexpectedError once it has ended."""
@@ -198,7 +200,7 @@ class System:
         """Starts an agent and waits until it has reported."""
         before = self.node()["last_seen_at"]
         self.agent = self.spawn("agent")
-        wait_for("the agent to report", self._reported_after(before), 30)
+        wait_for("the agent to report", self._reported_after(before))
 
     def _reported_after(self, before: str | None) -> Callable[[], bool]:
         def reported() -> bool:
@@ -277,10 +279,19 @@ class System:
         return self.client.request(method, f"{self.url}/api/v1{path}", headers=headers, **{"timeout": 60, **options})
 
     def get(self, path: str) -> Json:
-        return _body(self.request("GET", path))
+        return _body(self._answered("GET", path))
 
     def post(self, path: str, body: Json | None = None) -> Json:
-        return _body(self.request("POST", path, json=body))
+        return _body(self._answered("POST", path, json=body))
+
+    def _answered(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Asks again while the controller waits for its database, as programs shall: `scale` makes that wait short."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            answer = self.request(method, path, **options)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > end:
+                return answer
+            time.sleep(0.2)
 
     def node(self) -> Json:
         nodes: list[Json] = self.get("/nodes")["items"]
@@ -309,7 +320,7 @@ class System:
         """The newest attempt."""
         return self.get(f"/jobs/{self.recording(identifier)['job_id']}")
 
-    def wait_capturing(self, identifier: str, frames: int = 1, seconds: float = 20) -> None:
+    def wait_capturing(self, identifier: str, frames: int = 1, seconds: float = PATIENCE_SECONDS) -> None:
         wait_for(
             f"{frames} frames of {identifier}",
             lambda: (self.job_of(identifier).get("frames") or 0) >= frames,
@@ -319,7 +330,7 @@ class System:
     def stop_recording(self, identifier: str) -> None:
         self.post(f"/recordings/{identifier}/stop")
 
-    def wait_state(self, identifier: str, state: str, seconds: float = 30) -> Json:
+    def wait_state(self, identifier: str, state: str, seconds: float = PATIENCE_SECONDS) -> Json:
         """Raises UnexpectedError as soon as it ended otherwise."""
 
         def reached() -> Json | None:
@@ -335,7 +346,7 @@ class System:
             logs = "".join(file.read_text(errors="replace")[-3000:] for file in folder.glob("*.log"))
             raise UnexpectedError(f"{late}\n{self.job_of(identifier)}\n{logs}") from late
 
-    def wait_checksum(self, identifier: str, seconds: float = 30) -> str:
+    def wait_checksum(self, identifier: str, seconds: float = PATIENCE_SECONDS) -> str:
         checksum: str = wait_for(
             "the checksum", lambda: self.recording(identifier)["cache_file"]["checksum_sha256"], seconds
         )
@@ -344,7 +355,12 @@ class System:
     def download(self, identifier: str, to: Path) -> Path:
         headers = {"Authorization": f"Bearer {self.token}"}
         with (
-            self.client.stream("GET", f"{self.url}/api/v1/recordings/{identifier}/download", headers=headers) as answer,
+            self.client.stream(
+                "GET",
+                f"{self.url}/api/v1/recordings/{identifier}/download",
+                headers=headers,
+                timeout=PATIENCE_SECONDS,
+            ) as answer,
             to.open("wb") as file,
         ):
             if answer.status_code != 200:

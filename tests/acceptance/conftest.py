@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reelkeeper.faultkit.system import TERMINAL, System, running
+from reelkeeper.faultkit.system import TERMINAL, System, running, wait_for
 from tests.folders import remove
 
 
@@ -24,11 +24,12 @@ def _shared() -> Iterator[System]:
 
 @pytest.fixture
 def system(_shared: System) -> Iterator[System]:
-    """One system for all tests of a worker that break nothing of it; what one leaves running is cancelled."""
+    """One system for all tests of a worker that break nothing of it; what one leaves running is cancelled, and gone."""
     yield _shared
     for recording in _shared.get("/recordings")["items"]:
         if recording["state"] not in TERMINAL:
             _shared.post(f"/recordings/{recording['id']}/cancel")
+    wait_for("every renderer to end", lambda: not _shared.renderers())
 
 
 def _started(stack: ExitStack, **settings: object) -> System:

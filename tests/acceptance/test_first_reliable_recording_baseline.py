@@ -27,6 +27,8 @@ pytestmark = pytest.mark.first_reliable_recording_baseline
 
 Start = Callable[..., System]
 RATE = 48_000
+MOST_SECONDS_UNTIL_AN_OWNER_FOLLOWS = 15
+"""Of a machine that starts processes slowly. One that nobody started would be missing for good."""
 
 
 def delivered(system: System, recording: str, folder: Path) -> Path:
@@ -64,15 +66,20 @@ def test_counter_in_flac_is_the_counter_to_the_frame(system: System, tmp_path: P
 
 def test_speech_in_mp3_is_as_long_and_as_loud_as_it_was(system: System, tmp_path: Path) -> None:
     spoken, kept = system.record("speech", profile=profiles.VOICE), system.record("speech", profile=profiles.WAV)
-    system.wait_capturing(kept, 3 * RATE)
+    for recording in (spoken, kept):
+        system.wait_capturing(recording, 3 * RATE)
     for recording in (spoken, kept):
         system.stop_recording(recording)
         system.wait_state(recording, "completed")
-    heard, _ = soundfile.read(delivered(system, spoken, tmp_path))
-    source, _ = soundfile.read(delivered(system, kept, tmp_path))
-    begins = system.ledger(kept)["start_frame"] - system.ledger(spoken)["start_frame"]
-    length = min(len(heard) - begins, len(source))
-    both = np.array([heard[begins : begins + length], source[:length]])
+    both_begin = max(system.ledger(recording)["start_frame"] for recording in (spoken, kept))
+    heard, source = (
+        soundfile.read(delivered(system, recording, tmp_path))[0][
+            both_begin - system.ledger(recording)["start_frame"] :
+        ]
+        for recording in (spoken, kept)
+    )
+    length = min(len(heard), len(source))
+    both = np.array([heard[:length], source[:length]])
     assert length > 2 * RATE
     assert np.sqrt((both[0] ** 2).mean()) == pytest.approx(np.sqrt((both[1] ** 2).mean()), rel=0.02)
     assert np.corrcoef(both)[0, 1] > 0.95
@@ -86,10 +93,10 @@ def test_overlapping_recordings_of_one_interface_are_exact_at_both_ends(system: 
     system.stop_recording(first)
     system.wait_state(first, "completed")
     system.wait_capturing(second, 2 * RATE)
-    system.stop_recording(second)
-    system.wait_state(second, "completed")
     owners = [one for one in system.owner_states() if is_alive(one["process"]["pid"])]
     assert [one["interface"]["name"] for one in owners].count("counter") == 1
+    system.stop_recording(second)
+    system.wait_state(second, "completed")
     one, two = (counter_of(delivered(system, each, tmp_path)) for each in (first, second))
     assert breaks_of(one) == breaks_of(two) == []
     facts = [system.ledger(each) for each in (first, second)]
@@ -99,7 +106,9 @@ def test_overlapping_recordings_of_one_interface_are_exact_at_both_ends(system: 
 
 
 def test_neighbours_share_the_instant_and_no_frame_is_doubled_or_missing(system: System, tmp_path: Path) -> None:
-    meeting = datetime.now(UTC) + timedelta(seconds=6)
+    opens_the_input = system.record()
+    system.wait_capturing(opens_the_input)
+    meeting = datetime.now(UTC) + timedelta(seconds=7)
     first = system.record(ends_at=meeting.isoformat())
     second = system.record(starts_at=meeting.isoformat(), ends_at=(meeting + timedelta(seconds=3)).isoformat())
     for each in (first, second):
@@ -114,6 +123,7 @@ def test_agent_killed_in_the_middle_loses_no_frame(start_system: Start, tmp_path
     system = start_system(scale=0.2)
     recording = system.record()
     system.wait_capturing(recording, RATE)
+    wait_for("the renderer", system.renderers)
     owners, renderers = system.owners(), system.renderers()
     assert len(owners) == len(renderers) == 1
     assert system.agent is not None
@@ -140,7 +150,7 @@ def test_owner_killed_in_the_middle_leaves_one_gap_and_the_rest_exact(start_syst
     system.wait_capturing(recording, 2 * RATE)
     (owner,) = system.owners()
     os.kill(owner, signal.SIGKILL)
-    wait_for("a new owner", lambda: [pid for pid in system.owners() if pid != owner], 5)
+    wait_for("a new owner", lambda: [pid for pid in system.owners() if pid != owner])
     before = system.job_of(recording)["frames"]
     system.wait_capturing(recording, before + 3 * RATE)
     system.stop_recording(recording)
@@ -151,18 +161,18 @@ def test_owner_killed_in_the_middle_leaves_one_gap_and_the_rest_exact(start_syst
     assert not numbers[start:end].any()
     assert breaks_of(numbers[:start]) == breaks_of(numbers[end:]) == []
     assert abs(int(numbers[end] - numbers[start - 1] - 1) - gap["frames"]) <= 480
-    assert gap["frames"] < 4 * RATE
+    assert gap["frames"] < MOST_SECONDS_UNTIL_AN_OWNER_FOLLOWS * RATE
     assert gap["cause"] == "owner_died"
 
 
 def test_controller_away_for_longer_than_a_lease_changes_nothing(start_system: Start, tmp_path: Path) -> None:
-    system = start_system(scale=0.1)
+    system = start_system(scale=0.2)
     recording = system.record()
     system.wait_capturing(recording, RATE)
     assert system.controller is not None
     os.killpg(system.controller.pid, signal.SIGKILL)
     system.controller.wait()
-    time.sleep(6)
+    time.sleep(system.timeouts.lease + 1)
     system.start_controller()
     frames = system.job_of(recording)["frames"]
     system.wait_capturing(recording, frames + 7 * RATE)
@@ -200,10 +210,10 @@ def test_postgres_killed_in_the_middle_loses_nothing(start_system: Start, tmp_pa
     system.wait_capturing(recording, RATE)
     postmaster = system.postmaster()
     os.kill(postmaster, signal.SIGKILL)
-    wait_for("the database to be started again", lambda: _other_postmaster(system, postmaster), 30)
-    wait_for("the controller to answer again", system.is_ready, 30)
+    wait_for("the database to be started again", lambda: _other_postmaster(system, postmaster))
+    wait_for("the controller to answer again", system.is_ready)
     frames = system.job_of(recording)["frames"]
-    system.wait_capturing(recording, frames + 2 * RATE, 40)
+    system.wait_capturing(recording, frames + 2 * RATE)
     system.stop_recording(recording)
     system.wait_state(recording, "completed")
     assert breaks_of(counter_of(delivered(system, recording, tmp_path))) == []

@@ -19,11 +19,11 @@ def test_upload_that_is_cut_again_and_again_sends_nothing_twice_but_what_was_cut
     port = free_port()
     with Proxy(port, seed=7) as proxy:
         proxy.obey(Rule("cut", method="PUT", path="/audio", times=cuts))
-        system = start_system(port=port, agent_url=f"http://127.0.0.1:{proxy.port}", scale=0.1)
+        system = start_system(port=port, agent_url=f"http://127.0.0.1:{proxy.port}", scale=0.2)
         recording = system.record()
-        wait_for("all cuts", lambda: proxy.rules_left == 0, 120)
+        wait_for("all cuts", lambda: proxy.rules_left == 0, 200)
         system.stop_recording(recording)
-        system.wait_state(recording, "completed", 60)
+        system.wait_state(recording, "completed")
         checksum = system.wait_checksum(recording)
         file = system.download(recording, tmp_path / "one.wav")
         assert breaks_of(counter_of(file)) == []
