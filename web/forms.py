@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from web.bodies import read_body
 from web.domain.errors import InvalidError
+from web.domain.faults import in_words
 
 FORM_LIMIT_BYTES = 64 * 1024
 _FIELDS_LIMIT = 1000
@@ -54,5 +55,5 @@ def faults_of(fault: ValidationError, labels: Iterable[tuple[str, str]] = ()) ->
     faults: dict[str, str] = {}
     for one in fault.errors():
         field = str(one["loc"][0]) if one["loc"] else ""
-        faults.setdefault(renamed.get(field, field), str(one["msg"]).removeprefix("Value error, "))
+        faults.setdefault(renamed.get(field, field), in_words(one))
     return faults

@@ -140,6 +140,16 @@ async def test_body_of_another_kind_is_refused_by_name(user: httpx.AsyncClient) 
     assert (refused.status_code, refused.json()["code"]) == (415, "unsupported_body")
 
 
+async def test_unknown_key_is_answered_with_those_that_are_known(user: httpx.AsyncClient) -> None:
+    words = "This key is not known here; known are: "
+    of_body = (await user.post(f"{API}/groups", json={"name": "x", "nmae": "y"})).json()
+    of_query = (await user.get(f"{API}/recordings?limitt=5")).json()
+
+    assert of_body["errors"] == [{"field": "nmae", "message": f"{words}name."}]
+    assert (of_body["field"], of_body["detail"]) == ("nmae", f"nmae: {words}name.")
+    assert of_query["errors"] == [{"field": "limitt", "message": f"{words}limit, before, state, text."}]
+
+
 async def test_lists_are_filtered_by_several_states_and_text(user: httpx.AsyncClient, agent: WebAgent) -> None:
     for name in ("Council", "Court"):
         body = {"id": str(new_id()), "node_id": str(agent.room.node.node_id), "name": name}

@@ -34,6 +34,7 @@ from web.domain.errors import (
     UnauthorisedError,
     UnsupportedBodyError,
 )
+from web.domain.faults import in_words
 from web.errors import problem_response, rate_headers
 from web.media.streaming import let_in_no_more
 from web.refusals import note_refusal
@@ -196,14 +197,16 @@ class Endpoint:
         for name, kind in self.path_parameters.items():
             values[name] = _path_value(name, kind, request.path_params[name])
         if "query" in self.parameters:
-            values["query"] = _checked(lambda: _query_in(request, self.parameters["query"]))
+            values["query"] = _checked(self.parameters["query"], lambda model: _query_in(request, model))
         if "body" in self.parameters:
             text = await read_body(request, self.body_limit_bytes, controller.timeouts.http_total)
             is_strict = "by" in self.parameters  # agents may be of another version
             if is_strict:
                 _require_json(request)
             call = replace(call, body=text)
-            values["body"] = _checked(lambda: self.parameters["body"].model_validate_json(text, strict=is_strict))
+            values["body"] = _checked(
+                self.parameters["body"], lambda model: model.model_validate_json(text, strict=is_strict)
+            )
         if "call" in self.parameters:
             values["call"] = call
         return values
@@ -294,12 +297,12 @@ def _path_value(name: str, kind: Any, value: Any) -> Any:
         raise NotFoundError(name, value) from fault
 
 
-def _checked(read: Callable[[], BaseModel]) -> BaseModel:
+def _checked(model: type[BaseModel], read: Callable[[type[BaseModel]], BaseModel]) -> BaseModel:
     """Raises InvalidError, with every fault that was found in `errors`."""
     try:
-        return read()
+        return read(model)
     except ValidationError as fault:
-        errors = [{"field": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in fault.errors()]
+        errors = [{"field": ".".join(map(str, one["loc"])), "message": in_words(one, model)} for one in fault.errors()]
         first = errors[0]
         invalid = InvalidError(f"{first['field'] or 'body'}: {first['message']}", field=first["field"])
         invalid.facts["errors"] = errors

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from protocol.messages import Encoding, FlacEncoding, Limits, Mp3Encoding
 from web.domain.access import Permission
 from web.domain.errors import ChangedMeanwhileError, ConflictError, InvalidError
+from web.domain.faults import in_words
 from web.domain.profiles import Profile, ProfileDraft
 from web.forms import Form, read_form
 from web.pages.page import controller_of
@@ -213,7 +214,7 @@ def _faults(refused: ValidationError | InvalidError) -> dict[str, str]:
         elif path[-1] in ("vbr_quality", "bitrate_kbps"):
             found[path[-1]] = "Choose a quality from 0 to 9." if path[-1] == "vbr_quality" else "Give 8 to 320 kbit/s."
         else:
-            found["kind" if path[0] == "encoding" else path[0]] = _FAULTS.get(path[0], str(one["msg"]))
+            found["kind" if path[0] == "encoding" else path[0]] = _FAULTS.get(path[0], in_words(one))
     return found
 
 
