@@ -29,6 +29,7 @@ from agent.renderer.handle import renderer_pid
 from agent.settings import AgentSettings
 from agent.states import JobState
 from protocol.messages import CaptureFormat, InterfaceRef, JobSettings, RecordingFacts, WavEncoding
+from protocol.timeouts import Timeouts
 from tests.integration.fake_controller import FakeController
 
 HEAD_BYTES = 4096
@@ -42,7 +43,7 @@ class AgentRoom:
     """Where its sound server is, for a test that has one."""
 
     def enrol(self) -> None:
-        asyncio.run(enrol(self.settings, "rkc_code"))
+        asyncio.run(enrol(self.settings.model_copy(update={"time_scale": 1.0}), "rkc_code"))
 
     def start_agent(
         self, *, url: str | None = None, drain: bool = False, before: str = "", within: tuple[str, ...] = ()
@@ -77,13 +78,17 @@ class AgentRoom:
         return [pid for folder in folders if (pid := renderer_pid(JobFolder(folder))) is not None]
 
     def job_states(self) -> list[JobState]:
-        paths = sorted((self.settings.node_folder / "jobs").glob("*/job.json"))
-        return [read_model(path, JobState) for path in paths]
+        """Of the jobs that are still there; one may go while they are looked at."""
+        states = []
+        for path in sorted((self.settings.node_folder / "jobs").glob("*/job.json")):
+            with suppress(FileNotFoundError):
+                states.append(read_model(path, JobState))
+        return states
 
     async def hook(self, name: str, value: float) -> None:
         """Breaks the device of the only owner, also while an agent holds it."""
         (state,) = list_states(self.settings.private_run_folder())
-        owner = Owner(state.folder, self.settings.timeouts)
+        owner = Owner(state.folder, Timeouts(owner_request=30.0))
         await owner.hook(name, value)
         owner.disconnect()
 
@@ -94,10 +99,15 @@ class AgentRoom:
                 agent.kill()
             agent.wait(10)
         asyncio.run(stop_owners(self.settings))
+        wait_for("nothing to be left", self._is_gone)
+
+    def _is_gone(self) -> bool:
+        """Ends what still lives, also what was only being started before, and takes the folder away."""
         for pid in (*self.owner_pids(), *self.renderer_pids()):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        shutil.rmtree(self.settings.home)
+        shutil.rmtree(self.settings.home, ignore_errors=True)
+        return not self.settings.home.exists()
 
     def _environment(self, url: str | None) -> dict[str, str]:
         return {
@@ -162,7 +172,7 @@ def assert_nothing_is_missing(wav: bytes, frames: int) -> None:
     assert (np.diff(values) == 1).all()
 
 
-def wait_for(what: str, question: Callable[[], Any], seconds: float = 30.0) -> Any:
+def wait_for(what: str, question: Callable[[], Any], seconds: float = 60.0) -> Any:
     """The first true answer."""
     deadline = time.monotonic() + seconds
     while not (answer := question()):

@@ -18,7 +18,7 @@ from tests.agent_room import AgentRoom, controller_and_room
 from tests.integration.console import person
 from tests.integration.fake_controller import FakeController
 from tests.integration.watched_transactions import watched_transactions
-from tests.integration.web_room import Running, WebAgent, running, settings_in, user_client, web_agent
+from tests.integration.web_room import Running, WebAgent, patient, running, settings_in, user_client, web_agent
 from web.store.database import Database
 from web.store.embedded import EmbeddedPostgres, Role
 from web.store.migrate import migrate
@@ -124,7 +124,7 @@ def owner_url(postgres: Server, database_name: str) -> str:
 
 @pytest.fixture
 def timeouts() -> Timeouts:
-    return Timeouts()
+    return patient(Timeouts())
 
 
 @pytest.fixture

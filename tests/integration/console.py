@@ -99,7 +99,7 @@ async def shown_without(
 async def person(url: str, db: Database) -> AsyncIterator[httpx.AsyncClient]:
     """The administrator in a browser without script, signed in by a one-time link."""
     async with httpx.AsyncClient(
-        base_url=url, headers={"Sec-Fetch-Site": "same-origin"}, trust_env=False, verify=False
+        base_url=url, headers={"Sec-Fetch-Site": "same-origin"}, timeout=60, trust_env=False, verify=False
     ) as client:
         answer = await client.post(f"/welcome/{await accounts.sign_in_link_code(db)}")
         assert answer.status_code == 303, answer.text

@@ -47,5 +47,5 @@ class Contract:
 
 
 async def contract_of(url: str) -> Contract:
-    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+    async with httpx.AsyncClient(timeout=60, trust_env=False, verify=False) as client:
         return Contract((await client.get(f"{url}{BASE}/openapi.json")).json())

@@ -11,6 +11,7 @@ from protocol.messages import Limits
 from protocol.timeouts import Timeouts
 from tests import profiles
 from tests.integration.room import COUNTER, STEREO, Room, make_room
+from tests.integration.web_room import patient
 from web.domain.access import Actor, Source, everywhere
 from web.domain.audit import Entry, Filter, Outcome
 from web.runners.leases import OutageWatch, tick
@@ -28,7 +29,7 @@ ANA = Actor("user", uuid4(), "ANA", everywhere(), Source("192.0.2.7", uuid4()))
 @pytest.fixture
 def timeouts() -> Timeouts:
     """So short a lease that a test can wait for it."""
-    return Timeouts(lease=0.001)
+    return patient(Timeouts(lease=0.001))
 
 
 @pytest.fixture

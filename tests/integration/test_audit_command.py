@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from protocol.timeouts import Timeouts
 from reelkeeper.cli import app
 from tests.integration.conftest import Server
+from tests.integration.web_room import patient
 from web.domain.access import system
 from web.domain.audit import Object
 from web.services.auditing import audit
@@ -27,7 +28,7 @@ def sealed(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 async def _seal_three(url: str) -> str:
-    async with Database(url, Timeouts()) as db:
+    async with Database(url, patient(Timeouts())) as db:
         for name in ("first", "second", "third"):
             await audit.note(db, system("test"), "recording.stop", Object("recording", None, name))
         sealer, head = Sealer(), None

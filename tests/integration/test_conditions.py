@@ -160,11 +160,10 @@ async def test_pages_hear_of_both_tellings_and_of_no_copy(db: Database, room: Ro
     await owner.add_listener("reelkeeper_page", lambda *said: heard.append(said[-1]))
     event_id = new_id()
     await tell(room, begun(event_id), begun(event_id), over(event_id), over(event_id))
-    for _ in range(100):
-        await owner.execute("SELECT")
-        if len(heard) == 2:
-            break
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(30):
+        while len(heard) < 2:
+            await owner.execute("SELECT")
+            await asyncio.sleep(0.02)
     assert ["open" in heard[0], "resolved" in heard[1], len(heard)] == [True, True, 2]
 
 
@@ -197,7 +196,7 @@ async def test_a_node_that_falls_silent_is_told_once_since_it_was_heard_and_unti
     await absence.tick(db, watch)
     (event,) = await kept(db)
     assert (event.lasts, event.state) == (False, "resolved")
-    assert seconds(event) == pytest.approx(42, abs=10)
+    assert seconds(event) == pytest.approx(42, abs=20)
     assert await concerns(db) == []
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from protocol.ids import new_id
 from protocol.timeouts import Timeouts
 from tests.integration.database_proxy import database_proxy
 from tests.integration.room import make_room
+from tests.integration.web_room import patient
 from web.domain.access import EVERYTHING
 from web.domain.errors import DatabaseUnavailableError, InvalidError
 from web.domain.live import Mailbox
@@ -30,7 +32,7 @@ async def test_a_killed_server_costs_no_acknowledged_start_and_the_pool_recovers
     server = EmbeddedPostgres(reachable_folder / "database", reachable_folder / "s")
     async with server:
         await migrate(server.url("owner"))
-        async with Database(server.url("app"), Timeouts()) as db:
+        async with Database(server.url("app"), patient(Timeouts())) as db:
             room = await make_room(db, capacity=64)
             acknowledged = []
             assert server.pid is not None
@@ -70,19 +72,19 @@ async def test_a_database_that_is_not_there_is_unavailable(reachable_folder: Pat
 
 
 async def test_a_pool_that_is_used_up_is_unavailable_in_time(database_url: str) -> None:
-    async with Database(database_url, Timeouts(database_acquire=0.1), pool_size=1) as db, db.transaction():
+    async with Database(database_url, patient(Timeouts()), pool_size=1) as db, db.transaction():
+        db.timeouts = Timeouts(database_acquire=0.1)
         with pytest.raises(DatabaseUnavailableError):
             await recordings.latest(db, scope=EVERYTHING)
 
 
-async def test_a_statement_that_takes_too_long_is_ended(database_url: str, owner: Any) -> None:
-    async with Database(database_url, Timeouts(database_statement=0.1)) as db:
-        room = await make_room(db)
-        async with owner.transaction():
-            await owner.execute("SELECT FROM node FOR UPDATE")
-            with pytest.raises(DatabaseUnavailableError):
-                await room.start()
-        await room.start()
+async def test_a_statement_that_takes_too_long_is_ended(db: Database, owner: Any) -> None:
+    room = await make_room(db)
+    async with Database(db.url, replace(db.timeouts, database_statement=0.1)) as hasty, owner.transaction():
+        await owner.execute("SELECT FROM node FOR UPDATE")
+        with pytest.raises(DatabaseUnavailableError):
+            await replace(room, db=hasty).start()
+    await room.start()
 
 
 async def test_what_no_column_holds_is_invalid_not_a_breakdown(db: Database) -> None:
@@ -94,7 +96,7 @@ async def test_what_no_column_holds_is_invalid_not_a_breakdown(db: Database) -> 
 async def heard(pages: Mailbox, count: int) -> list[str]:
     """The next events, in their order."""
     found: list[str] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(found) < count:
             await pages.filled_within(5)
             found += [f"{event.name} {event.data}".strip() for event in pages.take()]

@@ -42,7 +42,7 @@ class Page:
 
     async def next(self) -> tuple[str, str]:
         """The next event but a ping: its name and data."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             found: dict[str, str] = {}
             async for line in self._lines:
                 name, _, value = line.partition(": ")
@@ -66,7 +66,7 @@ class Page:
 @asynccontextmanager
 async def opened(client: httpx.AsyncClient, query: str) -> AsyncIterator[Page]:
     """A page that is open and has heard its first `resync`."""
-    async with client.stream("GET", f"/events?{query}", timeout=10) as answer:
+    async with client.stream("GET", f"/events?{query}", timeout=60) as answer:
         assert answer.status_code == 200, await answer.aread()
         page = Page(answer)
         assert await page.next() == ("resync", "")
@@ -120,7 +120,8 @@ async def test_pages_hear_ids_and_states_of_their_topics(browser: httpx.AsyncCli
         awaited = {("job", f"{started.job_id} failed"), ("recording", f"{started.id} failed")}
         while awaited:
             awaited.discard(await page.next())
-        assert [(await other.next())[0] for _ in range(2)] == ["job", "job"]
+        while (heard := await other.next()) != ("job", f"{started.job_id} failed"):
+            assert heard[0] == "job"
 
 
 async def test_the_stream_is_for_signed_in_people_only(controller: Running, browser: httpx.AsyncClient) -> None:
@@ -161,7 +162,7 @@ async def test_an_open_page_keeps_its_session(hasty: Running, db: Database, owne
 
 async def _until(owner: Any, question: str) -> None:
     """Returns once the database says yes."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not await owner.fetchval(question):  # noqa: ASYNC110  (the database tells nobody)
             await asyncio.sleep(0.05)
 
@@ -181,7 +182,7 @@ async def test_a_page_that_never_reads_is_cut_off(hasty: Running, db: Database, 
     async with person(hasty.url, db) as browser:
         cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
         with _page_that_never_reads(hasty.url, cookie) as stuck, capture_logs() as logs:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not any("cut off" in entry["event"] for entry in logs):
                     said = json.dumps({"name": "job", "id": str(new_id()), "data": "x" * 7000})
                     await owner.execute("SELECT pg_notify('reelkeeper_page', $1)", said)
@@ -194,7 +195,7 @@ def _page_that_never_reads(url: str, cookie: str) -> Iterator[socket.socket]:
     address = urlsplit(url)
     with socket.socket() as stuck:
         stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        stuck.settimeout(5)
+        stuck.settimeout(60)
         stuck.connect((address.hostname, address.port))
         stuck.sendall(f"GET /events?topics=job HTTP/1.1\r\nHost: {address.netloc}\r\nCookie: {cookie}\r\n\r\n".encode())
         yield stuck
@@ -287,8 +288,8 @@ async def test_a_page_that_begins_to_look_is_known_to_the_agent_at_once(
     counter = await _interface_id(db, agent.room)
     before = WakeAnswer.model_validate_json((await agent.http.get("/wake", params={"after": 0})).text)
     assert before.watched == []
-    held = asyncio.create_task(agent.http.get("/wake", params={"after": before.change_no}, timeout=10))
-    async with opened(browser, f"meters={counter}"), asyncio.timeout(5):
+    held = asyncio.create_task(agent.http.get("/wake", params={"after": before.change_no}))
+    async with opened(browser, f"meters={counter}"), asyncio.timeout(20):
         answer = WakeAnswer.model_validate_json((await held).text)
         assert answer.change_no > before.change_no
         assert answer.watched == [COUNTER]
@@ -304,7 +305,7 @@ async def test_nobody_looking_any_more_is_known_soon(
     async with opened(browser, f"meters={await _interface_id(db, agent.room)}"):
         assert (await _report(agent, COUNTER)).watched == [COUNTER]
     await owner.execute("UPDATE watched_interface SET until = clock_timestamp()")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await _report(agent, COUNTER)).watched:  # noqa: ASYNC110  (as agents do)
             await asyncio.sleep(0.1)
     assert (await agent.room.heartbeat()).watched == []
@@ -358,7 +359,7 @@ async def test_levels_pass_to_pages_of_another_controller_a_few_times_a_second(
     listening = asyncio.create_task(elsewhere.run())
     try:
         with elsewhere.watching_pages() as pages:
-            await pages.filled_within(5)
+            await pages.filled_within(30)
             assert pages.take() == [RESYNC]
             await Meters(db, elsewhere).keep_watched([counter], by=SOMEBODY)
             async with opened(browser, f"meters={counter}") as here:
@@ -366,7 +367,7 @@ async def test_levels_pass_to_pages_of_another_controller_a_few_times_a_second(
                     await _report(agent, COUNTER)
                 assert (await here.next())[0] == "meters"
             heard = []
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while not heard:
                     await pages.filled_within(1)
                     heard += [event for event in pages.take() if event.name == "meters"]

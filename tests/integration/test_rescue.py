@@ -10,6 +10,7 @@ import pytest
 from protocol.messages import ClaimedJob, Phase
 from protocol.timeouts import Timeouts
 from tests.integration.room import SOMEBODY, Room, make_room
+from tests.integration.web_room import patient
 from web.domain.access import EVERYTHING
 from web.domain.errors import EpochSupersededError
 from web.domain.states import Health, RecordingState
@@ -26,7 +27,7 @@ _LEASE_SECONDS = 0.001
 @pytest.fixture
 def timeouts() -> Timeouts:
     """So short a lease that a test can wait for it."""
-    return Timeouts(lease=_LEASE_SECONDS)
+    return patient(Timeouts(lease=_LEASE_SECONDS))
 
 
 async def _rescue(db: Database) -> list[Any]:
@@ -52,8 +53,8 @@ async def _held(db: Database, phase: Phase) -> tuple[Room, ClaimedJob]:
     ("phase", "early", "late", "doing"),
     [
         (Phase.STARTING, None, 1, "before it captured anything"),
-        (Phase.CAPTURING, 118, 121, "while it captured"),
-        (Phase.FINISHING, 118, 121, "while it finished the file"),
+        (Phase.CAPTURING, 100, 121, "while it captured"),
+        (Phase.FINISHING, 100, 121, "while it finished the file"),
     ],
 )
 async def test_a_lost_job_fails_after_the_grace_of_its_phase(
@@ -76,7 +77,7 @@ async def test_a_lost_job_fails_after_the_grace_of_its_phase(
 async def test_while_uploading_only_the_last_byte_counts(db: Database, owner: Any) -> None:
     _, job = await _held(db, Phase.UPLOADING)
     await _expire(owner, 5_000)
-    await owner.execute("UPDATE lease SET progress_at = clock_timestamp() - interval '890 s'")
+    await owner.execute("UPDATE lease SET progress_at = clock_timestamp() - interval '870 s'")
     assert await _rescue(db) == []
     await owner.execute("UPDATE lease SET progress_at = clock_timestamp() - interval '901 s'")
     assert await _rescue(db) == [job.job_id]
@@ -137,7 +138,7 @@ async def test_two_controllers_rescue_a_job_once_while_agents_call(db: Database,
 async def test_a_start_that_a_silent_node_does_not_take_fails_in_words(db: Database, owner: Any) -> None:
     room = await make_room(db)
     started = await room.start()
-    await owner.execute("UPDATE job SET run_at = clock_timestamp() - interval '59 s'")
+    await owner.execute("UPDATE job SET run_at = clock_timestamp() - interval '40 s'")
     assert await _rescue(db) == []
     await owner.execute("UPDATE job SET run_at = clock_timestamp() - interval '61 s'")
     await owner.execute("UPDATE node_seen SET last_seen_at = clock_timestamp() - interval '1 hour'")
@@ -220,7 +221,7 @@ class TestOutages:
         room = await make_room(db)
         await room.claimed()
         await _expire(owner, 1_000_000)
-        async with Database(db.url, Timeouts()) as patient:
+        async with Database(db.url, patient(Timeouts())) as unhurried:
             watch = OutageWatch()
             for _ in range(3):
-                assert await tick(patient, watch) == []
+                assert await tick(unhurried, watch) == []

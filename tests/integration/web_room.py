@@ -28,6 +28,7 @@ from protocol.messages import (
     PartSeal,
     SealRequest,
 )
+from protocol.timeouts import Timeouts
 from tests.encoded import Encoded
 from tests.integration.contract import contract_of
 from tests.integration.room import Room, make_room
@@ -39,6 +40,19 @@ from web.store.database import Database
 
 AGENT = "/api/agent/v1"
 PARTS: tuple[PartName, ...] = ("audio", "waveform", "seek", "ledger")
+
+
+def patient(timeouts: Timeouts) -> Timeouts:
+    """The same, but for the database: that is no faster where time goes faster, and slow on a busy machine."""
+    return replace(timeouts, database_acquire=30.0, database_statement=30.0)
+
+
+class PatientSettings(ControllerSettings):
+    """Those of a controller that waits for its database."""
+
+    @property
+    def timeouts(self) -> Timeouts:
+        return patient(super().timeouts)
 
 
 @dataclass
@@ -76,7 +90,7 @@ async def running(settings: ControllerSettings, database_url: str) -> AsyncItera
 def settings_in(folder: Path, **changes: Any) -> ControllerSettings:
     """Where nothing is counted that a test may do more often than a program should."""
     unlimited = {"api_calls_per_minute": 10**6, "api_failures_per_minute": 10**6}
-    return ControllerSettings(**{"home": folder, "port": 0, "disk_reserve_bytes": 0, **unlimited, **changes})
+    return PatientSettings(**{"home": folder, "port": 0, "disk_reserve_bytes": 0, **unlimited, **changes})
 
 
 @asynccontextmanager
@@ -88,6 +102,7 @@ async def user_client(url: str, db: Database) -> AsyncIterator[httpx.AsyncClient
         base_url=url,
         headers={"Authorization": f"Bearer {token}"},
         event_hooks={"response": [contract.check]},
+        timeout=60,
         trust_env=False,
         verify=False,
     ) as client:
@@ -172,7 +187,7 @@ async def web_agent(url: str, db: Database, name: str = "Town hall") -> AsyncIte
 
 def _node_client(url: str, token: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        base_url=url + AGENT, headers={"Authorization": f"Bearer {token}"}, trust_env=False, verify=False
+        base_url=url + AGENT, headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False, verify=False
     )
 
 
