@@ -31,7 +31,7 @@ from web.hosts import KnownHosts
 from web.origin import SameOrigin
 from web.outbound import Outbound
 from web.pages import PAGES
-from web.pages.page import fault_page
+from web.pages.page import fault_page, missing_page
 from web.refusals import note_forgery
 from web.rendering import STATIC_FOLDER, STATIC_PATH, Rendering
 from web.runners import abandoned, absence, finalise, leases, own_disk, webhooks
@@ -192,8 +192,9 @@ async def _faulty(request: Request, fault: Exception) -> Response:
     """Programs get a problem, people a page."""
     if isinstance(fault, HTTPException) and fault.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         fault.headers = {"Allow": ", ".join(sorted(_methods(request)))}
-    is_program = request.scope["path"].startswith((AGENT_API, JSON_API))
-    return await problem_response(request, fault) if is_program else fault_page(request, fault)
+    if request.scope["path"].startswith((AGENT_API, JSON_API)):
+        return await problem_response(request, fault)
+    return await missing_page(request, fault) if isinstance(fault, HTTPException) else fault_page(request, fault)
 
 
 async def _openapi(request: Request) -> Response:

@@ -147,6 +147,25 @@ async def test_an_unknown_address_is_a_page_for_people_and_a_problem_for_program
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+async def test_an_unknown_address_stands_in_the_console_for_who_is_signed_in_alone(
+    controller: Running, visitor: httpx.AsyncClient
+) -> None:
+    for method, path, status in (("GET", "/nowhere", 404), ("POST", "/nodes", 405)):
+        page = parsed(await visitor.request(method, path))
+        assert page.one("p", class_="code").text == str(status)
+        assert page.has("nav", class_="pages")
+        assert page.has("a", id="record-button")
+        assert "0 recording" in page.one("header").text
+        part = parsed(await visitor.request(method, path, headers=FRAGMENT))
+        assert (part.has("h1"), part.has("nav")) == (True, False)
+    name = next(iter(visitor.cookies))
+    for cookies in ({}, {name: "nonsense"}):
+        async with httpx.AsyncClient(base_url=controller.url, cookies=cookies, trust_env=False) as nobody:
+            answer = await nobody.get("/nowhere")
+        assert answer.status_code == 404
+        assert not parsed(answer).has("nav")
+
+
 async def test_assets_are_kept_for_ever_under_their_version(visitor: httpx.AsyncClient) -> None:
     page = parsed(await visitor.get("/account"))
     address = page.all("link", rel="stylesheet")[0].attributes["href"]

@@ -143,6 +143,19 @@ def fault_page(request: Request, fault: Exception) -> Response:
     return render(request, "pages/fault.html", context, fragment="fault", status=status)
 
 
+async def missing_page(request: Request, fault: HTTPException) -> Response:
+    """An address, or a method, that no page has: in the console for who is signed in, by itself for everybody else."""
+    try:
+        request.scope["user"] = await signed_in(request)
+        if not wants_fragment(request):
+            await count_for_bar(request)
+    except (SignInRequiredError, SecondFactorNeededError):
+        request.scope["user"] = None
+    except UnavailableError as away:
+        _log.warning("nobody knows who asks", reason=str(away))
+    return fault_page(request, fault)
+
+
 async def forbidden_page(request: Request, fault: ForbiddenError) -> Response:
     """Which permission is missing, what it is for, and who can give it."""
     givers = await who_can_give(controller_of(request).db, by=request.user)
