@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use core_rs::Error;
+use core_rs::segment::{DATA_OFFSET, segment_name};
 use core_rs::take::{Take, TakeOptions, TakeWriter};
-use support::{RATE, counter, create, push, quick, read, wait_until_durable};
+use support::{NS, RATE, counter, create, push, quick, read, wait_until_durable};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -97,20 +98,73 @@ fn a_crash_in_a_spill_folder_is_resumed_and_its_tail_moved_aside_there() {
     assert_eq!(end.end_frame, take.durable_frame());
 }
 
-#[test]
-fn a_take_is_not_gone_on_with_while_the_disk_of_its_open_segment_is_missing() {
-    let home = Home::new();
-    let writer = home.spilling();
+/// A take that spills, with a gap in its open segment, whose writer died; its spill folder is where it was moved to.
+fn crashed_without_its_disk(home: &Home, options: TakeOptions) -> PathBuf {
+    let writer = create(&home.take(), options);
+    std::fs::write(home.take().join("000000-00000000000000.wav"), b"in the way").expect("room");
+    push(&writer, 1_000);
+    writer.lost(700, "overrun", 0).expect("open");
     push_durably(&writer, 3_000);
+    writer.note_clock(4_700 * NS, 0).expect("open");
     drop(writer);
     let elsewhere = home.folder.path().join("unplugged");
     std::fs::rename(home.spill(), &elsewhere).expect("renamed");
+    elsewhere
+}
+
+#[test]
+fn a_take_whose_open_segment_lies_on_a_missing_disk_goes_on_behind_what_is_drawn_of_it() {
+    const DRAWN: u64 = 9 * 512;
+    let home = Home::new();
+    let elsewhere = crashed_without_its_disk(&home, home.options());
+    for (back, end) in [(6_000, 6_100), (8_000, 8_100)] {
+        let writer = TakeWriter::resume(&home.take(), "owner_died", home.options()).expect("resumed");
+        writer.push(&counter(back, 100), back as i64 * NS).expect("open");
+        wait_until_durable(&writer, end);
+    }
+    let writer = TakeWriter::resume(&home.take(), "owner_died", home.options()).expect("resumed");
+    let mark = writer.close("test", LONG).expect("drained");
+    let take = Take::open(&home.take()).expect("readable");
+    let gaps: Vec<_> = take.gaps().iter().map(|gap| (gap.start_frame, gap.frames)).collect();
+    assert_eq!(gaps, [(1_000, 700), (DRAWN, 6_000 - DRAWN), (6_100, 1_900)]);
+    assert_eq!((mark.end_frame, mark.gap_frames), (8_100, 700 + 6_000 - DRAWN + 1_900));
+    assert!(take.tears().expect("readable").iter().all(|tear| tear.file != "waveform.dat"));
+
+    std::fs::rename(&elsewhere, home.spill()).expect("renamed");
+    let take = Take::open(&home.take()).expect("readable");
+    assert!(read(&take, 0, 1_000) == counter(0, 1_000));
+    assert!(read(&take, 1_700, DRAWN) == counter(1_700, DRAWN - 1_700));
+    assert!(read(&take, 8_000, 8_100) == counter(8_000, 100));
+    let spilled = home.spill().join("take/000001-00000000000000.wav");
+    let aside = take.tears().expect("readable").into_iter().find(|tear| spilled.ends_with(&tear.file));
+    assert_eq!(aside.expect("listed").byte, DATA_OFFSET + (DRAWN - 700) * 4);
+    assert_eq!(std::fs::metadata(&spilled).expect("there").len(), DATA_OFFSET + 4_000 * 4);
+    assert!(take.verify().iter().all(|fault| fault.contains("000000-") || fault.contains("was missing")));
+}
+
+#[test]
+fn a_take_is_not_gone_on_with_while_nothing_tells_how_far_its_missing_segment_got() {
+    let home = Home::new();
+    let elsewhere = crashed_without_its_disk(&home, TakeOptions { waveform: false, ..home.options() });
     let refused = TakeWriter::resume(&home.take(), "test", home.options());
     assert!(matches!(refused, Err(Error::Io { .. })));
     std::fs::rename(&elsewhere, home.spill()).expect("renamed");
     drop(TakeWriter::resume(&home.take(), "test", home.options()).expect("resumed"));
     let take = Take::open(&home.take()).expect("whole");
-    assert!(read(&take, 0, 3_000) == counter(0, 3_000));
+    assert!(read(&take, 1_700, 4_700) == counter(1_700, 3_000));
+}
+
+#[test]
+fn nothing_is_made_where_the_disk_of_a_take_is_missing() {
+    let home = Home::new();
+    crashed_without_its_disk(&home, home.options());
+    std::fs::create_dir(home.spill()).expect("as a place to mount at");
+    let writer = TakeWriter::resume(&home.take(), "test", home.options()).expect("resumed");
+    std::fs::write(home.take().join(segment_name(2, 5_000)), b"in the way").expect("room");
+    writer.push(&counter(5_000, 100), 5_000 * NS).expect("open");
+    wait_until_durable(&writer, 5_100);
+    assert_eq!(wavs(&home.spill().join("take")), 0);
+    assert!(!home.spill().join("take").exists());
 }
 
 #[test]

@@ -29,9 +29,11 @@ from agent.owner.handle import (
     attach,
     start_owner,
 )
+from agent.owner.paced import BUFFER_SECONDS
 from agent.owner.socket import LENGTH_BYTES, MOST_FRAME_BYTES, encode
 from agent.owner.state import OwnerState, Process, read_state, write_state
 from core_rs import Take
+from reelkeeper.faultkit.volume import small_volume
 from tests.owner_room import (
     QUICK,
     Room,
@@ -55,6 +57,14 @@ def place() -> Iterator[Room]:
         yield made
 
 
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """Takes find no room for audio on it, only for their ledgers, until its file `ballast` goes."""
+    with small_volume(tmp_path / "disk", 4 << 20) as disk:
+        (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free - (264 << 10)))
+        yield disk
+
+
 def new_recording() -> str:
     return str(uuid.uuid4())
 
@@ -63,6 +73,10 @@ def kill(pid: int) -> None:
     process = Process.of(pid)
     os.kill(pid, signal.SIGKILL)
     wait_for(f"{pid} to end", lambda: process is None or not process.is_alive())
+
+
+def is_alone(place: Room, pid: int) -> bool:
+    return place.owner_pids == [pid]
 
 
 def thread_count(pid: int) -> int:
@@ -110,6 +124,42 @@ def test_killed_owner_is_followed_with_one_gap_as_long_as_the_loss(place: Room) 
         assert take.marks[f"end:{recording}"] == end_frame
         assert_every_frame_is_accounted_for(take)
         assert take.verify() == []
+
+    place.run(break_it())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_killed_owner_whose_spill_disk_is_away_is_followed_in_the_same_take(
+    full_disk: Path, place: Room, tmp_path: Path
+) -> None:
+    spill, away = tmp_path / "spill", tmp_path / "away"
+    config = replace(place.config(), takes_folder=full_disk, spill_folders=(spill,))
+
+    async def break_it() -> None:
+        spill.mkdir()
+        owner = await place.start(config)
+        recording = new_recording()
+        begun = await owner.begin(recording, now_ns())
+        await captured(owner, 24_000)
+        (full_disk / "ballast").unlink()
+        spill.rename(away)
+        before = await captured(owner, 24_000)
+        kill(before.pid)
+        follower = await place.start(config)
+        status = await captured(follower, 24_000)
+        assert (status.take_id, status.needs) == (begun.take_id, [recording])
+        await follower.disarm("node stopped")
+        away.rename(spill)
+        take = Take.open(begun.take_folder)
+        assert [Path(segment.path).parents[1] for segment in take.segments] == [spill, full_disk]
+        (gap,) = take.gaps
+        assert gap.cause == "owner_died"
+        assert gap.start_frame > before.durable_frame - 48_000, "more than a second was lost"
+        heard = counter_values(take, 0, gap.start_frame)
+        heard_later = counter_values(take, gap.start_frame + gap.frames, take.durable_frame)
+        for values in (heard, heard_later):
+            assert (values[1:] - values[:-1] == 1).all()
+        assert abs(gap.frames - (heard_later[0] - heard[-1] - 1)) <= 1
 
     place.run(break_it())
 
@@ -230,15 +280,19 @@ def test_stopped_owner_counts_what_the_device_could_not_hold(place: Room, second
         owner = await place.start()
         begun = await owner.begin(new_recording(), now_ns())
         pid = (await captured(owner, 9_600)).pid
+        stopped_at = time.monotonic()
         os.kill(pid, signal.SIGSTOP)
         with pytest.raises(OwnerUnresponsiveError):
             async with asyncio.timeout(30):
                 await place.agent_of(Owner(owner.state_folder, replace(QUICK, owner_request=seconds))).status()
         os.kill(pid, signal.SIGCONT)
         await captured(owner, 9_600)
+        held_up = time.monotonic() - stopped_at - seconds
         await owner.disarm("node stopped")
         take = Take.open(begun.take_folder)
-        assert [cause for cause, _, _ in gap_list(take)] == ([] if seconds < 2 else ["overrun"])
+        causes = [cause for cause, _, _ in gap_list(take)]
+        # A test that was held up itself has stopped it for longer than it meant to.
+        assert causes == (["overrun"] if seconds > BUFFER_SECONDS else []) or held_up > BUFFER_SECONDS - seconds > 0
         assert_every_frame_is_accounted_for(take)
 
     place.run(break_it())
@@ -269,8 +323,8 @@ def test_death_of_an_owner_is_heard_without_asking_it(place: Room) -> None:
     [
         ("overrun", 777, ["overrun"]),
         ("stall", 0.3, []),
-        ("stall", 1.5, ["device_stalled"]),
-        ("disconnect", 0.7, ["device_lost"]),
+        ("stall", 2.5, ["device_stalled"]),
+        ("disconnect", 2.0, ["device_lost"]),
     ],
 )
 def test_fault_of_the_device_is_a_gap_of_exactly_its_length(
@@ -342,11 +396,12 @@ def test_storm_of_overruns_is_counted_to_the_frame(place: Room) -> None:
 def test_start_on_a_lost_device_is_refused_and_nothing_is_begun(place: Room) -> None:
     async def break_it() -> None:
         owner = await place.start()
-        await owner.hook("disconnect", 0.5)
+        await owner.hook("disconnect", 60)
         await until("the loss", owner, lambda status: status.device == "lost")
         recording = new_recording()
         with pytest.raises(Exception, match="delivers nothing"):
             await owner.begin(recording, now_ns())
+        await owner.hook("disconnect", 0)
         await until("the return", owner, lambda status: status.device == "capturing")
         assert (await owner.begin(recording, now_ns())).start_frame == 0
 
@@ -432,7 +487,7 @@ def test_owner_that_does_not_end_is_killed_with_its_whole_group(place: Room) -> 
         await place.agent_of(Owner(owner.state_folder, replace(QUICK, owner_drain=0.3, owner_request=0.3))).disarm(
             "node stopped"
         )
-        assert place.owner_pids == []
+        wait_for("its group to end", lambda: place.owner_pids == [])
         assert read_state(owner.state_folder) is None
 
     place.run(break_it())
@@ -489,8 +544,8 @@ def test_owner_whose_lock_file_was_removed_is_not_doubled(place: Room) -> None:
         (owner.state_folder / "lock").unlink()
         (owner.state_folder / "socket").unlink()
         with pytest.raises((OwnerUnresponsiveError, OwnerGoneError)):
-            await asyncio.wait_for(start_owner(place.config(timeouts=replace(QUICK, owner_start=1.0))), 20)
-        assert place.owner_pids == [pid]
+            await asyncio.wait_for(start_owner(place.config(timeouts=replace(QUICK, owner_start=1.0))), 60)
+        wait_for("the other one to end", lambda: place.owner_pids == [pid])
 
     place.run(break_it())
 
@@ -518,9 +573,10 @@ def test_agent_that_dies_while_starting_leaves_no_owner_or_one_that_is_adopted(p
                 os.killpg(launcher.pid, signal.SIGKILL)
             launcher.wait()
             owner = await place.start()
-            assert place.owner_pids == [(await owner.status()).pid]
+            only = (await owner.status()).pid
+            wait_for("every other one to end", partial(is_alone, place, only))
             await owner.disarm("node stopped")
-            assert place.owner_pids == []
+            wait_for("the last one to end", lambda: place.owner_pids == [])
 
     place.run(break_it())
 
@@ -531,7 +587,7 @@ def test_agent_that_dies_while_starting_leaves_no_owner_or_one_that_is_adopted(p
 def knock(folder: Path) -> socket.socket:
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     client.connect(str(folder / "socket"))
-    client.settimeout(10)
+    client.settimeout(60)
     return client
 
 

@@ -1,6 +1,7 @@
 //! The waveform of a take's raw channels, drawn as frames become durable: `waveform.dat`.
 //!
-//! It is derived, so it is not synced with every flush: after a crash the last segments are drawn again from their samples.
+//! It is derived, so it is not synced with every flush: after a crash the last segments are drawn again from their samples. While
+//! a segment lies in a spill folder it is: what is drawn tells how far that segment got, should its disk be missing.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -8,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::pcm::PcmFormat;
-use crate::take::reader::Take;
+use crate::take::folders::is_away;
+use crate::take::reader::{Take, file_length};
 use crate::waveform::{Bits, Waveform};
 
 /// Its name in the take's folder.
@@ -51,10 +53,9 @@ impl Drawing {
     /// `Io`, what reading the take returns, and `SegmentMismatch` when so much is not drawn that the capture would wait for it.
     pub fn resume(folder: &Path, take: &Take) -> Result<Self> {
         let mut drawing = Self::create(folder, take.format())?;
-        let length = drawing.file.metadata().map_err(Error::io("read", &drawing.path))?.len();
         let bin_bytes = drawing.waveform.bin_bytes();
-        let drawn_bins = length.saturating_sub(HEADER_BYTES) / bin_bytes;
-        let kept_bins = drawn_bins.min(trusted_frame(take) / u64::from(FRAMES_PER_BIN));
+        let drawn_bins = drawn_bins(&drawing.path, bin_bytes)?;
+        let kept_bins = drawn_bins.min(trusted_frame(take)? / u64::from(FRAMES_PER_BIN));
         // A sync that failed may have left holes anywhere behind the last one that did not.
         let kept_bins = if has_failed_before(take) { 0 } else { kept_bins };
         drawing.waveform = drawing.waveform.behind(kept_bins);
@@ -144,7 +145,7 @@ impl Drawing {
 
     /// Whether little enough is missing, besides what is never sure to be on disk.
     fn check_backlog(&self, take: &Take, from_frame: u64) -> Result<()> {
-        let missing = take.history().extents(from_frame, trusted_frame(take));
+        let missing = take.history().extents(from_frame, trusted_frame(take)?);
         let missing_frames: u64 = missing.iter().map(|extent| extent.frames).sum();
         if missing_frames > MOST_SECONDS_AGAIN * u64::from(take.format().sample_rate_hz()) {
             return Err(Error::mismatch(format!(
@@ -156,11 +157,36 @@ impl Drawing {
     }
 }
 
+/// The frame that the whole bins reach to; a bin is saved after its frames became durable. None when nothing is drawn, or drawing ever failed.
+///
+/// # Errors
+/// `Io`.
+pub fn drawn_frame(take: &Take) -> Result<Option<u64>> {
+    let path = take.folder().join(WAVEFORM_NAME);
+    if has_failed_before(take) || !path.exists() {
+        return Ok(None);
+    }
+    let waveform = Waveform::new(take.format(), FRAMES_PER_BIN, Bits::Eight)?;
+    Ok(Some(drawn_bins(&path, waveform.bin_bytes())? * u64::from(FRAMES_PER_BIN)))
+}
+
+fn drawn_bins(path: &Path, bin_bytes: u64) -> Result<u64> {
+    Ok(file_length(path)?.saturating_sub(HEADER_BYTES) / bin_bytes)
+}
+
 fn has_failed_before(take: &Take) -> bool {
     take.history().tears.iter().any(|tear| tear.file == WAVEFORM_NAME)
 }
 
-/// The file is synced after each closing of a segment, so the last two may not be on disk.
-fn trusted_frame(take: &Take) -> u64 {
-    take.segments().iter().rev().nth(1).map_or(0, |segment| segment.start_frame)
+/// The file is synced after each closing of a segment, so the last two may not be on disk; and with each flush in a spill folder,
+/// so nothing of a segment that cannot be read is drawn again.
+fn trusted_frame(take: &Take) -> Result<u64> {
+    let segments = take.segments();
+    let second_last = segments.len().saturating_sub(2);
+    for at in (second_last..segments.len()).rev() {
+        if is_away(&take.folder().join(&segments[at].file))? {
+            return Ok(take.history().end_of_segment(at));
+        }
+    }
+    Ok(if segments.len() < 2 { 0 } else { segments[second_last].start_frame })
 }

@@ -1,5 +1,6 @@
 //! Where the segments of a take may lie: in its own folder first, then in its places in the spill folders.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -25,10 +26,21 @@ struct Folder {
     path: PathBuf,
     /// Where takes and the reserve lie.
     base: PathBuf,
+    /// Segments of this take were put there: when the place is missing, its disk is, and nothing is made in its stead.
+    is_used: bool,
     is_full: bool,
     refusals: u32,
     full_until: Option<Instant>,
     failing_until: Option<Instant>,
+}
+
+/// Whether the disk that a segment lies on is missing: its place was durable before the ledger named it.
+///
+/// # Errors
+/// `Io` when that cannot be told.
+pub fn is_away(segment: &Path) -> Result<bool> {
+    let place = segment.parent().unwrap_or(segment);
+    place.try_exists().map(|exists| !exists).map_err(Error::io("find the spill folder", place))
 }
 
 impl Folders {
@@ -52,7 +64,7 @@ impl Folders {
         places.sort_by_key(|at| self.all[*at].fails(now));
         let mut outcome = Err(Error::NoRoom { folder: self.all[0].base.clone() });
         for at in places {
-            outcome = self.made(at);
+            outcome = self.all[at].made();
             if outcome.is_ok() {
                 break;
             }
@@ -90,6 +102,13 @@ impl Folders {
             }
         }
         is_full
+    }
+
+    /// The ledger names this segment.
+    pub fn note_named(&mut self, segment: &Path) {
+        if let Some(at) = self.place_of(segment) {
+            self.all[at].is_used = true;
+        }
     }
 
     /// A segment was written there to its end.
@@ -130,21 +149,33 @@ impl Folders {
             }
         }
     }
-
-    /// Before the ledger names it: a place that the ledger names and that is missing is a disk that is missing.
-    fn made(&self, at: usize) -> Result<PathBuf> {
-        let Folder { path, base, .. } = &self.all[at];
-        if !path.is_dir() {
-            std::fs::DirBuilder::new().mode(0o700).create(path).map_err(Error::io("create", path))?;
-            sync_folder(base)?;
-        }
-        Ok(path.clone())
-    }
 }
 
 impl Folder {
     fn new(path: PathBuf, base: PathBuf) -> Self {
-        Self { path, base, is_full: false, refusals: 0, full_until: None, failing_until: None }
+        Self {
+            path,
+            base,
+            is_used: false,
+            is_full: false,
+            refusals: 0,
+            full_until: None,
+            failing_until: None,
+        }
+    }
+
+    /// Before the ledger names it: a place that the ledger names and that is missing is a disk that is missing.
+    fn made(&mut self) -> Result<PathBuf> {
+        let path = &self.path;
+        if !path.is_dir() {
+            if self.is_used {
+                return Err(Error::io("find the spill folder", path)(ErrorKind::NotFound.into()));
+            }
+            std::fs::DirBuilder::new().mode(0o700).create(path).map_err(Error::io("create", path))?;
+            sync_folder(&self.base)?;
+        }
+        self.is_used = true;
+        Ok(self.path.clone())
     }
 
     fn fails(&self, now: Instant) -> bool {

@@ -178,6 +178,18 @@ impl History {
         self.behind_gaps(last)
     }
 
+    /// A frame of this run of the machine and its boot time, if one is known.
+    pub fn known_instant(&self) -> Option<(u64, i64)> {
+        self.last_instant.or(self.last_pair.map(|pair| (pair.frame, pair.boottime_ns)))
+    }
+
+    /// How many frames a segment from this one on holds below that one, the gaps between them not counted.
+    pub fn frames_between(&self, start_frame: u64, end_frame: u64) -> u64 {
+        let gaps = self.gaps.iter().filter(|gap| (start_frame..end_frame).contains(&gap.start_frame));
+        let missing: u64 = gaps.map(|gap| gap.frames.min(end_frame - gap.start_frame)).sum();
+        end_frame.saturating_sub(start_frame) - missing
+    }
+
     /// The open segment, if there is one.
     pub fn open_segment_mut(&mut self) -> Option<&mut SegmentState> {
         self.segments.last_mut().filter(|last| last.closed.is_none())

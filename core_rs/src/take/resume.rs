@@ -4,7 +4,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -12,11 +12,14 @@ use crate::error::{Error, Result};
 use crate::ledger::{Entry, LEDGER_NAME, LedgerWriter, Tear};
 use crate::segment::{DATA_OFFSET, close_recovered, forget_sums, padding, segment_index, sync_folder};
 use crate::take::clock_map::frames_to_ns;
-use crate::take::folders::Folders;
+use crate::take::drawing::drawn_frame;
+use crate::take::folders::{Folders, is_away};
 use crate::take::history::History;
 use crate::take::reader::{Take, file_length, first_bad_block};
 use crate::take::scribe::{Book, ClosedSpan};
 use crate::take::writer::TakeOptions;
+
+const DISK_MISSING: &str = "its disk was missing when the take was gone on with; ends where its waveform did";
 
 /// A take that can be written on.
 pub struct Recovered {
@@ -44,8 +47,7 @@ impl Recovered {
             return Err(Error::TakeClosed { folder: folder.to_path_buf(), reason: end.reason.clone() });
         }
         let is_same_run = torn.history().boot_id == boot_id();
-        let pair = torn.history().last_pair.map(|pair| (pair.frame, pair.boottime_ns));
-        let instant = torn.history().last_instant.or(pair);
+        let instant = torn.history().known_instant();
         let ledger = recover(folder, &torn, options.checksums)?;
         let take = Take::open(folder)?;
         let history = take.history();
@@ -87,28 +89,30 @@ fn recover(folder: &Path, take: &Take, checksums: bool) -> Result<LedgerWriter> 
     let mut closed_path = None;
     if let Some(segment) = history.open_segment_mut() {
         let path = folder.join(&segment.file);
-        check_disk_is_there(&path)?;
-        let good = GoodPart::of(&path, take.format().frame_bytes() as u64, segment.frames)?;
-        segment.frames = good.frames;
-        entries.extend(good.move_tail_aside(&path, &segment.file)?.map(Entry::Torn));
         let (index, start_frame) = (segment.index, segment.start_frame);
-        let (bytes, sha256) = if good.frames == 0 {
-            (0, None)
+        let frame_bytes = take.format().frame_bytes() as u64;
+        let (bytes, sha256, torn);
+        if is_away(&path)? {
+            segment.frames = known_frames(take, &path, start_frame)?;
+            (bytes, sha256) = (DATA_OFFSET + segment.frames * frame_bytes, None);
+            torn = Some(DISK_MISSING.to_owned());
         } else {
-            let closed = close_recovered(&path, &take.format(), good.data_bytes, checksums)?;
-            (closed.bytes, closed.sha256)
-        };
+            let good = GoodPart::of(&path, frame_bytes, segment.frames)?;
+            segment.frames = good.frames;
+            entries.extend(good.move_tail_aside(&path, &segment.file)?.map(Entry::Torn));
+            (bytes, sha256) = if good.frames == 0 {
+                (0, None)
+            } else {
+                let closed = close_recovered(&path, &take.format(), good.data_bytes, checksums)?;
+                (closed.bytes, closed.sha256)
+            };
+            torn = None;
+            closed_path = Some(path);
+        }
+        let frames = segment.frames;
         let end_frame = history.durable_frame().max(start_frame);
         let boottime_ns = boottime_of(take, end_frame);
-        entries.push(Entry::SegmentClosed {
-            index,
-            frames: good.frames,
-            bytes,
-            sha256,
-            boottime_ns,
-            torn: None,
-        });
-        closed_path = Some(path);
+        entries.push(Entry::SegmentClosed { index, frames, bytes, sha256, boottime_ns, torn });
     }
     entries.push(Entry::Resumed { frame: history.durable_frame(), boot_id: boot_id() });
     sync_folder(folder)?;
@@ -123,10 +127,17 @@ fn recover(folder: &Path, take: &Take, checksums: bool) -> Result<LedgerWriter> 
     Ok(ledger)
 }
 
-/// The place of a segment is durable before the ledger names it: when it is missing, a disk is, and with it frames that count.
-fn check_disk_is_there(segment: &Path) -> Result<()> {
-    let place = segment.parent().unwrap_or(segment);
-    std::fs::metadata(place).map(|_| ()).map_err(Error::io("find the spill folder", place))
+/// What is sure of the open segment while its disk is missing: the frames that are drawn. What the file holds beyond them does not
+/// count any more.
+///
+/// # Errors
+/// `Io` when that is not known: then the take is gone on with once the disk is back.
+fn known_frames(take: &Take, path: &Path, start_frame: u64) -> Result<u64> {
+    let is_dated = take.history().known_instant().is_some();
+    let drawn = drawn_frame(take)?.filter(|_| is_dated);
+    let place = path.parent().unwrap_or(path);
+    let drawn = drawn.ok_or_else(|| Error::io("find the spill folder", place)(ErrorKind::NotFound.into()))?;
+    Ok(take.history().frames_between(start_frame, drawn))
 }
 
 /// What counts in a segment that a crash left open.
@@ -202,7 +213,7 @@ fn torn_path(path: &Path) -> PathBuf {
 
 fn boottime_of(take: &Take, frame: u64) -> i64 {
     let rate_hz = take.format().sample_rate_hz();
-    take.history().last_instant.map_or(0, |(known_frame, boottime_ns)| {
+    take.history().known_instant().map_or(0, |(known_frame, boottime_ns)| {
         let ns = |frame| frames_to_ns(frame, rate_hz);
         boottime_ns.saturating_add(ns(frame)).saturating_sub(ns(known_frame))
     })

@@ -188,6 +188,11 @@ impl Scribe {
         self.durable_bytes
     }
 
+    /// Whether the open segment lies in a spill folder.
+    pub fn is_spilling(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.path.parent() != Some(&self.place.folder))
+    }
+
     /// How many segments were closed.
     pub fn closings(&self) -> u64 {
         self.closings

@@ -181,7 +181,8 @@ impl TakeWriter {
         options: TakeOptions,
     ) -> Result<Self> {
         options.check(format)?;
-        Folders::new(folder, &options.spill_folders, options.reserve_bytes).check_start()?;
+        let mut folders = Folders::new(folder, &options.spill_folders, options.reserve_bytes);
+        folders.check_start()?;
         std::fs::create_dir(folder).map_err(Error::io("create", folder))?;
         let mut book = Book {
             ledger: LedgerWriter::create(folder)?,
@@ -198,7 +199,7 @@ impl TakeWriter {
         let drawing = options.waveform.then(|| Drawing::create(folder, format));
         let drawing = drawing.map_or(Ok(None), |drawing| drawing_or_tear(drawing, &mut book))?;
         let (inlet, outlet) = Inlet::new(format, options.ring_seconds, 0);
-        let start = Start { start_frame: 0, next_index: 0, gap_frames: 0, drawing };
+        let start = Start { start_frame: 0, next_index: 0, gap_frames: 0, drawing, folders };
         Self::start(folder, format, options, book, inlet, outlet, start)
     }
 
@@ -226,7 +227,9 @@ impl TakeWriter {
         }
         let drawing = options.waveform.then(|| Drawing::resume(folder, &take));
         let drawing = drawing.map_or(Ok(None), |drawing| drawing_or_tear(drawing, &mut book))?;
-        let start = Start { start_frame, next_index, gap_frames, drawing };
+        let mut folders = Folders::new(folder, &options.spill_folders, options.reserve_bytes);
+        take.segments().iter().for_each(|segment| folders.note_named(&folder.join(&segment.file)));
+        let start = Start { start_frame, next_index, gap_frames, drawing, folders };
         Self::start(folder, format, options, book, inlet, outlet, start)
     }
 
@@ -418,7 +421,6 @@ impl TakeWriter {
             checksums: options.checksums,
         };
         let waiting = Arc::new(Waiting::default());
-        let folders = Folders::new(folder, &options.spill_folders, options.reserve_bytes);
         let shared = Arc::new(Shared {
             book: Arc::clone(&book),
             durable_frame: AtomicU64::new(start.start_frame),
@@ -434,7 +436,7 @@ impl TakeWriter {
             phase_changed: Condvar::new(),
         });
         let pen = Pen {
-            scribe: Scribe::new(place, folders, waiting, book, start.start_frame, start.next_index),
+            scribe: Scribe::new(place, start.folders, waiting, book, start.start_frame, start.next_index),
             outlet,
             shared: Arc::clone(&shared),
             drawing: start.drawing,
@@ -546,6 +548,7 @@ struct Start {
     next_index: u64,
     gap_frames: u64,
     drawing: Option<Drawing>,
+    folders: Folders,
 }
 
 impl Shared {
@@ -640,12 +643,13 @@ impl Pen {
         self.shared.durable_frame.store(self.scribe.durable_frame(), Ordering::Release);
         self.shared.observe_growth();
         written?;
-        self.keep_drawing(drawn, self.scribe.closings() > closings)
+        let must_last = self.scribe.closings() > closings || self.scribe.is_spilling();
+        self.keep_drawing(drawn, must_last)
     }
 
-    fn keep_drawing(&mut self, drawn: Option<Result<()>>, is_segment_closed: bool) -> Result<()> {
+    fn keep_drawing(&mut self, drawn: Option<Result<()>>, must_last: bool) -> Result<()> {
         let Some((drawing, drawn)) = self.drawing.as_mut().zip(drawn) else { return Ok(()) };
-        if let Err(fault) = drawn.and_then(|()| keep(drawing, is_segment_closed)) {
+        if let Err(fault) = drawn.and_then(|()| keep(drawing, must_last)) {
             self.drawing = None;
             note_drawing_fault(&mut lock(&self.shared.book), &fault)?;
         }
@@ -718,9 +722,9 @@ fn draw(drawing: &mut Drawing, steps: &[Step], pcm: [&[u8]; 2]) -> Result<()> {
     Ok(())
 }
 
-fn keep(drawing: &mut Drawing, is_segment_closed: bool) -> Result<()> {
+fn keep(drawing: &mut Drawing, must_last: bool) -> Result<()> {
     drawing.save()?;
-    if is_segment_closed { drawing.sync() } else { Ok(()) }
+    if must_last { drawing.sync() } else { Ok(()) }
 }
 
 fn drawing_or_tear(drawing: Result<Drawing>, book: &mut Book) -> Result<Option<Drawing>> {
