@@ -11,13 +11,6 @@ from tests.acceptance.demo import Demo
 
 New = Callable[..., BrowserContext]
 
-_A_SECOND_OF_PLAYING = """async () => {
-  const audio = document.querySelector("audio");
-  const before = audio.currentTime;
-  await new Promise((done) => setTimeout(done, 1000));
-  return {advanced: audio.currentTime - before, paused: audio.paused, error: audio.error?.message ?? null};
-}"""
-
 
 def test_record_speak_stop_hear_with_script(demo: Demo, new_context: New, tmp_path: Path) -> None:
     """The path that the front page promises, with its clicks counted and its seconds told."""
@@ -43,13 +36,10 @@ def test_record_speak_stop_hear_with_script(demo: Demo, new_context: New, tmp_pa
     stopped = time.monotonic()
     expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
     page.get_by_role("button", name="Play", exact=True).click()  # 6
-    page.wait_for_function(
-        "() => !document.querySelector('audio').paused && document.querySelector('audio').currentTime > 0"
-    )
+    page.wait_for_function("() => document.querySelector('audio').currentTime > 0")
     heard = time.monotonic()
-    playing = page.evaluate(_A_SECOND_OF_PLAYING)
-    assert playing["error"] is None
-    assert playing["advanced"] > 0
+    page.wait_for_function("() => document.querySelector('audio').currentTime > 1")
+    assert page.evaluate("() => document.querySelector('audio').error") is None
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     file = tmp_path / download.value.suggested_filename

@@ -71,7 +71,7 @@ def test_news_that_crosses_an_older_answer_is_not_lost(demo: Demo, new_context: 
 
     page.route("**/jobs/*/row", answer)
     page.evaluate(tell)
-    for _ in range(200):
+    for _ in range(600):
         if len(asked) == 2:
             break
         page.wait_for_timeout(100)
@@ -84,12 +84,12 @@ def test_after_an_outage_the_screen_is_right_by_itself(
     demo: Demo, page: Page, complaints: Complaints, away_seconds: float
 ) -> None:
     """The controller dies and stays away; meanwhile a recording ends. Nobody reloads the page."""
-    complaints.expected |= {"ERR_", "/events", "htmx:"}
+    complaints.expected |= {"ERR_", "/events", "htmx:", "503 for"}
     page.goto("/jobs")
     live(page)
     page.evaluate("() => { window.sameDocument = true; }")
     name = f"Ends while the controller is away for {away_seconds} s"
-    recording = demo.record("tone", name=name, duration_ms=4_000)
+    recording = demo.record("tone", name=name, duration_ms=8_000)
     row = page.locator("tr", has_text=name)
     expect(row).to_contain_text("Capturing")
     with controller_away(demo):
@@ -115,14 +115,14 @@ def controller_away(demo: Demo) -> Iterator[None]:
         yield
     finally:
         os.kill(demo.process.pid, signal.SIGCONT)
-    wait_for("the controller to answer again", lambda: is_ready(demo), 30)
+    wait_for("the controller to answer again", lambda: is_ready(demo))
 
 
 def controller_of(demo: Demo) -> int:
     for pid in demo.processes():
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if b"controller" in words:
-            return pid
+        with contextlib.suppress(OSError):  # one that has ended meanwhile
+            if b"controller" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                return pid
     raise AssertionError("no controller runs")
 
 
@@ -171,8 +171,8 @@ def test_back_shows_a_whole_page_also_after_fragments_were_fetched(demo: Demo, p
     expect(page.get_by_role("banner")).to_be_visible()
     expect(page.get_by_role("heading", level=1, name="Jobs")).to_be_visible()
     page.go_back()
+    page.wait_for_url("**/jobs")
     expect(page.get_by_role("banner")).to_be_visible()
-    assert page.url.endswith("/jobs")
 
 
 def test_a_field_in_use_is_not_swapped_away(demo: Demo, page: Page) -> None:
@@ -188,10 +188,15 @@ def test_a_field_in_use_is_not_swapped_away(demo: Demo, page: Page) -> None:
     expect(name).to_have_value("Half a na")
 
 
+PRESSED_AT_ONCE = """(keys) => keys.forEach(
+  (key) => document.body.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}))
+)"""
+"""A second key counts for a moment only, which a busy machine may miss."""
+
+
 def test_single_keys_lead_to_pages_and_can_be_switched_off(page: Page) -> None:
     page.goto("/jobs")
-    page.keyboard.press("g")
-    page.keyboard.press("n")
+    page.evaluate(PRESSED_AT_ONCE, ["g", "n"])
     page.wait_for_url("**/nodes")
     page.keyboard.press("?")
     keys = page.get_by_role("dialog", name="Keys")
@@ -212,22 +217,13 @@ def test_a_dialog_that_is_refused_says_why_and_does_not_open(page: Page, complai
 
 def test_a_part_that_could_not_be_fetched_is_marked_and_fetched_again(page: Page, complaints: Complaints) -> None:
     complaints.expected |= {"503", "htmx:"}
-    refused: list[str] = []
-
-    def refuse_first(route: Route) -> None:
-        if refused:
-            route.continue_()
-        else:
-            refused.append(route.request.url)
-            route.fulfill(status=503, body="Later.")
-
-    page.route("**/dashboard/last-day", refuse_first)
+    page.route("**/dashboard/last-day", lambda route: route.fulfill(status=503, body="Later."))
     page.goto("/")
     day = page.locator("#day")
     expect(day).to_have_attribute("data-stale", "")
-    with page.expect_response("**/dashboard/last-day") as again:
-        expect(day).not_to_have_attribute("data-stale", "")
-    assert again.value.ok
+    with page.expect_response(lambda answer: answer.url.endswith("/dashboard/last-day") and answer.ok):
+        page.unroute("**/dashboard/last-day")
+    expect(day).not_to_have_attribute("data-stale", "")
     expect(page.get_by_role("alert")).to_be_hidden()
 
 

@@ -59,7 +59,7 @@ def test_a_refused_form_takes_the_focus_to_its_faults(page: Page) -> None:
     faults = page.get_by_role("alert").filter(has_text="This needs another look")
     expect(faults).to_be_focused()
     faults.get_by_role("link").press("Enter")
-    assert page.url.endswith("#channels")
+    page.wait_for_url(re.compile("#channels$"))
 
 
 def test_a_running_recording_is_on_the_dashboard_with_a_clock_meters_and_stop(demo: Demo, page: Page) -> None:

@@ -172,7 +172,13 @@ def test_a_writer_that_was_only_dropped_is_a_crash_with_everything_on_disk(folde
     assert take.read(0, 500) == counter_pcm(1, 500)
 
 
-def test_dropping_a_writer_lets_other_threads_run_while_it_waits_for_the_disk(folder: Path) -> None:
+def test_dropping_a_writer_lets_other_threads_run_while_it_waits_for_the_disk(tmp_path: Path) -> None:
+    """A busy machine may give the other thread its turn too late, once and again, but not always."""
+    assert any(runs_beside_a_drop(tmp_path / str(number)) for number in range(30))
+
+
+def runs_beside_a_drop(folder: Path) -> bool:
+    """Whether another thread got its turn before the drop of a writer was over."""
     writer = TakeWriter.create(folder, PcmFormat(64, RATE, "s32"), facts="{}", flush_interval_ms=3_600_000)
     writer.push(bytes(64 * 4 * RATE), 0)
     asked, ran = threading.Event(), threading.Event()
@@ -192,7 +198,7 @@ def test_dropping_a_writer_lets_other_threads_run_while_it_waits_for_the_disk(fo
     finally:
         sys.setswitchinterval(interval)
     other.join()
-    assert has_run
+    return has_run
 
 
 def test_arguments_beyond_reason_are_errors_and_nothing_worse(folder: Path, writer: TakeWriter) -> None:
