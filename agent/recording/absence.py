@@ -48,13 +48,13 @@ class Absence(Part):
 
     async def is_over(self) -> bool:
         """Of a recording that was rendered: whether nothing more is to be waited for. When all that was given up is
-        there again, it is delivered anew, whatever is configured by then."""
+        there again, but for what is configured no more, it is delivered anew."""
         given_up, spills = self.state.given_up, self.means.settings.spill_folders
-        missing = await asyncio.to_thread(_without_folder, given_up)
-        if given_up and not missing:
-            await self._deliver_anew()
-            return False
+        missing = tuple(await asyncio.to_thread(_without_folder, given_up))
         if any(Path(path).parent.parent in spills for path in missing):
+            return False
+        if len(missing) < len(given_up):
+            await self._deliver_anew(missing)
             return False
         if missing:
             log.warning("a part is on a disk that is configured no more", job_id=str(self.job_id))
@@ -72,27 +72,28 @@ class Absence(Part):
             job_id=self.job_id,
         )
 
-    async def _deliver_anew(self) -> None:
-        """What died with its disk has more frames now than it ended with."""
+    async def _deliver_anew(self, missing: tuple[str, ...]) -> None:
+        """With all but these. What died with its disk has more frames now than it ended with."""
         state, take = self.state, await self.take_of(self.state)
         assert state.end_frame is not None
         end_frame = state.end_frame
         if state.end_reason is EndReason.CAPTURE_DIED:
-            back = [segment for segment in take.segments if segment.path in state.given_up]
+            there = set(state.given_up) - set(missing)
+            back = [segment for segment in take.segments if segment.path in there]
             end_frame = max([end_frame, *(segment.start_frame + segment.frames for segment in back)])
         await asyncio.to_thread(self.folder.drop_rendition)
         await self.update(
             stage=Stage.FINISHING,
             end_frame=end_frame,
             cut_frame=None,
-            given_up=(),
+            given_up=missing,
             away_since=None,
             cache_file_id=None,
             seal_sent=False,
             is_verified=False,
             is_sent_again=True,
         )
-        log.info("a disk is back, and the recording is delivered whole", job_id=str(self.job_id))
+        log.info("a disk is back, and the recording is delivered with what lies there", job_id=str(self.job_id))
 
     async def _missing(self) -> tuple[str, ...]:
         """Paths of the segments with frames of this recording whose folder is not there, and of those given up."""

@@ -27,7 +27,12 @@ from tests.owner_room import wait_for
 from tests.unit.test_agent_spool import claimed
 
 FRAMES = 1_000
+RATE = 48_000
 TIMEOUTS = replace(Timeouts(), owner_drain=0.0, owner_request=0.0)
+
+
+def _instant(frame: int) -> int:
+    return 1_000_000_000 + frame * 1_000_000_000 // RATE
 
 
 class KeepsUp:
@@ -63,12 +68,12 @@ class Node:
 
     def record(self) -> UUID:
         take_id = new_id()
-        folder = self.spool.takes_folder / str(take_id)
+        self._folder = folder = self.spool.takes_folder / str(take_id)
         self._writer = writer = TakeWriter.create(
-            folder, PcmFormat(2, 48_000, "s16"), facts="{}", spill_folders=[self.spill]
+            folder, PcmFormat(2, RATE, "s16"), facts="{}", spill_folders=[self.spill]
         )
         (folder / "000000-00000000000000.wav").write_bytes(b"in the way")
-        writer.push(counter_pcm(1, FRAMES), 1_000_000_000)
+        writer.push(counter_pcm(1, FRAMES), _instant(0))
         wait_for("the second folder", lambda: writer.durable_frame == FRAMES)
         return take_id
 
@@ -79,6 +84,16 @@ class Node:
 
     def close_take(self) -> None:
         self._writer.close("test")
+
+    def go_on(self, frames: int) -> None:
+        """As another owner, a second after the first one died."""
+        folder, died_at = self._folder, self._writer.next_frame
+        self._writer.note_clock(_instant(died_at), 0)
+        del self._writer
+        self._writer = writer = TakeWriter.resume(folder, cause="owner_died", spill_folders=[self.spill])
+        back = died_at + RATE
+        writer.push(counter_pcm(back + 1, frames), _instant(back))
+        wait_for("the disk that is there", lambda: writer.durable_frame == back + frames)
 
     def unplug(self) -> None:
         self.spill.rename(self._away)
@@ -224,5 +239,53 @@ def test_capture_that_died_with_its_disk_is_delivered_anew_with_all_its_frames(t
         node.plug_in()
         assert not await Absence(node.means, state.job_id).is_over()
         assert node.spool.jobs[state.job_id].end_frame == FRAMES
+
+    asyncio.run(run())
+
+
+def test_capture_that_went_on_without_its_disk_is_delivered_whole_once_the_disk_is_back(tmp_path: Path) -> None:
+    drawn = FRAMES // 512 * 512
+
+    async def run() -> None:
+        node = Node(tmp_path, replace(TIMEOUTS, disk_away=0.0))
+        end_frame = FRAMES + RATE + 500
+        state = await node.add_job(stage=Stage.FINISHING, end_frame=end_frame, ended_at=Instant.in_ms(0))
+        node.unplug()
+        node.go_on(500)
+        node.close_take()
+        absence = Absence(node.means, state.job_id)
+        while await absence.hinders():
+            pass
+        assert await node.kinds() == ["disk_missing", "part_given_up"]
+        await node.spool.update_job(state.job_id, stage=Stage.SEALED)
+        node.plug_in()
+        assert not await absence.is_over()
+        take = await absence.take_of(state)
+        assert [(gap.start_frame, gap.frames) for gap in take.gaps] == [(drawn, FRAMES + RATE - drawn)]
+        assert take.read(0, drawn) == counter_pcm(1, drawn)
+        assert take.read(end_frame - 500, end_frame) == counter_pcm(end_frame - 499, 500)
+
+    asyncio.run(run())
+
+
+def test_part_that_is_back_is_delivered_although_another_one_is_waited_for_no_longer(tmp_path: Path) -> None:
+    gone = str(tmp_path / "another" / "take" / "000007-00000000001000.wav")
+
+    async def run() -> None:
+        node = Node(tmp_path, replace(TIMEOUTS, disk_away=0.0))
+        state = await node.add_job(stage=Stage.FINISHING, end_frame=FRAMES, ended_at=Instant.in_ms(0))
+        node.close_take()
+        absence = Absence(node.means, state.job_id)
+        node.unplug()
+        while await absence.hinders():
+            pass
+        (part,) = node.spool.jobs[state.job_id].given_up
+        await node.spool.update_job(state.job_id, stage=Stage.SEALED, given_up=(part, gone))
+        node.plug_in()
+        assert not await absence.is_over()
+        again = node.spool.jobs[state.job_id]
+        assert (again.stage, again.given_up) == (Stage.FINISHING, (gone,))
+        await node.spool.update_job(state.job_id, stage=Stage.SEALED)
+        assert await absence.is_over()
 
     asyncio.run(run())
