@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -134,6 +134,8 @@ class FakeController:
         self.fenced: list[int] = []
         """Runs whose agent said that it was refused for a newer one."""
         self.calls: Counter[str] = Counter()
+        self.called_at: defaultdict[str, list[float]] = defaultdict(list)
+        """When each call of a route came, in monotonic seconds."""
         self.received_bytes = 0
         self.lost_answers: Counter[str] = Counter()
         """How many answers to a route get lost after their effect."""
@@ -168,7 +170,7 @@ class FakeController:
         return self._server is not None
 
     def start(self) -> None:
-        listener = socket.create_server(("127.0.0.1", self.port))
+        listener = self._listener()
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(_app(self), log_level="critical", lifespan="off", timeout_graceful_shutdown=0)
         self._server = uvicorn.Server(config)
@@ -180,6 +182,17 @@ class FakeController:
             self._server.should_exit = self._server.force_exit = True
             self._server, thread, self._thread = None, self._thread, None
             thread.join(10)
+
+    def _listener(self) -> socket.socket:
+        """On the port it had before, as soon as no passing connection of somebody else has that."""
+        end = time.monotonic() + 60
+        while True:
+            try:
+                return socket.create_server(("127.0.0.1", self.port))
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
 
     # ---- what people do ----
 
@@ -515,6 +528,7 @@ def _app(fake: FakeController) -> Starlette:
 
 
 async def _answer(fake: FakeController, request: Request, *, name: str, handler: Handler) -> Response:
+    fake.called_at[name].append(time.monotonic())
     fake.calls[name] += 1
     refusal = fake.refusals.get(name) or fake.refusals.get("*")
     if refusal:

@@ -15,7 +15,7 @@ from tests.agent_room import AgentRoom, controller_and_room, wait_for
 
 
 def test_lost_answers_are_asked_for_again_with_the_secret_that_was_kept() -> None:
-    with controller_and_room(time_scale=0.1) as (controller, room):
+    with controller_and_room() as (controller, room):
         controller.lost_answers["enrol"] = 2
         joined = asyncio.run(enrol(room.settings, "rkc_code"))
     asked = controller.enrolments[1:]
@@ -38,7 +38,7 @@ def test_enrolment_that_heard_nothing_goes_on_with_its_secret_in_the_next_call()
 
 
 def test_refused_code_is_not_tried_again() -> None:
-    with controller_and_room(time_scale=0.1) as (controller, room):
+    with controller_and_room() as (controller, room):
         controller.refusals["enrol"] = (401, "")
         before = controller.calls["enrol"]
         with pytest.raises(ControllerFault):
@@ -61,7 +61,8 @@ def test_a_token_is_exchanged_for_one_that_the_node_made_and_only_its_digest_is_
             "requests with another token", lambda: len(set(controller.bearers) - {"", "rkn_token"}) == 1
         )
         (made,) = set(controller.bearers) - {"", "rkn_token"}
-        assert controller.token_digests == [token_digest(made)] * 2
+        assert len(controller.token_digests) > 1
+        assert set(controller.token_digests) == {token_digest(made)}
         kept = read_identity(room.settings.node_folder)
         assert (kept.token, kept.next_token) == (made, None)
         assert made not in room.log

@@ -30,13 +30,13 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a
 def test_length_limit_ends_at_its_frame_while_the_controller_is_away() -> None:
     with controller_and_room() as (controller, room):
         room.start_agent()
-        job = controller.add_job(job_settings(limits=Limits(length_ms=2500)))
+        job = controller.add_job(job_settings(limits=Limits(length_ms=4000)))
         controller.wait_until("the start", lambda: job.phase)
         controller.stop()
-        wait_for("the end", lambda: [state.end_reason for state in room.job_states()] == [EndReason.LENGTH_LIMIT], 20)
+        wait_for("the end", lambda: [state.end_reason for state in room.job_states()] == [EndReason.LENGTH_LIMIT])
         controller.start()
         facts = sealed_of(controller, job)
-        assert (facts.frames, facts.end_reason) == (120_000, EndReason.LENGTH_LIMIT)
+        assert (facts.frames, facts.end_reason) == (192_000, EndReason.LENGTH_LIMIT)
         assert [one.origin for one in controller.cache_files.values()] == [Origin.TRUNCATED]
 
 
@@ -62,8 +62,8 @@ def test_stop_limit_and_plan_at_the_same_moment_make_one_end() -> None:
             controller.add_job(job_settings(duration_ms=1_000 + ms, limits=Limits(length_ms=1_003)))
             for ms in range(0, 8, 2)
         ]
-        wait_for("starts", lambda: durable_frame(room) > 24_000, 30)
-        controller.wait_until("phases", lambda: all(job.phase is Phase.CAPTURING for job in jobs), 30)
+        wait_for("starts", lambda: durable_frame(room) > 24_000)
+        controller.wait_until("phases", lambda: all(has_begun(job) for job in jobs))
         for job in jobs:
             controller.wish(job, Wish.STOP)
         for job in jobs:
@@ -72,6 +72,11 @@ def test_stop_limit_and_plan_at_the_same_moment_make_one_end() -> None:
             assert sealed.frames <= first
             reason = EndReason.PLANNED_END if first < 1_003 * 48 else EndReason.LENGTH_LIMIT
             assert sealed.end_reason in {EndReason.STOPPED, reason, EndReason.PLANNED_END}
+
+
+def has_begun(job: FakeJob) -> bool:
+    """It captures, or has captured already."""
+    return job.state == "completed" or job.phase not in (None, Phase.STARTING)
 
 
 def durable_frame(room: AgentRoom) -> int:
@@ -87,7 +92,7 @@ def sealed_of(controller: FakeController, job: FakeJob) -> RecordingFacts:
     def is_sealed() -> FakeCacheFile | None:
         return controller.sealed(job)
 
-    sealed = controller.wait_until("seal", is_sealed, 40)
+    sealed = controller.wait_until("seal", is_sealed)
     facts: RecordingFacts = sealed.facts
     if job.settings.interface.name == "counter":
         assert_only_gaps_are_missing(bytes(sealed.parts["audio"]), facts)
@@ -129,14 +134,14 @@ def record_over_a_full_disk(folder: Path, seconds: float) -> RecordingFacts:
         job = controller.add_job(job_settings())
         controller.wait_for_audio(job, 100_000)
         (takes / "ballast").write_bytes(bytes(disk_room(takes, MIB).free_bytes - 350_000))
-        controller.wait_until("alarm", lambda: "disk_full" in {event.kind for event in controller.events}, 40)
-        controller.wait_until("standing", lambda: standings(controller) == ["full"], 20)
+        controller.wait_until("alarm", lambda: "disk_full" in {event.kind for event in controller.events})
+        controller.wait_until("standing", lambda: standings(controller) == ["full"])
         refused = controller.add_job(job_settings("tone"))
-        controller.wait_until("refusal", lambda: refused.finish and refused.finish.reason == "disk_full", 20)
+        controller.wait_until("refusal", lambda: refused.finish and refused.finish.reason == "disk_full")
         time.sleep(seconds)
         (takes / "ballast").unlink()
         before = len(controller_audio(controller, job))
-        controller.wait_until("more", lambda: len(controller_audio(controller, job)) > before + 300_000, 40)
+        controller.wait_until("more", lambda: len(controller_audio(controller, job)) > before + 300_000)
         controller.wish(job, Wish.STOP)
         return sealed_of(controller, job)
 
@@ -164,5 +169,5 @@ def test_full_disk_loses_nothing_to_the_second_folder_and_both_are_left_empty(tm
         wait_for("the second folder", lambda: list(spill.glob("*/*.wav")), 60)
         controller.wish(job, Wish.STOP)
         assert "disk_full" not in {gap.cause for gap in sealed_of(controller, job).gaps}
-        wait_for("an end", lambda: not list(spill.glob("[!.]*")), 40)
+        wait_for("an end", lambda: not list(spill.glob("[!.]*")))
         assert not list(room.settings.takes_folder.glob("[!.]*"))

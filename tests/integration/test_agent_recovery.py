@@ -81,20 +81,22 @@ def test_agent_that_is_killed_again_and_again_delivers_every_frame_once(place: P
 def test_agent_owner_and_renderer_killed_together_cost_one_listed_gap(place: Place) -> None:
     controller, room = place
     agent = room.start_agent()
-    job = controller.add_job(job_settings(duration_ms=5000))
+    job = controller.add_job(job_settings())
     controller.wait_for_audio(job, 100_000)
     agent.kill()
     agent.wait()
     for pid in (*room.renderer_pids(), *room.owner_pids()):
         os.kill(pid, signal.SIGKILL)
     room.start_agent()
+    controller.wait_for_audio(job, 900_000)  # the gap counts too
+    assert len(controller.cache_files) == 1  # asked before the stop, as above
+    controller.wish(job, Wish.STOP)
     sealed = controller.wait_until("seal", lambda: controller.sealed(job))
     (gap,) = sealed.facts.gaps
     values = counter_values(sealed.parts["audio"])
     assert gap.cause == "owner_died"
-    assert len(values) == 5 * 48_000
+    assert len(values) == sealed.facts.frames
     assert (values == 0).sum() == gap.frames
-    assert len(controller.cache_files) == 1
 
 
 @pytest.mark.long
@@ -128,7 +130,7 @@ def test_capture_whose_start_the_killed_agent_did_not_note_is_delivered(
 ) -> None:
     controller, room = place
     agent = room.start_agent()
-    job = controller.add_job(job_settings(duration_ms=2500))
+    job = controller.add_job(job_settings(duration_ms=5000))
     controller.wait_for_audio(job, 100_000)
     agent.kill()
     agent.wait()
@@ -186,7 +188,7 @@ def test_killed_owner_is_replaced_and_only_the_listed_gap_is_missing(place: Plac
     assert (silent == 0).all()
     assert (values == 0).sum() == gap.frames
     assert abs(int(values[-1]) - int(values[0]) + 1 - len(values)) <= gap.uncertainty_frames + 480
-    assert any(event.kind == "capture_died" for event in controller.events)
+    controller.wait_until("event", lambda: any(event.kind == "capture_died" for event in controller.events))
 
 
 def test_node_that_stopped_delivers_what_it_had_as_truncated(place: Place) -> None:
@@ -371,11 +373,11 @@ def test_killed_renderer_makes_the_same_bytes_again(place: Place) -> None:
     os.kill(renderer, signal.SIGKILL)
     wait_for("another renderer", lambda: room.renderer_pids() not in ([], [renderer]))
     controller.wait_for_audio(job, 400_000)
+    (received, (cache_file,)) = controller.received_bytes, controller.cache_files.values()
+    assert received < len(cache_file.parts["audio"]) + 50_000  # asked before the stop, as above
     controller.wish(job, Wish.STOP)
     sealed = controller.wait_until("seal", lambda: controller.sealed(job))
     assert_nothing_is_missing(sealed.parts["audio"], sealed.facts.frames)
-    assert len(controller.cache_files) == 1
-    assert controller.received_bytes < len(sealed.parts["audio"]) + 50_000
 
 
 # ---- the controller ----
@@ -456,9 +458,9 @@ def test_controller_that_asks_for_patience_is_not_pressed(place: Place) -> None:
     controller.refusals["claim-next"] = (503, "2")
     room.start_agent()
     controller.wait_until("claim", lambda: controller.calls["claim-next"])
-    asked = time.monotonic()
     controller.wait_until("second claim", lambda: controller.calls["claim-next"] > 1)
-    assert time.monotonic() - asked > 1.9
+    first, second = controller.called_at["claim-next"][:2]
+    assert second - first > 1.9
 
 
 @pytest.mark.long
@@ -500,7 +502,7 @@ def test_cancelled_recording_without_a_lease_presses_nobody_while_its_owner_hang
     controller.end_lease(job)
     del controller.refusals["seal"]
     wait_for("the seal that is refused", lambda: "did not answer in time" in room.log)
-    assert controller.calls["seal"] - before < 5
+    assert controller.calls["seal"] - before < 15
     os.kill(owner, signal.SIGCONT)
     wait_for("the job to be kept", lambda: [state.stage for state in room.job_states()] == [Stage.KEPT])
 

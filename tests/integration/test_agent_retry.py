@@ -118,15 +118,15 @@ def test_agent_killed_while_it_takes_over_delivers_once(quick_place: Place) -> N
 
 def test_retry_without_anything_on_the_node_captures_what_is_left_of_the_window(place: Place) -> None:
     controller, room = place
-    room.start_agent()
     job = controller.add_job(job_settings())
     controller.wish(job, Wish.CANCEL)
+    room.start_agent()
     wait_for("the end", lambda: job.finish is not None and room.job_states() == [])
 
-    again = controller.add_retry(job, ends_in=5)
+    again = controller.add_retry(job, ends_in=7)
 
     sealed = _sealed(controller, again)
-    assert 0 < sealed.facts.frames / 48_000 < 5.5
+    assert 0 < sealed.facts.frames / 48_000 < 7.5
     assert_nothing_is_missing(sealed.parts["audio"], sealed.facts.frames)
 
 
@@ -137,7 +137,7 @@ def test_retry_of_a_stretch_in_the_same_take_meets_no_marks_of_the_first_attempt
     other = controller.add_job(job_settings())
     controller.wait_for_audio(other, 50_000)
     job = controller.add_job(job_settings(minimum_bytes=1_000_000_000, duration_ms=300))
-    wait_for("the first attempt to fail", lambda: job.finish is not None, 20)
+    wait_for("the first attempt to fail", lambda: job.finish is not None)
     assert job.finish is not None
     assert job.finish.reason == "below_minimum"
     job.settings = job_settings()
@@ -156,9 +156,9 @@ def test_retry_of_a_stretch_in_the_same_take_meets_no_marks_of_the_first_attempt
 
 def test_window_that_is_over_is_failed_with_its_reason_when_nothing_is_here(place: Place) -> None:
     controller, room = place
-    room.start_agent()
     job = controller.add_job(job_settings())
     controller.wish(job, Wish.CANCEL)
+    room.start_agent()
     wait_for("the end", lambda: job.finish is not None)
 
     again = controller.add_retry(job, ends_in=-1)

@@ -28,7 +28,8 @@ def test_content_stays_until_it_was_read_back_and_is_sent_again_when_it_was_dama
         assert list(room.settings.takes_folder.glob("[!.]*"))
         second.verdict = "verified"
         wait_for("the take to go", lambda: not list(room.settings.takes_folder.glob("[!.]*")))
-        assert room.job_states() == []
+        wait_for("the job to go", lambda: room.job_states() == [])
+        controller.wait_until("an event", lambda: controller.events)
         assert [event.kind for event in controller.events] == ["sent_again"]
 
 
