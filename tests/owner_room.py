@@ -15,12 +15,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.owner import writing
 from agent.owner.config import SYNTHETIC_INTERFACES, Interface, OwnerConfig
+from agent.owner.events import OwnerEvent
 from agent.owner.handle import Owner, OwnerStatus, start_owner
 from core_rs import Take
 from protocol.timeouts import Timeouts
 
-QUICK = Timeouts(take_linger=0.3, clock_pair=0.5, growth_quiet=0.25, growth_stalled=0.6, flush=0.2, retry_first=0.1)
+QUICK = Timeouts(
+    take_linger=0.3,
+    clock_pair=0.5,
+    growth_quiet=0.25,
+    growth_stalled=0.6,
+    flush=0.2,
+    retry_first=0.1,
+    owner_request=4.0,
+    owner_start=30.0,
+)
+"""What an owner does by itself comes soon; who asks it waits for a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,7 @@ class Room:
 
     async def _within_a_bound(self, main: Coroutine[Any, Any, None]) -> None:
         try:
-            await asyncio.wait_for(main, 60)
+            await asyncio.wait_for(main, 120)
         finally:
             for owner in self.owners:
                 owner.disconnect()
@@ -89,7 +101,7 @@ def room() -> Iterator[Room]:
         shutil.rmtree(made.home)
 
 
-def wait_for(what: str, probe: Callable[[], object], seconds: float = 10.0) -> None:
+def wait_for(what: str, probe: Callable[[], object], seconds: float = 30.0) -> None:
     """Asks until the answer is true; the bound is a failure, never a pass."""
     end = time.monotonic() + seconds
     while not probe():
@@ -97,13 +109,18 @@ def wait_for(what: str, probe: Callable[[], object], seconds: float = 10.0) -> N
         time.sleep(0.01)
 
 
-async def until(what: str, owner: Owner, holds: Callable[[OwnerStatus], bool], seconds: float = 10.0) -> OwnerStatus:
+async def until(what: str, owner: Owner, holds: Callable[[OwnerStatus], bool], seconds: float = 30.0) -> OwnerStatus:
     """Asks the owner until what it says fits."""
     end = time.monotonic() + seconds
     while not holds(status := await owner.status()):
         assert time.monotonic() < end, f"waited {seconds} s for {what}: {status}"
         await asyncio.sleep(0.01)
     return status
+
+
+def told(status: OwnerStatus) -> list[OwnerEvent]:
+    """What the owner says of its device and its clocks. A disk that is busy with other things is no news."""
+    return [event for event in status.events if event.kind != writing.KIND]
 
 
 async def captured(owner: Owner, frames: int) -> OwnerStatus:

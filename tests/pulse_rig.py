@@ -62,7 +62,7 @@ class PulseRig:
             env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
-            timeout=10,
+            timeout=60,
             check=True,
         )
         return done.stdout.strip()
@@ -82,12 +82,13 @@ class Feeder(threading.Thread):
     def __init__(self, fifo: Path, rate_hz: int, began: float) -> None:
         super().__init__(name="feeder", daemon=True)
         self._fifo = fifo
+        self._pipe = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
         self._rate_hz = rate_hz
         self._began = began
         self._never = threading.Event()
 
     def run(self) -> None:
-        pipe = os.open(self._fifo, os.O_RDWR | os.O_NONBLOCK)
+        pipe = self._pipe
         inode, waiting, is_heard = os.fstat(pipe).st_ino, 0, False
         frame = 1 + int((time.monotonic() - self._began) * self._rate_hz) // PERIOD_FRAMES * PERIOD_FRAMES
         while self._is_there(inode):
@@ -133,12 +134,12 @@ def pulse_rig() -> Iterator[PulseRig]:
         yield rig
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
         shutil.rmtree(home)
 
 
 def _wait_until_it_answers(rig: PulseRig, server: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while server.poll() is None and time.monotonic() < end:
         with suppress(subprocess.CalledProcessError):
             rig._pactl("info")

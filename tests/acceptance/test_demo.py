@@ -127,6 +127,7 @@ def test_second_demo_in_one_home_is_refused(demo: Demo) -> None:
     assert demo.process.poll() is None
 
 
+@pytest.mark.timeout(1_200)  # where no build went before, this is one from nothing
 def test_wheel_holds_everything(demo: Demo, tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     uv = shutil.which("uv")

@@ -9,7 +9,7 @@ import pytest
 from agent.owner.handle import start_owner
 from core_rs import Take
 from tests.agent_room import assert_nothing_is_missing, controller_and_room, job_settings
-from tests.owner_room import Room, assert_every_frame_is_accounted_for, captured, now_ns, room, until
+from tests.owner_room import Room, assert_every_frame_is_accounted_for, captured, now_ns, room, told, until
 
 HOUR = 3600
 
@@ -30,7 +30,9 @@ class WallClock:
 
     def set(self, seconds: int) -> None:
         """So far before or behind the true time."""
-        self._file.write_text(f"{seconds:+d}s\n")
+        whole = self._file.with_suffix(".new")
+        whole.write_text(f"{seconds:+d}s\n")
+        whole.replace(self._file)
 
 
 @pytest.fixture
@@ -51,10 +53,10 @@ def test_steps_of_an_hour_and_a_second_change_no_frame_of_a_take(place: Room, wa
         await captured(owner, 9_600)
         for steps, seconds in enumerate((HOUR, HOUR - 1, -1, 0), 1):
             wall_clock.set(seconds)
-            await until("the step", owner, lambda status, steps=steps: len(status.events) == steps)
+            await until("the step", owner, lambda status, steps=steps: len(told(status)) == steps)
             await captured(owner, 4_800)
         status = await owner.status()
-        assert [event.kind for event in status.events] == ["clock_stepped"] * 4
+        assert [event.kind for event in told(status)] == ["clock_stepped"] * 4
         await owner.disarm("node stopped")
         take = Take.open(begun.take_folder)
         assert take.gaps == []

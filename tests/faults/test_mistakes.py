@@ -36,11 +36,11 @@ def test_nothing_stands_between_a_planned_instant_and_its_first_frame_but_the_de
         controller.wait_until("inventory", lambda: controller.inventory)
         instants = {"starts_at": "2030-01-01T10:00:00Z", "ends_at": "2030-01-01T11:00:00Z"}
         job = controller.add_job(job_settings(**instants), starts_in=5.0, ends_in=6.0)
-        wait_for("the claim", lambda: [state.job_id for state in agents.job_states()] == [job.job_id], 20)
+        wait_for("the claim", lambda: [state.job_id for state in agents.job_states()] == [job.job_id])
         controller.stop()
         assert job.phase in {None, Phase.STARTING}
-        wait_for("the end", lambda: [state.end_frame is not None for state in agents.job_states()] == [True], 30)
+        wait_for("the end", lambda: [state.end_frame is not None for state in agents.job_states()] == [True])
         controller.start()
-        sealed = controller.wait_until("seal", lambda: controller.sealed(job), 30)
+        sealed = controller.wait_until("seal", lambda: controller.sealed(job), 90)
         assert sealed.facts.frames > 0
         assert sealed.facts.end_reason == "planned end"

@@ -43,6 +43,7 @@ from tests.owner_room import (
     gap_list,
     now_ns,
     room,
+    told,
     until,
     wait_for,
 )
@@ -114,7 +115,7 @@ def test_killed_owner_is_followed_with_one_gap_as_long_as_the_loss(place: Room) 
         assert status.pid != before.pid
         assert (status.take_id, status.needs) == (begun.take_id, [recording])
         assert await follower.begin(recording, now_ns()) == begun
-        died, returned = (await until("the news", follower, lambda status: len(status.events) == 2)).events
+        died, returned = told(await until("the news", follower, lambda status: len(told(status)) == 2))
         assert (died.kind, died.lasts, returned.kind) == ("capture_died", False, "device_returned")
         end_frame = await follower.end(recording)
         await follower.disarm("node stopped")
@@ -341,7 +342,7 @@ def test_fault_of_the_device_is_a_gap_of_exactly_its_length(
             "disconnect": ["device_lost", "device_returned"],
             "stall": ["device_stalled", "device_step", "device_returned"] if causes else [],
         }
-        await until("the device to be back", owner, lambda status: [e.kind for e in status.events] == kinds[hook])
+        await until("the device to be back", owner, lambda status: [e.kind for e in told(status)] == kinds[hook])
         await owner.disarm("node stopped")
         take = Take.open(begun.take_folder)
         assert [cause for cause, _, _ in gap_list(take)] == causes
@@ -356,11 +357,11 @@ def test_stream_that_only_another_process_cures_is_one_condition_over_both(place
         begun = await owner.begin(new_recording(), now_ns())
         before = await captured(owner, 9_600)
         await owner.hook("wedge", 3)
-        lost = (await until("the loss", owner, lambda status: status.device == "stalled")).events[0]
+        lost = told(await until("the loss", owner, lambda status: status.device == "stalled"))[0]
         wait_for("the owner to give up", lambda: before.pid not in place.owner_pids, 30)
         follower = await place.start()
-        status = await until("the return", follower, lambda status: len(status.events) == 2)
-        stalled, returned = status.events
+        status = await until("the return", follower, lambda status: len(told(status)) == 2)
+        stalled, returned = told(status)
         assert (stalled.id, stalled.kind, stalled.began_ns) == (lost.id, "device_stalled", lost.began_ns)
         assert stalled.ended_ns == returned.began_ns
         assert "another capture process opened it" in returned.message
