@@ -22,12 +22,13 @@ from tests.integration.test_live import opened
 from tests.integration.web_room import Running, WebAgent, make_content
 from web.domain.access import Actor, Permission, Scope
 from web.domain.errors import ForbiddenError, NotFoundError
-from web.domain.grants import GrantDraft, Holder
+from web.domain.grants import GrantDraft, Holder, RoleDraft
 from web.domain.people import FROM_NOWHERE
 from web.domain.recordings import StartRecording
 from web.domain.roles import BUILT_IN, Effect, ScopeKind
+from web.domain.tokens import TokenRequest
 from web.services.access import grants, roles
-from web.services.entry import login_sessions
+from web.services.entry import login_sessions, tokens
 from web.services.work import jobs, recordings
 from web.sessions import signed_out
 from web.store import accounts
@@ -211,6 +212,43 @@ async def test_a_viewer_of_a_folder_sees_counts_and_finds_nothing_of_another(
         assert (await browser.get(f"/jobs/{mine.job_id}")).status_code == 200
         assert (await browser.get(f"/nodes/{room.node.node_id}")).status_code == 404
     assert await owner.fetchval("SELECT wish FROM job WHERE id = $1", theirs.job_id) == "run"
+
+
+async def test_an_operator_of_a_folder_alone_is_told_that_no_node_is_within_reach_and_who_can_give_one(
+    controller: Running, visitor: httpx.AsyncClient, user: httpx.AsyncClient, db: Database, owner: Any
+) -> None:
+    room, user_id = await make_room(db, "Vault"), await account(owner)
+    wanted = {"id": str(new_id()), "node_id": str(room.node.node_id), "name": "Council", "folder": "A"}
+    sentence = "No node to record on is within your reach; an administrator can give you one."
+    named = "No node to record on is within your reach; admin can give you one."
+    await give(db, user_id, "operator", scope=ScopeKind.FOLDER, folder="A")
+    by = Actor("user", user_id, "ANA", await held_by(db, user_id))
+    token = TokenRequest(name="script", permissions=[Permission.RECORDING_CREATE, Permission.RECORDING_READ])
+    script = (await tokens.make(db, token, by=by)).secret
+    async with signed_in(controller, db, user_id) as browser:
+        for headers in ({}, FRAGMENT):
+            page = parsed(await browser.get("/record", headers=headers))
+            assert page.one(class_="empty").one("p").text == sentence
+            assert not page.has("form", id="record-form")
+        sent = {"id": wanted["id"], "node": wanted["node_id"], "name": "Council", "folder": "A"}
+        refused = await browser.post("/record", data=sent)
+        assert refused.status_code == 404
+        assert sentence in parsed(refused).one("main").text
+        for node_id in (wanted["node_id"], str(new_id())):
+            answer = await user.post(
+                "/api/v1/recordings",
+                json={**wanted, "node_id": node_id},
+                headers={"Authorization": f"Bearer {script}"},
+            )
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+            assert answer.json()["detail"] == sentence
+        seeing = RoleDraft(name="Seeing people", permissions=frozenset({Permission.USER_READ}))
+        await roles.make(db, seeing, by=SOMEBODY)
+        await give(db, user_id, "Seeing people")
+        assert parsed(await browser.get("/record")).one(class_="empty").one("p").text == named
+        await give(db, user_id, "viewer", scope=ScopeKind.NODE, node_id=room.node.node_id)
+        assert parsed(await browser.get("/record")).has("form", id="record-form")
+    assert await owner.fetchval("SELECT count(*) FROM recording") == 0
 
 
 async def test_a_stream_tells_of_the_folders_and_nodes_that_somebody_may_read_and_of_no_others(

@@ -60,6 +60,16 @@ class NotFoundError(ControllerError):
         super().__init__(f"There is no {noun} {key}, or it is not yours to see.", noun=noun)
 
 
+class OutOfReachError(NotFoundError):
+    """No node to record on is within your reach."""
+
+    def __init__(self, givers: Sequence[str]) -> None:
+        who = ", ".join(givers) or "an administrator"
+        ControllerError.__init__(
+            self, f"No node to record on is within your reach; {who} can give you one.", noun="node"
+        )
+
+
 class ConflictError(ControllerError):
     """The present state does not allow this."""
 

@@ -23,6 +23,7 @@ from web.domain.errors import (
     InvalidError,
     NodeDrainingError,
     NodeFullError,
+    OutOfReachError,
 )
 from web.domain.nodes import Interface
 from web.domain.profiles import Profile
@@ -35,6 +36,7 @@ from web.pages.page import controller_of
 from web.rendering import render, see_other, viewer_of
 from web.services.recorders import standing
 from web.services.work import profiles, recordings
+from web.services.work.reach import out_of_reach
 
 _MODES: tuple[ChannelMode, ...] = get_args(ChannelMode)
 _LABELS = (("duration_ms", "duration_hours"), ("node_id", "node"))
@@ -206,11 +208,16 @@ async def fit(request: Request) -> Response:
 
 
 async def start(request: Request) -> Response:
-    """A refused form keeps its id: sent again, it is still the same recording."""
+    """A refused form keeps its id: sent again, it is still the same recording.
+
+    Raises OutOfReachError where there is no form, since no node may be recorded on.
+    """
     request.user.require(Permission.RECORDING_CREATE)
     sent = await read_form(request)
     asked = await _asked(request, sent)
     if asked is None:
+        if fault := await _out_of_reach(request):
+            raise fault
         return await _form(request, sent)
     faults = _faults(asked)
     if not faults:
@@ -245,6 +252,7 @@ async def _form(
         "here": "record.form",
         "cards": cards,
         "asked": asked,
+        "out_of_reach": None if asked else await _out_of_reach(request),
         "faults": faults or {},
         "id": recording_id or new_id(),
         "name": sent.get("name") if faults else sent.get("name") or _usual_name(request),
@@ -274,6 +282,11 @@ async def _cards(request: Request) -> list[NodeCard]:
     scope = request.user.scope(Permission.RECORDING_CREATE)
     cards = await standing.node_cards(controller_of(request).db, by=request.user)
     return [card for card in cards if scope.reaches(card.node.id)]
+
+
+async def _out_of_reach(request: Request) -> OutOfReachError | None:
+    db = controller_of(request).db
+    return await out_of_reach(db, by=request.user, seen_within=db.timeouts.node_not_seen)
 
 
 def _fit(asked: Asked) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from web.domain.errors import (
     InvalidError,
     NodeDrainingError,
     NodeFullError,
+    NotFoundError,
 )
 from web.domain.leases import rises
 from web.domain.nodes import MINIMUM_BYTES, Interface, Node
@@ -24,6 +25,7 @@ from web.domain.recordings import Recording, StartRecording
 from web.domain.states import JobState
 from web.services.auditing import audit
 from web.services.work.endings import end_without_content
+from web.services.work.reach import out_of_reach
 from web.store import jobs, nodes, profiles, recordings
 from web.store.database import Database, Session
 from web.store.nodes import LockedNode
@@ -35,15 +37,15 @@ LEAD_SECONDS = 10.0
 async def start_recording(db: Database, request: StartRecording, *, by: Actor) -> Recording:
     """Make a recording and its first job, once per `request.id`, however often it is asked for.
 
-    Raises NotFoundError (node, profile or interface not known to the actor), ForbiddenError (not on this node, or not
-    in this folder), InvalidError (no preferred interface,
-    channels beyond the capture format, what does not fit the profile, an input that is not connected, a window that is
-    over), CapacityError when the node is busy, NodeDrainingError when it takes on nothing new, NodeFullError when it
-    can write nowhere, ConflictError when the id was used for another request.
+    Raises NotFoundError (node, profile or interface not known to the actor), OutOfReachError (no node at all is),
+    ForbiddenError (not on this node, or not in this folder), InvalidError (no preferred interface, channels beyond the
+    capture format, what does not fit the profile, an input that is not connected, a window that is over),
+    CapacityError when the node is busy, NodeDrainingError when it takes on nothing new, NodeFullError when it can
+    write nowhere, ConflictError when the id was used for another request.
     """
     by.require(Permission.RECORDING_CREATE)
     async with db.transaction() as session:
-        node = await nodes.get(session, request.node_id, scope=by.nodes, seen_within=db.timeouts.node_not_seen)
+        node = await _node(session, request.node_id, by, seen_within=db.timeouts.node_not_seen)
         _require_place(request, by)
         if await _is_known(session, request):
             return await recordings.get(session, request.id, scope=by.recordings, nodes=by.nodes)
@@ -81,6 +83,15 @@ async def require_capacity(session: Session, node: LockedNode, starts_at: dateti
     busy = await jobs.busy_recordings(session, node.id, scope=by.recordings)
     if len(busy) >= node.capacity:
         raise CapacityError(node.name, node.capacity, busy)
+
+
+async def _node(session: Session, node_id: UUID, by: Actor, *, seen_within: float) -> Node:
+    try:
+        return await nodes.get(session, node_id, scope=by.nodes, seen_within=seen_within)
+    except NotFoundError:
+        if fault := await out_of_reach(session, by=by, seen_within=seen_within):
+            raise fault from None
+        raise
 
 
 def _require_place(request: StartRecording, by: Actor) -> None:
