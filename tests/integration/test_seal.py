@@ -414,8 +414,16 @@ async def test_content_that_lacks_a_part_makes_way_for_the_whole_once_that_is_de
     recording = await _recording(db, job.recording_id)
     assert (recording.cache_file_id, recording.mark, recording.health) == (first.id, Mark.RECOVERED, Health.CRITICAL)
 
+    for frames, is_less in ((480, False), (240, True)):
+        again = await room.open_file(job)
+        missing = [GapReport(start_frame=10, frames=frames, cause="disk_away")]
+        await room.seal(job, again, room.sealing(job, origin=Origin.RECOVERED, gaps=missing))
+        recording = await _recording(db, job.recording_id)
+        assert recording.cache_file_id == (again.id if is_less else first.id)
+        assert (recording.mark, recording.health) == (Mark.RECOVERED, Health.CRITICAL)
+
     whole = await room.open_file(job)
-    assert (await _recording(db, job.recording_id)).cache_file_id == first.id
+    assert (await _recording(db, job.recording_id)).cache_file_id == again.id
     await owner.execute("UPDATE job SET ended_at = ended_at - interval '1 hour'")
     assert await cache_files.abandoned(db) == []
     await room.seal(job, whole)

@@ -23,6 +23,7 @@ VerifiedParts = dict[PartName, VerifiedPart]
 """One entry for every part."""
 
 _LONGEST_SAMPLE_BYTES = 4
+_DISK_AWAY = "disk_away"
 
 MEDIA_TYPES: dict[Codec, str] = {"mp3": "audio/mpeg", "flac": "audio/flac", "wav": "audio/wav"}
 
@@ -79,7 +80,12 @@ def duration_ms(facts: RecordingFacts) -> int:
 
 def lacks_a_part(facts: RecordingFacts) -> bool:
     """Whether some of it lay on a disk of its node that was away; the whole is delivered once that disk is back."""
-    return any(gap.cause == "disk_away" for gap in facts.gaps)
+    return any(gap.cause == _DISK_AWAY for gap in facts.gaps)
+
+
+def missing_frames(facts: RecordingFacts) -> int:
+    """How much of it lay there."""
+    return sum(gap.frames for gap in facts.gaps if gap.cause == _DISK_AWAY)
 
 
 def seals_in(request: SealRequest) -> dict[PartName, PartSeal]:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from protocol.messages import CacheFileRequest, Origin, RecordingFacts, SealRequest, Wish
 from web.domain.access import EVERYTHING, Scope
-from web.domain.cache_files import CacheFile, VerifiedPart, VerifiedParts, lacks_a_part
+from web.domain.cache_files import CacheFile, VerifiedPart, VerifiedParts, missing_frames
 from web.domain.errors import NotFoundError
 from web.domain.leases import HeldJob
 from web.domain.states import CacheState, JobState
@@ -75,8 +75,12 @@ async def reopen(session: Session, cache_file_id: UUID, *, epoch: int, origin: O
 
 async def seal(session: Session, cache_file: CacheFile, request: SealRequest, verified: VerifiedParts) -> None:
     await session.rows("stand_back", recording_id=cache_file.recording_id, cache_file_id=cache_file.id)
-    if not lacks_a_part(request.facts):
-        await session.rows("make_way", job_id=cache_file.job_id, cache_file_id=cache_file.id)
+    await session.rows(
+        "make_way",
+        job_id=cache_file.job_id,
+        cache_file_id=cache_file.id,
+        missing_frames=missing_frames(request.facts),
+    )
     await session.rows(
         "seal_cache_file",
         cache_file_id=cache_file.id,

@@ -14,9 +14,12 @@ UPDATE cache_file SET is_current = false
 WHERE recording_id = {recording_id} AND is_current AND state <> 'cached' AND id <> {cache_file_id};
 
 -- make_way --
--- What lacks a part makes room for content of the same job that was sealed just now.
+-- What lacks a part makes room for content of the same job that was sealed just now, and lacks less.
 UPDATE cache_file c SET is_current = false
-WHERE c.job_id = {job_id} AND c.is_current AND c.id <> {cache_file_id} AND lacks_a_part(c);
+WHERE c.job_id = {job_id} AND c.is_current AND c.id <> {cache_file_id} AND lacks_a_part(c)
+  AND {missing_frames}::bigint < greatest(1, (SELECT sum((gap ->> 'frames')::bigint)
+                                              FROM jsonb_array_elements(c.facts -> 'gaps') gap
+                                              WHERE gap ->> 'cause' = 'disk_away'));
 
 -- add_cache_file --
 -- A cache file that is about to grow. It stands for the recording unless good content does.
