@@ -29,8 +29,9 @@ class DatabaseProxy:
 
     async def go_away(self) -> None:
         """Nobody listens any more, and every connection breaks."""
-        if self._server is not None:
-            self._server.close()
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
             self._socket.unlink(missing_ok=True)
         for writer in self._writers:
             writer.transport.abort()
@@ -38,6 +39,9 @@ class DatabaseProxy:
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         real_reader, real_writer = await asyncio.open_unix_connection(self._real)
         self._writers |= {writer, real_writer}
+        if self._server is None:  # it went away meanwhile
+            writer.transport.abort()
+            real_writer.transport.abort()
         await asyncio.gather(_copy(reader, real_writer), self._copy_answers(real_reader, writer))
         writer.close()
         self._writers -= {writer, real_writer}

@@ -110,12 +110,12 @@ class Ear:
         return float(self.answer.headers["Reelkeeper-Start-Seconds"])
 
     async def hear(self, length: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.heard) < length:
                 self.heard += await anext(self.blocks)
 
     async def hear_out(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for block in self.blocks:
                 self.heard += block
 
@@ -336,7 +336,7 @@ async def test_controller_that_stops_does_not_wait_for_listeners(
     await growing.grow(40_000, 2)
     async with listening(user, growing, 0) as ear:
         await ear.hear(1000)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await controller.end()
 
 
@@ -366,5 +366,6 @@ async def test_one_listener_too_many_is_told_to_come_again(
         async with listening(user, growing, 0):
             refused = await user.get(growing.path)
             assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
-        statuses = [(await user.head(growing.path)).status_code for _ in range(20)]
-        assert 200 in statuses
+        async with asyncio.timeout(30):
+            while (await user.head(growing.path)).status_code != 200:
+                continue

@@ -45,7 +45,7 @@ def test_watched_interface_is_metered_without_a_take_and_ends_when_nobody_looks(
     assert len(room.owner_pids()) == 2
     assert not list(room.settings.takes_folder.glob("[!.]*"))
     watch(controller)
-    wait_for("the owners to end", lambda: not room.owner_pids(), 15)
+    wait_for("the owners to end", lambda: not room.owner_pids())
     sent = len(controller.levels)
     controller.wait_until("heartbeats", lambda: controller.calls["heartbeat"] > 3)
     assert len(controller.levels) == sent
@@ -100,11 +100,12 @@ def test_levels_stop_while_the_controller_refuses_and_captures_do_not_notice(pai
     job = controller.add_job(job_settings())
     watch(controller, COUNTER)
     controller.wait_until("levels", lambda: heard(controller, COUNTER))
+    controller.wait_until("a report", lambda: job.reports)
     controller.refusals["levels"] = (503, "1")
     refused = controller.calls["levels"]
     frames = job.reports[-1].frames or 0
     controller.wait_until("frames", lambda: (job.reports[-1].frames or 0) > frames + 96_000)
-    assert controller.calls["levels"] - refused < 10
+    assert controller.calls["levels"] - refused < 30
     del controller.refusals["levels"]
     seen = len(heard(controller, COUNTER))
     controller.wait_until("levels again", lambda: len(heard(controller, COUNTER)) > seen)

@@ -17,6 +17,7 @@ from protocol.ids import new_id
 from protocol.messages import ClaimedJob, Phase, Wish
 from protocol.timeouts import Timeouts
 from tests.integration.room import SOMEBODY, Room, make_room
+from tests.integration.web_room import patient
 from web.domain.access import EVERYTHING
 from web.domain.errors import ControllerError
 from web.domain.recordings import Recording
@@ -113,7 +114,7 @@ def runner() -> Iterator[asyncio.Runner]:
 
 async def race(database_url: str, sequences: list[tuple[list[str], int]]) -> None:
     async with AsyncExitStack() as stack:
-        db = await stack.enter_async_context(Database(database_url, Timeouts(), pool_size=12))
+        db = await stack.enter_async_context(Database(database_url, patient(Timeouts()), pool_size=12))
         connection = await asyncpg.connect(database_url)
         stack.push_async_callback(connection.close)
         room = await make_room(db, name=f"Hall {new_id()}", capacity=64)

@@ -113,7 +113,7 @@ def test_controller_starts_with_its_own_database_and_stops_in_time_whatever_hang
 def test_controller_ends_in_time_although_its_database_hangs_and_the_next_one_works(
     settings: ControllerSettings, processes: list[Process]
 ) -> None:
-    quick = settings.model_copy(update={"time_scale": 0.2})
+    quick = settings.model_copy(update={"time_scale": 0.5})
     process = Process(quick)
     processes.append(process)
     url = process.url()
@@ -230,7 +230,7 @@ async def test_controller_waits_for_a_database_of_yours_and_goes_on_once_it_is_t
     async with database_proxy(owner_url) as database:
         await database.go_away()
         yours = settings.model_copy(update={"database_url": database.url})
-        async with AsyncExitStack() as stack, asyncio.timeout(20):
+        async with AsyncExitStack() as stack, asyncio.timeout(60):
             waiting = asyncio.create_task(stack.enter_async_context(running_database(yours)))
             await asyncio.wait({waiting}, timeout=0.1)
             assert not waiting.done()

@@ -93,7 +93,7 @@ async def test_tile_beyond_all_bounds_is_refused(
 
 async def _preview(db: Database, recording_id: UUID) -> list[int]:
     preview = None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while preview is None:
             preview = (await recordings.get(db, recording_id, scope=EVERYTHING)).preview
     return preview
