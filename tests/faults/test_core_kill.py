@@ -4,14 +4,17 @@ import os
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from core_rs import PcmFormat, Take, TakeWriter, keyed_pcm
+from core_rs import PcmFormat, Take, TakeWriter, counter_pcm, keyed_pcm
+from reelkeeper.faultkit.volume import power_volume, why_no_power_cuts
 from tests.faults.store_room import run_campaign
+from tests.owner_room import wait_for
 from tests.unit.pcm import SAMPLE_TYPES, STEPS, SampleType, decode
 
 REPOSITORY = Path(__file__).parents[2]
@@ -66,6 +69,31 @@ def test_a_finished_segment_opens_in_every_program(tmp_path: Path, sample_type: 
     [segment] = (tmp_path / "take").glob("*.wav")
     for reader in (by_sox, by_ffmpeg, by_soundfile):
         assert reader(segment, sample_type) == pcm, reader.__name__
+
+
+@pytest.mark.skipif(why_no_power_cuts() is not None, reason="only root can cut the power of a disk")
+def test_how_far_a_spilled_segment_got_is_known_after_a_power_cut_without_its_disk(tmp_path: Path) -> None:
+    spill, flushed = tmp_path / "spill", 2_048
+    spill.mkdir()
+    with power_volume(tmp_path) as volume:
+        folder = volume.path / "take"
+        writer = TakeWriter.create(folder, PcmFormat(2, RATE, "s16"), facts="{}", spill_folders=[spill])
+        (folder / "000000-00000000000000.wav").write_bytes(b"in the way")
+        for done in range(2):
+            writer.push(counter_pcm(done * flushed, flushed), done * flushed * 1_000_000_000 // RATE)
+            wait_for("a flush", partial(_reaches, writer, (done + 1) * flushed))
+            writer.note_clock((done + 1) * flushed * 1_000_000_000 // RATE, 0)
+        volume.cut_power()
+        del writer
+        volume.restart()
+        spill.rename(tmp_path / "away")
+        writer = TakeWriter.resume(folder, cause="owner_died", spill_folders=[spill])
+        assert writer.next_frame >= flushed  # what was drawn of the second flush may not have been synced yet
+        del writer
+
+
+def _reaches(writer: TakeWriter, frame: int) -> bool:
+    return writer.durable_frame == frame
 
 
 def test_a_write_that_fails_once_loses_nothing(tmp_path: Path) -> None:
