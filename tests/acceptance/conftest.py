@@ -28,7 +28,7 @@ def system(_shared: System) -> Iterator[System]:
     yield _shared
     for recording in _shared.get("/recordings")["items"]:
         if recording["state"] not in TERMINAL:
-            _shared.post(f"/recordings/{recording['id']}/cancel")
+            _shared.request("POST", f"/recordings/{recording['id']}/cancel")  # unless it has just ended
     wait_for("every renderer to end", lambda: not _shared.renderers())
 
 

@@ -15,7 +15,7 @@ from agent.owner.device import Device
 from agent.owner.events import OwnerEvent
 from agent.owner.sources import DeviceError, DeviceGoneError, FormatRefusedError, Sink
 from agent.owner.takes import Takes
-from agent.owner.trouble import Trouble, read_trouble
+from agent.owner.trouble import Trouble, read_trouble, write_trouble
 from core_rs import PcmFormat, Take
 from protocol.timeouts import Timeouts
 
@@ -247,8 +247,9 @@ def test_device_that_is_unplugged_is_no_matter_for_another_process(tmp_path: Pat
 
 
 def test_trouble_that_was_found_ends_under_its_id_with_the_first_frames(tmp_path: Path) -> None:
-    event = OwnerEvent("one", "capture_died", "critical", "The capture died.", 5, None)
-    with kept(FakeBackend("deliver"), tmp_path, must_open=False, found=Trouble(event)) as device:
+    trouble = Trouble(OwnerEvent("one", "capture_died", "critical", "The capture died.", 5, None))
+    write_trouble(tmp_path, trouble)
+    with kept(FakeBackend("deliver"), tmp_path, must_open=False, found=trouble) as device:
         wait_until(lambda: "device_returned" in kinds(device))
         ended = device.events.newest()[0]
     assert (ended.id, ended.began_ns, ended.lasts) == ("one", 5, False)
