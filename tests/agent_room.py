@@ -25,6 +25,7 @@ from agent.joining import enrol
 from agent.owner.config import SYNTHETIC_INTERFACES
 from agent.owner.handle import Owner
 from agent.owner.state import list_states
+from agent.owner.writing import KIND as BUSY_DISK
 from agent.renderer.handle import renderer_pid
 from agent.settings import AgentSettings
 from agent.states import JobState
@@ -170,6 +171,11 @@ def assert_nothing_is_missing(wav: bytes, frames: int) -> None:
     assert len(values) == frames
     assert values[0] > 0
     assert (np.diff(values) == 1).all()
+
+
+def kinds_told(controller: FakeController) -> list[str]:
+    """Of the events; a busy machine may tell of its disk besides."""
+    return [event.kind for event in controller.events if event.kind != BUSY_DISK]
 
 
 def wait_for(what: str, question: Callable[[], Any], seconds: float = 60.0) -> Any:

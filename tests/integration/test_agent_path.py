@@ -14,6 +14,7 @@ from tests.agent_room import (
     assert_nothing_is_missing,
     controller_and_room,
     job_settings,
+    kinds_told,
     rss_mib,
     wait_for,
 )
@@ -149,8 +150,8 @@ def test_input_that_is_away_at_the_start_is_waited_for(tmp_path: Path) -> None:
         room.start_agent()
         interface = InterfaceRef(backend="file", name=str(file))
         job = controller.add_job(job_settings("speech", interface=interface))
-        controller.wait_until("an alarm", lambda: [event.kind for event in controller.events])
-        assert [event.kind for event in controller.events] == ["capture_not_started"]
+        controller.wait_until("an alarm", lambda: kinds_told(controller))
+        assert kinds_told(controller) == ["capture_not_started"]
         assert job.finish is None
         soundfile.write(tmp_path / "later.new", np.ones(48_000, "<i2"), 48_000, format="WAV")
         (tmp_path / "later.new").rename(file)

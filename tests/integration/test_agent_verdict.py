@@ -1,7 +1,14 @@
 """A node keeps what it delivered until the controller has read it back, and sends it again when that finds damage."""
 
 from agent.states import Stage
-from tests.agent_room import AgentRoom, assert_nothing_is_missing, controller_and_room, job_settings, wait_for
+from tests.agent_room import (
+    AgentRoom,
+    assert_nothing_is_missing,
+    controller_and_room,
+    job_settings,
+    kinds_told,
+    wait_for,
+)
 from tests.integration.fake_controller import FakeController, FakeJob
 
 
@@ -29,8 +36,8 @@ def test_content_stays_until_it_was_read_back_and_is_sent_again_when_it_was_dama
         second.verdict = "verified"
         wait_for("the take to go", lambda: not list(room.settings.takes_folder.glob("[!.]*")))
         wait_for("the job to go", lambda: room.job_states() == [])
-        controller.wait_until("an event", lambda: controller.events)
-        assert [event.kind for event in controller.events] == ["sent_again"]
+        controller.wait_until("an event", lambda: kinds_told(controller))
+        assert kinds_told(controller) == ["sent_again"]
 
 
 def _wait_for_questions(controller: FakeController) -> None:
