@@ -89,7 +89,7 @@ def test_agent_owner_and_renderer_killed_together_cost_one_listed_gap(place: Pla
     for pid in (*room.renderer_pids(), *room.owner_pids()):
         os.kill(pid, signal.SIGKILL)
     room.start_agent()
-    controller.wait_for_audio(job, 900_000)  # the gap counts too
+    controller.wait_for_audio(job, 700_000)  # the gap counts too
     assert len(controller.cache_files) == 1  # asked before the stop, as above
     controller.wish(job, Wish.STOP)
     sealed = controller.wait_until("seal", lambda: controller.sealed(job))

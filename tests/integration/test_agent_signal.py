@@ -27,7 +27,7 @@ def told(controller: FakeController, kind: str) -> list[EventReport]:
 def test_recording_that_went_silent_is_an_alarm_and_ends_at_its_idle_limit(place: Place) -> None:
     controller, room = place
     room.start_agent()
-    job = controller.add_job(job_settings(limits=Limits(idle_ms=9_000)))
+    job = controller.add_job(job_settings(limits=Limits(idle_ms=8_000)))
     controller.wait_for_audio(job, 100_000)
     asyncio.run(room.hook("zeros", 60))
     begun = controller.wait_until("the alarm", lambda: told(controller, "exact_zeros"))
@@ -35,7 +35,7 @@ def test_recording_that_went_silent_is_an_alarm_and_ends_at_its_idle_limit(place
     sealed = controller.wait_until("seal", lambda: controller.sealed(job))
     assert sealed.facts.end_reason is EndReason.IDLE_LIMIT
     silent_frames = sealed.facts.frames - np.flatnonzero(counter_values(sealed.parts["audio"]))[-1] - 1
-    assert 0 <= silent_frames - 9 * RATE < RATE / 4
+    assert 0 <= silent_frames - 8 * RATE < RATE / 4
     over = controller.wait_until(
         "its end", lambda: [event for event in told(controller, "exact_zeros") if event.ended_age_ms is not None]
     )
