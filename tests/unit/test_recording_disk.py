@@ -82,6 +82,14 @@ class Node:
         await self.spool.add_job(state)
         return await self.spool.update_job(state.job_id, take_id=self.record(), start_frame=0, **changes)
 
+    def lose(self, frames: int) -> None:
+        """A gap in the segment that is open, and as much as before it behind it."""
+        writer = self._writer
+        writer.lost(frames, "overrun")
+        back = writer.next_frame
+        writer.push(counter_pcm(back + 1, FRAMES), _instant(back))
+        wait_for("what follows the gap", lambda: writer.durable_frame == back + FRAMES)
+
     def close_take(self) -> None:
         self._writer.close("test")
 
@@ -239,6 +247,21 @@ def test_capture_that_died_with_its_disk_is_delivered_anew_with_all_its_frames(t
         node.plug_in()
         assert not await Absence(node.means, state.job_id).is_over()
         assert node.spool.jobs[state.job_id].end_frame == FRAMES
+
+    asyncio.run(run())
+
+
+def test_capture_that_died_with_its_disk_is_delivered_anew_up_to_its_last_frame_behind_a_gap(tmp_path: Path) -> None:
+    async def run() -> None:
+        node = Node(tmp_path, replace(TIMEOUTS, disk_away=0.0))
+        state = await node.add_job(stage=Stage.CAPTURING)
+        node.lose(700)
+        node.unplug()
+        await node.capture(state, 3)
+        await node.spool.update_job(state.job_id, stage=Stage.SEALED, is_verified=True)
+        node.plug_in()
+        assert not await Absence(node.means, state.job_id).is_over()
+        assert node.spool.jobs[state.job_id].end_frame == 2 * FRAMES + 700
 
     asyncio.run(run())
 
