@@ -143,6 +143,33 @@ fn a_take_whose_open_segment_lies_on_a_missing_disk_goes_on_behind_what_is_drawn
 }
 
 #[test]
+fn the_waveform_goes_on_where_a_missing_disk_holds_a_part_of_its_newest_bin() {
+    for lost_frames in [0, 100_000] {
+        let home = Home::new();
+        let writer = home.spilling();
+        push_durably(&writer, 3_000);
+        if lost_frames > 0 {
+            writer.lost(lost_frames, "overrun", 0).expect("open");
+            push_durably(&writer, 10);
+        }
+        writer.note_clock(3_000 * NS, 0).expect("open");
+        drop(writer);
+        if lost_frames == 0 {
+            let writer = TakeWriter::resume(&home.take(), "test", home.options()).expect("resumed");
+            push_durably(&writer, 100);
+        }
+        std::fs::rename(home.spill(), home.folder.path().join("unplugged")).expect("renamed");
+        let writer = TakeWriter::resume(&home.take(), "test", home.options()).expect("resumed");
+        writer.push(&counter(200_000, 1_000), 200_000 * NS).expect("open");
+        let end = writer.close("test", LONG).expect("drained");
+        let take = Take::open(&home.take()).expect("readable");
+        assert!(take.tears().expect("readable").iter().all(|tear| tear.file != "waveform.dat"));
+        let drawn = std::fs::metadata(home.take().join("waveform.dat")).expect("there").len();
+        assert_eq!(drawn, 24 + end.end_frame.div_ceil(512) * 4, "{lost_frames} frames lost");
+    }
+}
+
+#[test]
 fn a_take_is_not_gone_on_with_while_nothing_tells_how_far_its_missing_segment_got() {
     let home = Home::new();
     let elsewhere = crashed_without_its_disk(&home, TakeOptions { waveform: false, ..home.options() });

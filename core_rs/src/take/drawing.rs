@@ -47,7 +47,8 @@ impl Drawing {
         Ok(Self { file, path, waveform, bins: Vec::new(), end_byte: HEADER_BYTES })
     }
 
-    /// Goes on up to the end of a recovered take; what may not have reached the disk is drawn again.
+    /// Goes on up to the end of a recovered take; what may not have reached the disk is drawn again. What lies on a missing disk
+    /// is drawn as silence.
     ///
     /// # Errors
     /// `Io`, what reading the take returns, and `SegmentMismatch` when so much is not drawn that the capture would wait for it.
@@ -128,6 +129,9 @@ impl Drawing {
         let (mut frame, end_frame) = (from_frame, take.durable_frame());
         let mut pcm = Vec::new();
         for extent in take.history().extents(from_frame, end_frame) {
+            if is_away(&take.folder().join(&take.segments()[extent.segment].file))? {
+                continue;
+            }
             self.push_silence(extent.start_frame - frame)?;
             frame = extent.start_frame;
             let extent_end = extent.start_frame + extent.frames;

@@ -192,12 +192,12 @@ impl TakeWriter {
             end: None,
         };
         book.enter(Entry::Take { version: LEDGER_VERSION, format, facts, boot_id: boot_id() })?;
+        let drawing = options.waveform.then(|| Drawing::create(folder, format));
+        let drawing = drawing.map_or(Ok(None), |drawing| drawing_or_tear(drawing, &mut book))?;
         sync_folder(folder)?;
         if let Some(parent) = folder.canonicalize().map_err(Error::io("find", folder))?.parent() {
             sync_folder(parent)?;
         }
-        let drawing = options.waveform.then(|| Drawing::create(folder, format));
-        let drawing = drawing.map_or(Ok(None), |drawing| drawing_or_tear(drawing, &mut book))?;
         let (inlet, outlet) = Inlet::new(format, options.ring_seconds, 0);
         let start = Start { start_frame: 0, next_index: 0, gap_frames: 0, drawing, folders };
         Self::start(folder, format, options, book, inlet, outlet, start)
