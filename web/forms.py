@@ -1,7 +1,8 @@
 """What a person sent by a form: names with one or more texts, nothing else."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from web.domain.faults import in_words
 
 FORM_LIMIT_BYTES = 64 * 1024
 _FIELDS_LIMIT = 1000
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,17 @@ async def read_form(request: Request) -> Form:
     return Form(tuple(fields))
 
 
-def faults_of(fault: ValidationError, labels: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
-    """One sentence a field, to be shown beside it; `labels` renames fields of the model to those of the form."""
+def faults_of(
+    fault: ValidationError, labels: Iterable[tuple[str, str]] = (), sentences: Mapping[str, str] = _NONE
+) -> dict[str, str]:
+    """One sentence a field, to be shown beside it and above the form.
+
+    `labels` renames fields of the model to those of the form; `sentences` are what is said of a field of the model
+    whatever is wrong with it.
+    """
     renamed = dict(labels)
     faults: dict[str, str] = {}
     for one in fault.errors():
         field = str(one["loc"][0]) if one["loc"] else ""
-        faults.setdefault(renamed.get(field, field), in_words(one))
+        faults.setdefault(renamed.get(field, field), sentences.get(field) or in_words(one))
     return faults

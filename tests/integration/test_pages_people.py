@@ -171,7 +171,10 @@ async def test_a_role_without_rights_or_name_is_refused_beside_its_fields(visito
     assert answer.status_code == 422
     page = parsed(answer)
     assert page.one("input", id="description").attributes["value"] == "kept"
-    assert len(page.one(class_="fault-summary").all("li")) == 2
+    assert [line.text for line in page.one(class_="fault-summary").all("li")] == [
+        "Give the role a name of up to 100 characters.",
+        "Choose at least one thing that the role lets people do.",
+    ]
 
 
 async def test_an_invitation_is_shown_once_as_a_link_to_copy(

@@ -4,7 +4,10 @@ import httpx
 import pytest
 
 from tests.integration.console import parsed
+from tests.integration.room import SOMEBODY
 from tests.integration.web_room import Running
+from web.services.entry import tokens
+from web.store.database import Database
 
 pytestmark = pytest.mark.anyio
 
@@ -37,9 +40,16 @@ async def test_form_without_permissions_comes_back_with_what_was_typed(visitor: 
     refused = await visitor.post("/account/tokens", data={"name": "backup", "days": "7", "folders": "a//b"})
     page = parsed(refused)
     assert refused.status_code == 422
+    assert page.one("p", id="permissions-says").text == "Choose at least one thing that the token may do."
     assert page.one("input", id="name").attributes["value"] == "backup"
     assert page.has("div", class_="fault-summary")
     assert page.one("option", value="7").attributes.get("selected") is not None
+
+
+async def test_a_token_of_nobody_may_do_everything_in_words(visitor: httpx.AsyncClient, db: Database) -> None:
+    await tokens.create_token(db, "script", by=SOMEBODY)
+    row = parsed(await visitor.get("/settings/tokens")).one("tbody").one("tr")
+    assert [cell.text for cell in row.all("td")][:2] == ["made at the controller’s machine", "everything"]
 
 
 async def test_webhook_is_made_tried_changed_and_removed(visitor: httpx.AsyncClient) -> None:
@@ -50,6 +60,7 @@ async def test_webhook_is_made_tried_changed_and_removed(visitor: httpx.AsyncCli
     await visitor.post(f"{link}/test")
     shown = parsed(await visitor.get(link))
     refused = await visitor.post(link, data=form | {"url": "http://inside/"})
+    nothing = parsed(await visitor.post(link, data={"name": "", "url": ""}))
     await visitor.post(f"{link}/disable")
     disabled = parsed(await visitor.get(link))
     asked = parsed(await visitor.get(f"{link}/remove"))
@@ -58,6 +69,7 @@ async def test_webhook_is_made_tried_changed_and_removed(visitor: httpx.AsyncCli
     assert any(code.text.startswith("whsec_") for code in made.all("code"))
     assert "webhook.test" in shown.one("table").text
     assert (refused.status_code, parsed(refused).one("input", id="url").attributes["value"]) == (422, "http://inside/")
+    assert "Choose at least one event." in nothing.one(class_="fault-summary").text
     assert disabled.has("form", action=f"{link}/enable")
     assert not disabled.has("form", action=f"{link}/test")
     assert asked.has("form", action=f"{link}/remove")

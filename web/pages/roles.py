@@ -19,6 +19,11 @@ from web.pages.saved import Saved, saved
 from web.rendering import render, see_other
 from web.services.access import roles
 
+_FAULTS = {
+    "name": "Give the role a name of up to 100 characters.",
+    "permissions": "Choose at least one thing that the role lets people do.",
+}
+
 
 async def index(request: Request) -> Response:
     found = await roles.all_roles(controller_of(request).db, by=request.user)
@@ -47,7 +52,7 @@ async def make(request: Request) -> Response:
     try:
         made = await roles.make(controller_of(request).db, _draft(sent), by=request.user)
     except ValidationError as refused:
-        return _form(request, None, _values(sent), faults_of(refused))
+        return _form(request, None, _values(sent), faults_of(refused, sentences=_FAULTS))
     except InvalidError as refused:
         return _form(request, None, _values(sent), {refused.field or "": str(refused)})
     return see_other(request, "roles.show", role_id=made.role.id)
@@ -70,7 +75,7 @@ async def change(request: Request) -> Response:
             return await _role_page(request, stored, _values(sent), wanted=draft)
         await roles.change(db, stored.role.id, draft, version=_version(sent), by=request.user)
     except ValidationError as refused:
-        return await _role_page(request, stored, _values(sent), faults_of(refused))
+        return await _role_page(request, stored, _values(sent), faults_of(refused, sentences=_FAULTS))
     except InvalidError as refused:
         return await _role_page(request, stored, _values(sent), {refused.field or "": str(refused)})
     except ChangedMeanwhileError as refused:

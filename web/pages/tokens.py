@@ -22,6 +22,10 @@ from web.store import nodes
 _PER_PAGE = 100
 _NEVER = "never"
 _DAYS = (7, 30, USUAL_DAYS, 366)
+_FAULTS = {
+    "name": "Give the token a name of up to 200 characters.",
+    "permissions": "Choose at least one thing that the token may do.",
+}
 
 
 async def own(request: Request) -> Response:
@@ -34,7 +38,7 @@ async def make(request: Request) -> Response:
     try:
         made = await tokens.make(controller_of(request).db, _wanted(form), by=request.user)
     except ValidationError as fault:
-        return await _own(request, form, faults_of(fault))
+        return await _own(request, form, faults_of(fault, sentences=_FAULTS))
     except InvalidError as refused:
         return await _own(request, form, {refused.field or "": str(refused)})
     return await _own(request, Form(), made=made)

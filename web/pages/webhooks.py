@@ -20,6 +20,11 @@ from web.services import webhooks
 from web.services.webhooks import NewWebhook
 
 _PER_PAGE = 50
+_FAULTS = {
+    "name": "Give the webhook a name of up to 200 characters.",
+    "url": "Give an https address of up to 2000 characters.",
+    "kinds": "Choose at least one event.",
+}
 
 
 async def index(request: Request) -> Response:
@@ -167,7 +172,7 @@ def _typed(form: Form) -> dict[str, Any]:
 def _faults(fault: ValidationError | InvalidError | ConflictError | ForbiddenError) -> dict[str, str]:
     match fault:
         case ValidationError():
-            return faults_of(fault)
+            return faults_of(fault, sentences=_FAULTS)
         case InvalidError():
             return {fault.field or "": str(fault)}
         case ForbiddenError():
