@@ -153,6 +153,7 @@ async def test_an_unknown_address_stands_in_the_console_for_who_is_signed_in_alo
     for method, path, status in (("GET", "/nowhere", 404), ("POST", "/nodes", 405)):
         page = parsed(await visitor.request(method, path))
         assert page.one("p", class_="code").text == str(status)
+        assert ("There is no such page." in page.one("main").text) == (status == 404)
         assert page.has("nav", class_="pages")
         assert page.has("a", id="record-button")
         assert "0 recording" in page.one("header").text

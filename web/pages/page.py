@@ -36,6 +36,7 @@ from web.sessions import signed_in
 Handler = Callable[[Request], Awaitable[Response]]
 
 _log = structlog.get_logger()
+_NOT_THIS = "This address is there, but it does not do what was asked of it."
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ def fault_page(request: Request, fault: Exception) -> Response:
             status, _ = status_and_code(type(fault))
             message, fault_id = str(fault), None
         case HTTPException():
-            status, message, fault_id = HTTPStatus(fault.status_code), "There is no such page.", None
+            status, fault_id = HTTPStatus(fault.status_code), None
+            message = _NOT_THIS if status is HTTPStatus.METHOD_NOT_ALLOWED else "There is no such page."
         case _:
             fault_id = fault_id_of(request)
             status, message = HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong in the controller."
