@@ -73,8 +73,8 @@ def _is_of_ours(path: Path) -> bool:
 def _verify_download(path: Path, ledger_path: Path, sha256: str | None) -> Verdict:
     try:
         faults = [] if sha256 is None else _whole_faults(path, sha256.lower())
-        if sha256 is not None and not ledger_path.exists():
-            return Verdict(path, faults, ["There is no ledger beside it; only its checksum was compared."])
+        if not ledger_path.exists():
+            return _verify_without_ledger(path, ledger_path, faults, is_compared=sha256 is not None)
         text = ledger_path.read_bytes()
     except OSError as fault:
         return Verdict(path, [f"{fault.filename or path} cannot be read: {fault.strerror or fault}"])
@@ -93,6 +93,18 @@ def _verify_download(path: Path, ledger_path: Path, sha256: str | None) -> Verdi
     except OSError as fault:
         faults.append(f"{path} cannot be read: {fault.strerror or fault}")
     return Verdict(path, faults, _facts_in_words(ledger))
+
+
+def _verify_without_ledger(path: Path, ledger_path: Path, faults: list[str], *, is_compared: bool) -> Verdict:
+    if is_compared:
+        return Verdict(path, faults, ["There is no ledger beside it; only its checksum was compared."])
+    return Verdict(
+        path,
+        [
+            f"There is no {ledger_path} to hold it against. Download the ledger of the recording too, or give the "
+            "checksum that its page shows, with --sha256."
+        ],
+    )
 
 
 def _whole_faults(path: Path, sha256: str) -> list[str]:

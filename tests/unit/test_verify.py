@@ -120,7 +120,7 @@ def test_ledger_of_another_recording_proves_nothing(download: Path, rendered: Pa
 def test_checksum_of_the_page_stands_in_for_a_ledger(download: Path) -> None:
     checksum = sha256_file(download)
     download.with_suffix(".json").unlink()
-    assert "cannot be read" in faults(download)[0]
+    assert "Download the ledger" in faults(download)[0]
     [verdict] = verify(download, sha256=checksum)
     assert verdict.is_good
     flip(download, 5000)
