@@ -170,6 +170,44 @@ fn the_waveform_goes_on_where_a_missing_disk_holds_a_part_of_its_newest_bin() {
 }
 
 #[test]
+fn a_disk_that_comes_and_goes_keeps_every_frame_that_counts_and_lets_all_of_it_go() {
+    let home = Home::new();
+    let away = crashed_without_its_disk(&home, home.options());
+    let resumed = |start: u64, index: u64, is_spilling: bool| {
+        let writer = TakeWriter::resume(&home.take(), "owner_died", home.options()).expect("resumed");
+        if is_spilling {
+            std::fs::write(home.take().join(segment_name(index, start)), b"in the way").expect("room");
+        }
+        writer.push(&counter(start, 3_000), start as i64 * NS).expect("open");
+        wait_until_durable(&writer, start + 3_000);
+        writer
+    };
+    drop(resumed(10_000, 2, false));
+    std::fs::rename(&away, home.spill()).expect("back");
+    drop(resumed(20_000, 3, true));
+    std::fs::rename(home.spill(), &away).expect("away again");
+    drop(resumed(30_000, 5, false));
+    std::fs::rename(&away, home.spill()).expect("back again");
+    let writer = resumed(40_000, 6, true);
+
+    let take = Take::open(&home.take()).expect("readable");
+    for (start, end) in
+        [(1_700, 4_608), (10_000, 13_000), (20_000, 22_528), (30_000, 33_000), (40_000, 43_000)]
+    {
+        assert!(read(&take, start, end) == counter(start, end - start), "frames {start} to {end}");
+    }
+    let gaps: Vec<_> =
+        take.gaps().iter().map(|gap| (gap.start_frame, gap.start_frame + gap.frames)).collect();
+    assert_eq!(gaps, [(1_000, 1_700), (4_608, 10_000), (13_000, 20_000), (22_528, 30_000), (33_000, 40_000)]);
+    assert!(take.tears().expect("readable").iter().all(|tear| tear.file != "waveform.dat"));
+    assert_eq!(wavs(&home.spill().join("take")), 3);
+    writer.release(33_000).expect("released");
+    assert_eq!(wavs(&home.spill().join("take")), 1);
+    let end = writer.close("test", LONG).expect("drained");
+    assert_eq!(end.end_frame, 43_000);
+}
+
+#[test]
 fn a_take_is_not_gone_on_with_while_nothing_tells_how_far_its_missing_segment_got() {
     let home = Home::new();
     let elsewhere = crashed_without_its_disk(&home, TakeOptions { waveform: false, ..home.options() });
