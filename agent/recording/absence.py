@@ -8,8 +8,9 @@ import structlog
 
 from agent.owner import clock
 from agent.recording.part import Part
+from agent.renderer.facts import end_of
 from agent.states import Instant, Stage
-from core_rs import Gap, Segment, Take
+from core_rs import Segment, Take
 from protocol.messages import EndReason
 
 log = structlog.get_logger()
@@ -80,7 +81,7 @@ class Absence(Part):
         if state.end_reason is EndReason.CAPTURE_DIED:
             there = set(state.given_up) - set(missing)
             back = [segment for segment in take.segments if segment.path in there]
-            end_frame = max([end_frame, *(_end_of(segment, take.gaps) for segment in back)])
+            end_frame = max([end_frame, *(end_of(segment, take.gaps) for segment in back)])
         await asyncio.to_thread(self.folder.drop_rendition)
         await self.update(
             stage=Stage.FINISHING,
@@ -124,15 +125,6 @@ class Absence(Part):
             f"{self.timeouts.disk_away / 60:.0f} minutes the recording is delivered without that part.",
             job_id=self.job_id,
         )
-
-
-def _end_of(segment: Segment, gaps: list[Gap]) -> int:
-    """Where its last frame ends in the take, behind the gaps inside it."""
-    end_frame = segment.start_frame + segment.frames
-    for gap in gaps:
-        if segment.start_frame <= gap.start_frame < end_frame:
-            end_frame += gap.frames
-    return end_frame
 
 
 def _without_folder(segments: Sequence[str]) -> list[str]:

@@ -1,7 +1,9 @@
 """What a recording is, said from its take: gaps, clock, segments, how whole it is."""
 
+from bisect import bisect_left
+
 from agent.states import RenderTask
-from core_rs import Take
+from core_rs import Gap, Segment, Take
 from protocol.messages import (
     ChannelLevel,
     ClockPairReport,
@@ -20,6 +22,16 @@ def end_within(take: Take, start_frame: int, end_frame: int) -> int:
     """Where the recording ends: at its end frame, or where the take itself ended before that."""
     if take.end is not None and take.end.end_frame < end_frame:
         return max(start_frame, take.end.end_frame)
+    return end_frame
+
+
+def end_of(segment: Segment, gaps: list[Gap]) -> int:
+    """Where the last frame of a segment ends in its take, whose gaps these are, in order."""
+    end_frame = segment.start_frame + segment.frames
+    for at in range(bisect_left(gaps, segment.start_frame, key=lambda gap: gap.start_frame), len(gaps)):
+        if gaps[at].start_frame >= end_frame:
+            break
+        end_frame += gaps[at].frames
     return end_frame
 
 
@@ -53,7 +65,7 @@ def facts(
     task: RenderTask, take: Take, end_frame: int, levels: list[ChannelLevel], integrated_lufs: float | None
 ) -> RecordingFacts:
     """Everything a listener, an operator or a court may ask of it."""
-    start = task.start_frame
+    start, gaps = task.start_frame, take.gaps
     assert task.end_reason is not None
     return RecordingFacts(
         take_id=task.take_id,
@@ -72,7 +84,7 @@ def facts(
         segments=[
             SegmentReport(start_frame=segment.start_frame, frames=segment.frames, sha256=segment.sha256)
             for segment in take.segments
-            if segment.start_frame < end_frame and start < segment.start_frame + segment.frames
+            if segment.start_frame < end_frame and start < end_of(segment, gaps)
         ],
         levels=levels,
         integrated_lufs=integrated_lufs,

@@ -106,6 +106,14 @@ def test_range_of_a_growing_take_is_rendered_to_the_frame(recorded: Recorded) ->
     assert json.loads(recorded.job.ledger.read_bytes())["take_id"] == recorded.take_folder.name
 
 
+def test_segment_is_named_also_where_only_its_end_behind_a_gap_was_recorded(recorded: Recorded) -> None:
+    recorded.push(1_000)
+    recorded.writer.lost(700, "overrun")
+    recorded.push(1_000)
+    rendition = recorded.render(recorded.task(2_100, 2_700))
+    assert [(segment.start_frame, segment.frames) for segment in rendition.facts.segments] == [(0, 2_000)]
+
+
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_renderer_that_follows_makes_the_bytes_of_one_that_came_late(tmp_path: Path, encoding: Encoding) -> None:
     (tmp_path / "a").mkdir()
