@@ -48,6 +48,8 @@ def _limit(scene: Scene, part: str, pid: int, name: str, number: int, room_bytes
         had_bytes = next(int(line.split()[1]) << 10 for line in status if line.startswith(f"{name}:"))
         resource.prlimit(pid, number, (had_bytes + room_bytes, resource.prlimit(pid, number)[1]))
         scene.history.note("memory limited", process=part, pid=pid, limit=name, bytes=had_bytes + room_bytes)
+        if part == "agent":
+            scene.history.note("contact lost")  # no answer may have room in it
         return True
     return False
 
