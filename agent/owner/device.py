@@ -111,7 +111,8 @@ class Device:
         """Whether this process cannot bring the device back any more, and it is time that another one tries."""
         now, until = time.monotonic(), self._patient_until
         hangs = until is not None and now > until
-        return not self._closing.is_set() and self._ladder.wants_process(now, is_stuck=hangs)
+        has_died = self._thread.ident is not None and not self._thread.is_alive()
+        return not self._closing.is_set() and self._ladder.wants_process(now, is_stuck=hangs or has_died)
 
     @property
     def silent_since_ns(self) -> int | None:

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,14 +93,23 @@ class Server:
         while True:
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
-                log.exception("a connection could not be accepted")
+                self._admit(connection)
+            except Exception:  # no descriptor, memory or thread: that passes, and nobody else would accept
+                with suppress(MemoryError):  # of the log itself
+                    log.exception("a connection could not be accepted")
                 time.sleep(self._timeouts.device_period)
-                continue
-            if self._places.acquire(blocking=False):
-                threading.Thread(target=self._serve, args=(connection,), name="agent", daemon=True).start()
-            else:
-                connection.close()
+
+    def _admit(self, connection: socket.socket) -> None:
+        """Serves it in a thread of its own; closes it when there is no place, or no thread."""
+        if not self._places.acquire(blocking=False):
+            connection.close()
+            return
+        try:
+            threading.Thread(target=self._serve, args=(connection,), name="agent", daemon=True).start()
+        except BaseException:
+            connection.close()
+            self._places.release()
+            raise
 
     def _serve(self, connection: socket.socket) -> None:
         try:

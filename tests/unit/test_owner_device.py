@@ -51,6 +51,8 @@ class FakeBackend:
             raise DeviceGoneError("It is not there. Plug it in.")
         if opening == "hang":
             self.let_go.wait()
+        if opening == "die":
+            raise SystemExit
         if opening == "raise":
             raise KeyError("nothing that a backend should raise")
         if opening == "fail":
@@ -183,6 +185,12 @@ def test_device_that_does_not_let_itself_be_closed_says_so_until_it_does(tmp_pat
         backend.let_go.set()
         wait_until(lambda: len(backend.opened) == 2)
         wait_until(lambda: not device.is_stuck)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_device_that_nobody_keeps_any_more_is_left_to_another_process(tmp_path: Path) -> None:
+    with kept(FakeBackend("die"), tmp_path, must_open=False) as device:
+        wait_until(lambda: device.is_stuck)
 
 
 def test_loss_is_one_condition_from_its_beginning_to_the_first_frames(tmp_path: Path) -> None:

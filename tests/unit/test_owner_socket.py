@@ -1,12 +1,17 @@
 import json
+import socket
+import tempfile
+import threading
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.owner.ending import Ending
-from agent.owner.socket import LENGTH_BYTES, MOST_FRAME_BYTES, FrameError, body_bytes, decode, encode
+from agent.owner.socket import LENGTH_BYTES, MOST_FRAME_BYTES, FrameError, Server, bind, body_bytes, decode, encode
+from protocol.timeouts import Timeouts
 
 json_values = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=20)
 
@@ -48,3 +53,27 @@ def test_first_reason_to_end_wins() -> None:
     ending.ask("node stopped")
     ending.ask("disarmed")
     assert ending.wait(0) == "node stopped"
+
+
+def test_server_that_gets_no_threads_for_a_while_is_heard_again_afterwards() -> None:
+    with tempfile.TemporaryDirectory(prefix="rk-") as folder:
+        path = Path(folder) / "socket"
+        Server(bind(path), "token", lambda fields: {"ok": fields["do"]}, Timeouts()).start()
+        usual_bytes = threading.stack_size(1 << 46)
+        try:
+            assert [_asked(path) for _ in range(10)] == [b""] * 10
+        finally:
+            threading.stack_size(usual_bytes)
+        answer = _asked(path)
+        assert decode(answer[LENGTH_BYTES:]) == {"ok": "hook"}
+
+
+def _asked(path: Path) -> bytes:
+    """What is answered until the server closes; nothing when it closes at once."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(30)
+        client.connect(str(path))
+        with suppress(BrokenPipeError, ConnectionResetError):
+            client.sendall(encode({"token": "token", "do": "hook"}))
+            return client.recv(MOST_FRAME_BYTES)
+    return b""
