@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import structlog
@@ -103,11 +104,11 @@ class Absence(Part):
 
     def _missing_of(self, segments: list[Segment]) -> tuple[str, ...]:
         state = self.state
-        ends = [*(segment.start_frame for segment in segments[1:]), None]
+        ends = [segment.start_frame for segment in segments[1:]]
         start_frame, end_frame = state.start_frame or 0, state.end_frame
         wanted = [
             segment.path
-            for segment, end in zip(segments, ends, strict=True)
+            for segment, end in zip_longest(segments, ends)
             if segment.path in state.given_up
             or (
                 segment.frames

@@ -312,3 +312,16 @@ def test_part_that_is_back_is_delivered_although_another_one_is_waited_for_no_lo
         assert await absence.is_over()
 
     asyncio.run(run())
+
+
+def test_take_without_a_segment_lacks_none(tmp_path: Path) -> None:
+    async def run() -> None:
+        node = Node(tmp_path)
+        take_id = new_id()
+        TakeWriter.create(node.spool.takes_folder / str(take_id), PcmFormat(2, RATE, "s16"), facts="{}")
+        state = JobState.of(claimed())
+        await node.spool.add_job(state)
+        await node.spool.update_job(state.job_id, stage=Stage.CAPTURING, take_id=take_id, start_frame=0)
+        assert not await Absence(node.means, state.job_id).hinders()
+
+    asyncio.run(run())
