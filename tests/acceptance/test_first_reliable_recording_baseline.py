@@ -27,6 +27,8 @@ pytestmark = pytest.mark.first_reliable_recording_baseline
 
 Start = Callable[..., System]
 RATE = 48_000
+CLOCK_ERROR_FRAMES = 480
+"""Ten milliseconds: a process that is held up between reading two clocks maps an instant so much later."""
 MOST_SECONDS_UNTIL_AN_OWNER_FOLLOWS = 15
 """Of a machine that starts processes slowly. One that nobody started would be missing for good."""
 
@@ -116,7 +118,7 @@ def test_neighbours_share_the_instant_and_no_frame_is_doubled_or_missing(system:
     one, two = (counter_of(delivered(system, each, tmp_path)) for each in (first, second))
     assert breaks_of(one) == breaks_of(two) == []
     assert two[0] == one[-1] + 1
-    assert abs(len(two) - 3 * RATE) <= 2
+    assert abs(len(two) - 3 * RATE) <= CLOCK_ERROR_FRAMES
 
 
 def test_agent_killed_in_the_middle_loses_no_frame(start_system: Start, tmp_path: Path) -> None:
