@@ -38,8 +38,6 @@ class Complaints:
             self._note(f"console {message.type}: {message.text}")
 
     def _answered(self, response: Response) -> None:
-        if response.status == 503 and "/peaks?" in response.url:
-            return  # nothing is drawn yet of a recording that has just begun: the page asks again
         if response.status >= 400 and response.status not in _EXPECTED_STATUS:
             self._note(f"{response.status} for {response.request.method} {response.url}")
 

@@ -477,3 +477,12 @@ async def test_a_silent_node_is_said_to_record_on_and_when_its_job_fails(
         words = parsed(await browser.get(path)).one("main").text
         assert "Town hall has not been heard of for 3" in words, path
         assert f"the job fails; {meanwhile}" in words, path
+
+
+async def test_page_of_what_is_not_drawn_yet_is_answered_without_content(
+    browser: httpx.AsyncClient, agent: WebAgent
+) -> None:
+    job = await agent.room.claimed()
+    cache_file_id = await agent.open_file(job)
+    await agent.append(job, cache_file_id, "waveform", CONTENT.waveform[:10])
+    assert (await browser.get(f"/recordings/{job.recording_id}/peaks?level=1")).status_code == 204

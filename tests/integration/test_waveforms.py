@@ -16,7 +16,7 @@ from tests.integration.web_room import Content, WebAgent, make_content
 from web.cache.folder import CacheFolder
 from web.domain.access import EVERYTHING
 from web.domain.cache_files import CacheFile
-from web.domain.errors import UnavailableError
+from web.domain.errors import NotDrawnError
 from web.domain.previews import COLUMNS, LEVELS, packed, preview_level, unpacked
 from web.domain.states import CacheState
 from web.runners import finalise
@@ -206,7 +206,7 @@ async def test_nothing_is_drawn_behind_a_head_that_is_not_whole_or_makes_no_sens
     (path,) = (tmp_path / "incoming").glob("*/waveform")
     path.write_bytes(head)
     for asked in (waveforms.overview(cache_file, 8), waveforms.tile(cache_file, 0, 0, 8)):
-        with pytest.raises(UnavailableError):
+        with pytest.raises(NotDrawnError):
             await asked
 
 

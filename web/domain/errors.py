@@ -237,6 +237,10 @@ class UnavailableError(ControllerError):
     """The controller cannot answer now; ask again."""
 
 
+class NotDrawnError(UnavailableError):
+    """Nothing of this recording is drawn yet; ask again in a moment."""
+
+
 class DatabaseUnavailableError(UnavailableError):
     """The database does not answer right now; ask again."""
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from protocol.messages import RecordingFacts, Wish
 from web.domain.access import Actor, Permission
 from web.domain.cache_files import CacheFile
-from web.domain.errors import NotCachedError, UnavailableError
+from web.domain.errors import NotCachedError, NotDrawnError
 from web.domain.jobs import Job
 from web.domain.moments import moments_in
 from web.domain.recordings import Recording
@@ -222,13 +222,13 @@ async def live(request: Request) -> Response:
 
 
 async def peaks(request: Request) -> Response:
-    """A tile of the waveform, also of what grows. No content: nothing has arrived yet, or it is gone."""
+    """A tile of the waveform, also of what grows. No content: nothing has arrived or is drawn yet, or it is gone."""
     level = _number(request, "level", LEVEL_LIMIT)
     start_bin = _number(request, "start", _LAST_BIN)
     bins = _number(request, "count", TILE_LIMIT_BINS) or 1
     try:
         return await media.peaks(controller_of(request), _id(request), level, start_bin, bins, by=request.user)
-    except NotCachedError:
+    except (NotCachedError, NotDrawnError):
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
@@ -276,7 +276,7 @@ async def _drawn(controller: Controller, cache_file: CacheFile | None) -> tuple[
     try:
         overview = await controller.waveforms.overview(cache_file, _OVERVIEW_COLUMNS)
         newest = await controller.waveforms.tile(cache_file, 0, 0, 1)
-    except (FileNotFoundError, UnavailableError):
+    except (FileNotFoundError, NotDrawnError):
         return None
     return (overview, newest.frames / newest.sample_rate_hz) if overview.lows else None
 

@@ -18,7 +18,7 @@ from protocol.messages import HEAD_BYTES_OF
 from web.cache.checks import FRAMES_PER_BIN
 from web.cache.folder import CacheFolder
 from web.domain.cache_files import CacheFile
-from web.domain.errors import UnavailableError
+from web.domain.errors import NotDrawnError
 from web.domain.previews import COLUMNS, preview_level
 from web.domain.states import CacheState
 
@@ -70,7 +70,7 @@ class Waveforms:
         """Bins of FRAMES_PER_BIN × 4^level frames from `start_bin` on, as many as there are; at most TILE_LIMIT_BINS.
 
         A bin of what grows is given once all of it is there, and never changes. Raises OSError where nothing is
-        drawn, UnavailableError where nothing is drawn yet.
+        drawn, NotDrawnError where nothing is drawn yet.
         """
         factor = COARSER**level
 
@@ -135,7 +135,7 @@ class _Drawing:
             _, _, self.sample_rate_hz, _, _, self.channels = struct.unpack("<iIiiIi", head)
             drawn_bytes = os.fstat(self._file).st_size - _HEAD_BYTES
             if drawn_bytes < 0 or self.sample_rate_hz < 1 or not 1 <= self.channels <= _MOST_CHANNELS:
-                raise UnavailableError("Nothing of this recording is drawn yet; ask again in a moment.")
+                raise NotDrawnError
         except BaseException:
             os.close(self._file)
             raise
